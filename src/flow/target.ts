@@ -1,0 +1,28 @@
+/**
+ * Where a request wants to go. Bytes are parsed once, by `wire/authority.ts`, into a Target; policy,
+ * DNS, SNI, Host, certificate name, key binding, audit and dial all take that object, never a string
+ * (invariant: one canonical target).
+ */
+declare const hostBrand: unique symbol;
+
+/** Lower-case A-label name without a trailing dot, or canonical IP text (IPv6 without brackets). */
+export type Host = string & { readonly [hostBrand]: true };
+
+export type HostKind = 'name' | 'ipv4' | 'ipv6';
+
+/** How the request came in. */
+export type Via = 'connect' | 'absolute-form' | 'socks5' | 'transparent-tls' | 'transparent-http';
+
+export type Authority = {
+  readonly host: Host;
+  readonly kind: HostKind;
+  /** 1 to 65535 */
+  readonly port: number;
+};
+
+export type Target = Authority & { readonly via: Via };
+
+/** `host:port` as people write it: IPv6 in brackets. */
+export function authorityText(at: Authority): string {
+  return at.kind === 'ipv6' ? `[${at.host}]:${at.port}` : `${at.host}:${at.port}`;
+}
