@@ -1,0 +1,62 @@
+/**
+ * What the admin side may ask of the running proxy. `proxy.ts` implements it, `admin/` calls it; the
+ * admin side never touches a stage. The views are the JSON that the API answers with (contract 8, 11),
+ * so no view may hold a key's value or a token.
+ */
+import type { Treat } from '../flow/verdict.ts';
+import type { Problem } from '../policy/model.ts';
+
+type StatusView = {
+  readonly version: string;
+  /** ISO 8601 */
+  readonly started: string;
+  readonly uptime_seconds: number;
+  readonly ready: boolean;
+  /** why not ready, in words; empty when ready */
+  readonly why: readonly string[];
+  /** hash of the policy in force; null before the first load */
+  readonly policy: string | null;
+  readonly policy_loaded: string | null;
+  readonly groups: number;
+  readonly open_connections: number;
+  readonly listeners: { readonly proxy: string; readonly admin: string };
+  /** record number and hash of the last audit line: ship it elsewhere to notice a cut tail */
+  readonly audit: { readonly healthy: boolean; readonly seq: number; readonly hash: string };
+};
+
+type GroupView = {
+  readonly group: string;
+  readonly description: string | null;
+  readonly mode: 'enforce' | 'monitor';
+  readonly token: 'optional' | 'required';
+  readonly sources: readonly string[];
+  readonly rules: number;
+  readonly keys: { readonly usable: number; readonly total: number; readonly names: readonly string[] };
+  readonly open_connections: number;
+  readonly file: string;
+};
+
+type FlowView = {
+  readonly id: string;
+  readonly group: string;
+  readonly identity: string;
+  /** `host:port` */
+  readonly host: string;
+  readonly treat: Treat;
+  /** ISO 8601 */
+  readonly started: string;
+  readonly bytes_up: number;
+  readonly bytes_down: number;
+};
+
+export type ReloadResult =
+  | { readonly ok: true; readonly policy: string }
+  | { readonly ok: false; readonly problems: readonly Problem[] };
+
+export type ControlPlane = {
+  readonly ready: () => { readonly ready: boolean; readonly why: readonly string[] };
+  readonly status: () => StatusView;
+  readonly groups: () => readonly GroupView[];
+  readonly flows: () => readonly FlowView[];
+  readonly reload: () => ReloadResult;
+};

@@ -1,0 +1,86 @@
+/**
+ * Files that must be whole after a crash: issued tokens, the vault, keys. A reader sees the old bytes or
+ * the new ones, never a part; what a function here returned from is on the disk. Synchronous, because
+ * every caller is a start, a command or a rare administrative write.
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  renameSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+
+/**
+ * Replaces `path` in one step: temporary file in the same folder, fsync, rename, fsync of the folder.
+ * `mode` is set as given, whatever the umask. Throws the file system's error; the old file then stands.
+ */
+export function writeFileDurable(path: string, bytes: Uint8Array | string, mode: number): void {
+  const temporary = writeTemporary(path, bytes, mode);
+  try {
+    renameSync(temporary, path);
+  } catch (error) {
+    unlinkQuietly(temporary);
+    throw error;
+  }
+  syncFolder(dirname(path));
+}
+
+/**
+ * Creates `path` whole, or leaves what is there: true when it was created, false when it existed already.
+ * Two processes that start at once agree on one of their files (a hard link is exclusive, a rename is not).
+ */
+export function createFileDurable(path: string, bytes: Uint8Array | string, mode: number): boolean {
+  const temporary = writeTemporary(path, bytes, mode);
+  try {
+    linkSync(temporary, path);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    throw error;
+  } finally {
+    unlinkQuietly(temporary);
+  }
+  syncFolder(dirname(path));
+  return true;
+}
+
+function writeTemporary(path: string, content: Uint8Array | string, mode: number): string {
+  const bytes = typeof content === 'string' ? Buffer.from(content, 'utf8') : content;
+  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(8).toString('hex')}.tmp`);
+  const fd = openSync(temporary, 'wx', mode);
+  try {
+    fchmodSync(fd, mode);
+    for (let written = 0; written < bytes.length; ) {
+      written += writeSync(fd, bytes, written, bytes.length - written);
+    }
+    fsyncSync(fd);
+  } catch (error) {
+    unlinkQuietly(temporary);
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+  return temporary;
+}
+
+function syncFolder(dir: string): void {
+  const fd = openSync(dir, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function unlinkQuietly(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // A left-over temporary file is litter, not a fault; the error that led here matters more.
+  }
+}

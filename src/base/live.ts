@@ -1,0 +1,90 @@
+/**
+ * What is open now: every client connection for deadlines, every judged flow for revocation, reload and
+ * lockdown. One clock tick a second walks both; nothing has a timer of its own.
+ */
+import type { Identity } from '../flow/identity.ts';
+import type { Denied } from '../flow/reason.ts';
+import type { Target } from '../flow/target.ts';
+import type { Facts, Treat } from '../flow/verdict.ts';
+import type { ClientLink } from './link.ts';
+
+
+/** A flow whose verdict must hold for as long as it lives (invariant I10). */
+export type LiveFlow = {
+  readonly id: string;
+  readonly identity: Identity;
+  /** client address */
+  readonly client: string;
+  readonly target: Target;
+  readonly treat: Treat;
+  /** milliseconds since the epoch */
+  readonly startedAt: number;
+  /** the request under way, where it can be read */
+  readonly facts: Facts | null;
+  readonly bytesUp: number;
+  readonly bytesDown: number;
+  cut(why: Denied): void;
+};
+
+/** Hears of connections: tunnels, intercepted connections, and plain requests, not each intercepted request. */
+export type LiveWatcher = { opened(flow: LiveFlow): void; closed(flow: LiveFlow): void };
+
+export class LiveRegistry {
+  readonly #links = new Set<ClientLink>();
+  readonly #flows = new Map<string, LiveFlow>();
+  readonly #watcher: LiveWatcher;
+
+  constructor(watcher: LiveWatcher) {
+    this.#watcher = watcher;
+  }
+
+  addLink(link: ClientLink): void {
+    this.#links.add(link);
+    link.socket.once('close', () => this.#links.delete(link));
+  }
+
+  add(flow: LiveFlow): void {
+    this.#flows.set(flow.id, flow);
+    if (isConnection(flow)) this.#watcher.opened(flow);
+  }
+
+  drop(flow: LiveFlow): void {
+    if (this.#flows.delete(flow.id) && isConnection(flow)) this.#watcher.closed(flow);
+  }
+
+  /** Open client connections. */
+  get connections(): number {
+    return this.#links.size;
+  }
+
+  links(): Iterable<ClientLink> {
+    return this.#links;
+  }
+
+  /** Open connections, as an operator counts them. */
+  connectionsOpen(): LiveFlow[] {
+    return [...this.#flows.values()].filter(isConnection);
+  }
+
+  /** Lets every connection look at its deadlines. `now`: monotonic milliseconds. */
+  tick(now: number): void {
+    for (const link of this.#links) link.tick(now);
+  }
+
+  /** Judges every live flow with `judge` and cuts those that lose. Returns how many were cut. */
+  cutLosers(judge: (flow: LiveFlow) => Denied | null): number {
+    let cut = 0;
+    for (const flow of this.#flows.values()) {
+      const why = judge(flow);
+      if (why === null) continue;
+      cut += 1;
+      flow.cut(why);
+    }
+    return cut;
+  }
+}
+
+/** A request inside a connection that is listed itself is no connection of its own. */
+function isConnection(flow: LiveFlow): boolean {
+  return flow.facts === null || flow.target.via === 'absolute-form';
+}

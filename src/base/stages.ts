@@ -1,0 +1,95 @@
+/**
+ * How stages meet without importing each other: function types that `proxy.ts` fills in. They stand here and
+ * not in `flow/` because they name sockets and parsed heads.
+ */
+import type { FlowRecord } from '../audit/flow-record.ts';
+import type { Identity } from '../flow/identity.ts';
+import type { Permit } from '../flow/permit.ts';
+import type { Denied } from '../flow/reason.ts';
+import type { Authority, Target, Via } from '../flow/target.ts';
+import type { Facts } from '../flow/verdict.ts';
+import type { RequestHead } from '../wire/http1-parse.ts';
+import type { ClientLink } from './link.ts';
+
+/** `gate/gate.ts`: judges, and mints the Permit. */
+export type Gate = {
+  /** stage one: may this identity open a connection to the target */
+  connect(ask: { flow: string; identity: Identity; client: string; target: Target }): Permit | Denied;
+  /** stage two: may this one request be sent */
+  request(ask: {
+    flow: string;
+    identity: Identity;
+    client: string;
+    target: Target;
+    scheme: 'https' | 'http';
+    facts: Facts;
+  }): Permit | Denied;
+  /** the matching rule's host pattern, for metric labels */
+  label(group: string, at: Authority): string | null;
+};
+
+/** What came in by CONNECT (later: SOCKS, transparent) and was let in. */
+export type Admitted = {
+  readonly link: ClientLink;
+  readonly permit: Permit;
+  readonly record: FlowRecord;
+  /** the judged addresses of the target */
+  readonly addresses: readonly string[];
+  /** bytes that came after the CONNECT head so far */
+  readonly early: Buffer;
+  /** the client has already ended its side */
+  readonly clientEnded: boolean;
+};
+
+/** `tunnel/tunnel.ts` and `intercept/terminate.ts`: carry an admitted connection to its end. */
+export type Carry = (job: Admitted) => void;
+
+/** The client's side of an HTTP session: a plain socket or the TLS on top of one. */
+export type SessionSide = {
+  /** false: wait for `drained` */
+  write(bytes: Buffer): boolean;
+  /** sends what is written, then FIN (and close_notify) */
+  end(): void;
+  /** nothing more may reach the client, and what did must not look complete */
+  destroy(): void;
+  pause(): void;
+  resume(): void;
+};
+
+/** One HTTP connection of a client, as the stage that owns its bytes drives it. */
+export type Session = {
+  feed(bytes: Buffer): void;
+  /** the client ended its side */
+  finish(): void;
+  drained(): void;
+  closed(): void;
+  /** `now`: monotonic milliseconds */
+  tick(now: number): void;
+};
+
+/** What a session's owner may do with the request whose head was just read: exactly one of the methods. */
+export type SessionTurn = {
+  readonly current: RequestHead;
+  /** a record for this request, for `refuse` and `answer` */
+  record(): FlowRecord;
+  /** sends it on as `identity`'s to `target`, judged in full and recorded */
+  forward(to: { identity: Identity; target: Target; path: string; secure: boolean }): void;
+  refuse(record: FlowRecord, why: Denied): void;
+  /** `null`: health checks leave no record */
+  answer(record: FlowRecord | null, reply: { type: string; body: string }): void;
+  /** leaves HTTP: returns the bytes that were read past the head; the session is over */
+  detach(): Buffer;
+};
+
+/** `intercept/session.ts`: an HTTP/1.1 connection of a client. */
+export type OpenSession = (ask: {
+  readonly side: SessionSide;
+  /** client address */
+  readonly client: string;
+  /** id that all records of this connection share */
+  readonly flow: string;
+  readonly via: Via;
+  readonly onHead: (turn: SessionTurn) => void;
+  /** fills in what is known of the client before a malformed request is recorded */
+  readonly onFault: (record: FlowRecord) => void;
+}) => Session;

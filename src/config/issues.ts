@@ -1,0 +1,211 @@
+/**
+ * Schema findings in words: what a zod issue says, as Problems with line, column and fix. Works on plain data,
+ * so that only the schema files know zod. Called by `load.ts` and `settings.ts`.
+ */
+import type { Problem } from '../policy/model.ts';
+import { suggest } from './nearest.ts';
+import type { YamlFile } from './yaml-file.ts';
+
+/** What is used of a zod issue. */
+export type Issue = {
+  readonly code: string;
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+  readonly keys?: readonly string[];
+  readonly values?: readonly unknown[];
+  readonly expected?: string;
+  readonly errors?: readonly (readonly Issue[])[];
+};
+
+type Path = readonly (string | number)[];
+type Found = { readonly path: Path; readonly key?: string; readonly message: string; readonly fix: string };
+
+const RULE_KINDS = ['allow', 'deny', 'approve'];
+const MAX_PROBLEMS = 50;
+
+/** One Problem per finding, in file order. `schema` is the JSON Schema of the file, for the known keys. */
+export function problemsOf(yaml: YamlFile, issues: readonly Issue[], schema: object): readonly Problem[] {
+  const found = issues.flatMap((issue) => wordsFor(issue, [], yaml.value, schema));
+  const placed = found.map(({ path, key, message, fix }) => {
+    return { file: yaml.file, ...yaml.locate(path, key), message, fix };
+  });
+  placed.sort((a, b) => a.line - b.line || a.column - b.column);
+  return placed.slice(0, MAX_PROBLEMS);
+}
+
+function wordsFor(issue: Issue, base: Path, root: unknown, schema: object): readonly Found[] {
+  const path = [...base, ...issue.path.map((step) => (typeof step === 'number' ? step : String(step)))];
+  const value = valueAt(root, path);
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return (issue.keys ?? []).map((key) => unknownKey(path, key, root, schema));
+    case 'invalid_union':
+      return unionWords(issue, path, root, schema);
+    case 'invalid_value': {
+      const known = (issue.values ?? []).map(String);
+      if (value === undefined) return [missing(path)];
+      const fix =
+        known.length === 1 ? `write ${known[0]}` : suggest(typeof value === 'string' ? value : '', known);
+      return [{ path, message: `${name(path)} cannot be ${show(value)}`, fix }];
+    }
+    case 'invalid_type':
+      if (value === undefined) return [missing(path)];
+      return [
+        { path, message: `${name(path)} cannot be ${show(value)}`, fix: typeFix(issue.expected, value) },
+      ];
+    case 'invalid_format':
+    case 'custom':
+      return [{ path, message: `${name(path)} ${show(value)} ${issue.message}`, fix: 'correct the value' }];
+    default:
+      return [{ path, message: `${name(path)}: ${issue.message}`, fix: 'correct the value' }];
+  }
+}
+
+function unknownKey(path: Path, key: string, root: unknown, schema: object): Found {
+  const known = knownKeys(schema, path, root);
+  const inRule = path.includes('rules');
+  if (inRule && RULE_KINDS.includes(key) && known.includes('deny') && !known.includes('allow')) {
+    return { path, key, message: `\`${key}\` cannot stand here`, fix: 'guardrails hold `deny` rules only' };
+  }
+  const value = valueAt(root, path);
+  const kind = isRecord(value) && inRule ? RULE_KINDS.find((one) => Object.hasOwn(value, one)) : undefined;
+  const owner = Object.hasOwn(KIND_KEYS, key) ? KIND_KEYS[key] : undefined;
+  if (kind !== undefined && owner !== undefined) {
+    const message = `\`${key}\` does not belong to a rule of kind \`${kind}\``;
+    return { path, key, message, fix: `remove it: it belongs to ${owner} rule` };
+  }
+  return { path, key, message: `unknown key \`${key}\``, fix: suggest(key, known) };
+}
+
+function unionWords(issue: Issue, path: Path, root: unknown, schema: object): readonly Found[] {
+  const value = valueAt(root, path);
+  if (value === undefined) return [missing(path)];
+  const branches = issue.errors ?? [];
+  if (isRecord(value) && path.at(-2) === 'rules') return ruleWords(branches, path, root, schema);
+  const typed = branches.filter((branch) => !branch.some(wrongKind));
+  if (typed.length === 1) return (typed[0] ?? []).flatMap((one) => wordsFor(one, path, root, schema));
+  const wrong = branches.flat().find((one) => one.path.length > 0 && one.code !== 'unrecognized_keys');
+  if (wrong !== undefined) return wordsFor(wrong, path, root, schema);
+  const kinds = [...new Set(branches.flat().map((one) => typeWord(one)))].join(' or ');
+  return [{ path, message: `${name(path)} cannot be ${show(value)}`, fix: `write ${kinds}` }];
+}
+
+/** The value is of another kind altogether than this branch of a union wants. */
+function wrongKind(issue: Issue): boolean {
+  return issue.path.length === 0 && (issue.code === 'invalid_type' || issue.code === 'invalid_value');
+}
+
+function ruleWords(
+  branches: readonly (readonly Issue[])[],
+  path: Path,
+  root: unknown,
+  schema: object,
+): readonly Found[] {
+  const value = valueAt(root, path);
+  const keys = isRecord(value) ? Object.keys(value) : [];
+  const kinds = keys.filter((key) => RULE_KINDS.includes(key));
+  const [kind] = kinds;
+  if (kind === undefined) {
+    const slip = keys.find((key) => suggest(key, RULE_KINDS).startsWith('did'));
+    const fix = slip === undefined ? 'start the rule with one of them' : suggest(slip, RULE_KINDS);
+    const at = slip === undefined ? { path } : { path, key: slip };
+    return [{ ...at, message: 'a rule needs one of `allow`, `deny`, `approve`', fix }];
+  }
+  if (kinds.length > 1) {
+    return [{ path, message: `a rule cannot be ${kinds.join(' and ')} at once`, fix: 'make them two rules' }];
+  }
+  // The branch of this kind is the one that does not call the kind's key unknown.
+  const branch = branches.find((issues) => !issues.some((one) => one.keys?.includes(kind) === true)) ?? [];
+  return branch.flatMap((one) => wordsFor(one, path, root, schema));
+}
+
+const KIND_KEYS: Readonly<Record<string, string>> = {
+  tls: 'an `allow`',
+  protocol: 'an `allow`',
+  addresses: 'an `allow` or `approve`',
+  idle: 'an `allow` or `approve`',
+  wait: 'an `approve`',
+  remember: 'an `approve`',
+  cooldown: 'an `approve`',
+  second_factor: 'an `approve`',
+  reason: 'a `deny`',
+};
+
+function missing(path: Path): Found {
+  return { path, message: `${name(path)} is missing`, fix: `add \`${String(path.at(-1) ?? '')}:\`` };
+}
+
+function name(path: Path): string {
+  const last = path.at(-1);
+  if (last === undefined) return 'the file';
+  return typeof last === 'number' ? `entry ${last + 1} of \`${String(path.at(-2))}\`` : `\`${last}\``;
+}
+
+function show(value: unknown): string {
+  if (value === null) return 'empty';
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object') return 'a block of keys';
+  const text = JSON.stringify(value) ?? 'that';
+  return text.length > 60 ? `${text.slice(0, 57)}..."` : text;
+}
+
+function typeFix(expected: string | undefined, value: unknown): string {
+  if (expected === 'string' && (typeof value === 'number' || typeof value === 'boolean')) {
+    return `quote it: "${value}"`;
+  }
+  if (expected === 'array' && !Array.isArray(value) && typeof value !== 'object') {
+    return `write a list: [${JSON.stringify(value) ?? '...'}]`;
+  }
+  return `write ${typeWord({ expected: expected ?? '' })}`;
+}
+
+function typeWord(issue: { readonly expected?: string; readonly values?: readonly unknown[] }): string {
+  const words: Readonly<Record<string, string>> = {
+    string: 'a text',
+    array: 'a list',
+    object: 'a block of keys',
+    record: 'a block of keys',
+    number: 'a number',
+    int: 'a whole number',
+    boolean: 'true or false',
+  };
+  if (issue.values !== undefined) return issue.values.map(String).join(' or ');
+  return words[issue.expected ?? ''] ?? 'another value';
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function valueAt(root: unknown, path: Path): unknown {
+  let value = root;
+  for (const step of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return undefined;
+    value = Reflect.get(value, step);
+  }
+  return value;
+}
+
+/** The keys that the JSON Schema knows for the object at `path`; for a rule, those of its kind. */
+function knownKeys(schema: object, path: Path, root: unknown): readonly string[] {
+  let nodes: readonly unknown[] = [schema];
+  for (const step of path)
+    nodes = nodes.flatMap((node) => branchesOf(node).map((one) => stepInto(one, step)));
+  const value = valueAt(root, path);
+  const tables = nodes
+    .flatMap(branchesOf)
+    .map((node) => (isRecord(node) && isRecord(node['properties']) ? Object.keys(node['properties']) : []));
+  const kind = isRecord(value) ? RULE_KINDS.find((key) => Object.hasOwn(value, key)) : undefined;
+  const own = tables.filter((keys) => kind === undefined || tables.length === 1 || keys.includes(kind));
+  return [...new Set(own.flat())];
+}
+
+function branchesOf(node: unknown): readonly unknown[] {
+  return isRecord(node) && Array.isArray(node['anyOf']) ? node['anyOf'].flatMap(branchesOf) : [node];
+}
+
+function stepInto(node: unknown, step: string | number): unknown {
+  if (!isRecord(node)) return undefined;
+  if (typeof step === 'number') return node['items'];
+  return isRecord(node['properties']) ? node['properties'][step] : undefined;
+}

@@ -1,0 +1,166 @@
+/**
+ * Reads the policies folder into one PolicySet: group files, profiles/ and guardrails.yaml together, all or
+ * nothing. Everything is read into memory first, so that what was hashed is what was compiled. Called at
+ * start, at every reload, and by the `check`, `explain` and `test` commands. Never throws.
+ */
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { domainToASCII } from 'node:url';
+import { compilePolicies, type Located } from '../policy/compile.ts';
+import type { PolicySet, Problem } from '../policy/model.ts';
+import {
+  type GuardrailsFile,
+  guardrailsSchema,
+  jsonSchemaOf,
+  type PolicyFile,
+  type ProfileFile,
+  policySchema,
+  profileSchema,
+} from '../policy/schema.ts';
+import { type Issue, problemsOf } from './issues.ts';
+import { suggest } from './nearest.ts';
+import { readYaml, type YamlFile } from './yaml-file.ts';
+
+export type LoadedPolicies =
+  | { readonly ok: true; readonly set: PolicySet }
+  | { readonly ok: false; readonly problems: readonly Problem[] };
+
+type Kind = 'policy' | 'profile' | 'guardrails';
+type Source = { readonly kind: Kind; readonly path: string; readonly file: string };
+
+const YAML_NAME = /^[^.].*\.ya?ml$/;
+const GUARDRAILS_NAME = /^guardrails\.ya?ml$/;
+const MAX_FILES = 1000;
+const HASH_DIGITS = 12;
+
+/**
+ * Loads a policies folder. `only`: these group files instead of all of the folder's (the profiles and
+ * guardrails beside them count all the same).
+ */
+export function loadPolicies(dir: string, only?: readonly string[]): LoadedPolicies {
+  const problems: Problem[] = [];
+  const sources = listSources(dir, only, problems);
+  const groups: Located<PolicyFile>[] = [];
+  const profiles: Located<ProfileFile>[] = [];
+  let guardrails: Located<GuardrailsFile> | null = null;
+  const hash = createHash('sha256');
+  for (const source of sources) {
+    const yaml = readSource(source, hash, problems);
+    if (yaml === null) continue;
+    if (source.kind === 'policy') groups.push(...validated(yaml, 'policy', policySchema, problems));
+    else if (source.kind === 'profile') profiles.push(...validated(yaml, 'profile', profileSchema, problems));
+    else guardrails = validated(yaml, 'guardrails', guardrailsSchema, problems)[0] ?? null;
+  }
+  if (problems.length > 0) return { ok: false, problems };
+  const digest = hash.digest('hex').slice(0, HASH_DIGITS);
+  const partial = only !== undefined;
+  return compilePolicies({ groups, profiles, guardrails, hash: digest, partial, toAscii, suggest });
+}
+
+/** The A-label form of a host pattern with letters beyond ASCII, or ''. */
+function toAscii(text: string): string {
+  const [, star = '', name = '', port = ''] = /^(\*\.)?([^:]*)(:[0-9]+)?$/s.exec(text) ?? [];
+  const ascii = domainToASCII(name.normalize('NFC'));
+  return ascii === '' ? '' : `${star}${ascii}${port}`;
+}
+
+function listSources(
+  dir: string,
+  only: readonly string[] | undefined,
+  problems: Problem[],
+): readonly Source[] {
+  const shown = basename(resolve(dir));
+  const names = yamlNames(dir);
+  if (names === null) {
+    const message = 'the policies folder cannot be read';
+    problems.push({
+      file: dir,
+      line: 0,
+      column: 0,
+      message,
+      fix: 'create it, or set `policies` in sallyport.yaml',
+    });
+    return [];
+  }
+  const groups = only ?? names.filter((name) => !GUARDRAILS_NAME.test(name)).map((name) => join(dir, name));
+  const rails = names.filter((name) => GUARDRAILS_NAME.test(name));
+  if (rails.length > 1) {
+    const message = 'there are two guardrails files';
+    problems.push({ file: `${shown}/${rails[1]}`, line: 0, column: 0, message, fix: 'keep guardrails.yaml' });
+  }
+  const profiles = yamlNames(join(dir, 'profiles')) ?? [];
+  const sources: Source[] = [
+    ...rails.map((name): Source => ({ kind: 'guardrails', path: join(dir, name), file: `${shown}/${name}` })),
+    ...profiles.map((name): Source => {
+      return { kind: 'profile', path: join(dir, 'profiles', name), file: `${shown}/profiles/${name}` };
+    }),
+    ...groups.map((path): Source => ({ kind: 'policy', path, file: `${shown}/${basename(path)}` })),
+  ];
+  if (sources.length > MAX_FILES) {
+    const message = `there are more than ${MAX_FILES} policy files`;
+    problems.push({ file: shown, line: 0, column: 0, message, fix: 'merge groups, or start another proxy' });
+    return [];
+  }
+  return sources;
+}
+
+/** Names of the YAML files of a folder, sorted; hidden ones (editors' and Kubernetes' own) are left out. */
+function yamlNames(dir: string): readonly string[] | null {
+  try {
+    const names = readdirSync(dir).filter((name) => YAML_NAME.test(name));
+    return names.filter((name) => statSync(join(dir, name), { throwIfNoEntry: false })?.isFile()).sort();
+  } catch {
+    return null; // no such folder, or not readable: the caller says so where the folder is needed
+  }
+}
+
+function readSource(
+  source: Source,
+  hash: ReturnType<typeof createHash>,
+  problems: Problem[],
+): YamlFile | null {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(source.path);
+  } catch (error) {
+    const why = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
+    const message = `the file cannot be read (${why})`;
+    problems.push({ file: source.file, line: 0, column: 0, message, fix: 'check its name and permissions' });
+    return null;
+  }
+  hash.update(`${source.kind}\0${source.file}\0${bytes.length}\0`).update(bytes);
+  const text = decode(bytes);
+  if (text === null) {
+    const message = 'the file is not UTF-8 text';
+    problems.push({ file: source.file, line: 0, column: 0, message, fix: 'save it as UTF-8' });
+    return null;
+  }
+  const yaml = readYaml(source.file, text);
+  if ('value' in yaml) return yaml;
+  problems.push(...yaml);
+  return null;
+}
+
+function decode(bytes: Buffer): string | null {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return null; // not UTF-8: the caller reports it
+  }
+}
+
+type Schema<T> = {
+  safeParse: (
+    value: unknown,
+  ) =>
+    | { readonly success: true; readonly data: T }
+    | { readonly success: false; readonly error: { readonly issues: readonly Issue[] } };
+};
+
+function validated<T>(yaml: YamlFile, kind: Kind, schema: Schema<T>, problems: Problem[]): Located<T>[] {
+  const parsed = schema.safeParse(yaml.value);
+  if (parsed.success) return [{ file: yaml.file, value: parsed.data, locate: yaml.locate }];
+  problems.push(...problemsOf(yaml, parsed.error.issues, jsonSchemaOf(kind)));
+  return [];
+}
