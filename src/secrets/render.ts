@@ -1,0 +1,34 @@
+/** A real key as it must be written in one place of a request. Called by `substitute.ts` only. */
+import type { Spot } from './head.ts';
+import type { SecretValue } from './value.ts';
+
+/** Visible ASCII and the space: what a header field may hold without doubt (RFC 9110 section 5.5). */
+const HEADER_TEXT = /^[\x20-\x7e]+$/;
+/** RFC 7617 forbids control characters in user-id and password; other bytes are UTF-8 by practice. */
+const NO_CONTROLS = /^[^\x00-\x1f\x7f]+$/;
+/** RFC 3986: what a path segment may hold as it is (the colon of a bot token stays one). */
+const NOT_IN_PATH = /[^A-Za-z0-9\-._~!$&'()*+,;=:@]/g;
+/** In a query `&`, `=` and `+` mean something to the reader, so only unreserved characters stay. */
+const NOT_IN_QUERY = /[^A-Za-z0-9\-._~]/g;
+
+/** Latin-1 text, or `null` where the value cannot stand in that place. */
+export function renderValue(value: SecretValue, spot: Spot): string | null {
+  const text = value.expose().toString('latin1');
+  switch (spot.kind) {
+    case 'header':
+      return HEADER_TEXT.test(text) ? text : null;
+    case 'basic':
+      return NO_CONTROLS.test(text) ? text : null;
+    case 'path':
+      // A dot segment would climb out of the path that the rules judged.
+      return text === '' || text === '.' || text === '..' ? null : text.replace(NOT_IN_PATH, percent);
+    case 'query':
+      return text === '' ? null : text.replace(NOT_IN_QUERY, percent);
+    case 'none':
+      return null;
+  }
+}
+
+function percent(char: string): string {
+  return `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
+}

@@ -1,0 +1,191 @@
+/**
+ * Puts real keys where an identity's placeholders stand in a request head, or refuses the request. Called
+ * by `intercept/exchange.ts` for every request, just before its head is written upstream; a head without
+ * placeholders is the common case and must stay cheap. One left-to-right pass over the input: what was put
+ * in is never searched again. Serves invariants I5 and I6; contract section 4.
+ */
+import { type Denied, denied } from '../flow/reason.ts';
+import { type Authority, authorityText } from '../flow/target.ts';
+import { type BasicValue, encodeLike, findBasic } from './basic.ts';
+import type { Binding, IdentityBindings } from './binding.ts';
+import { covers, type Spot, spotOf } from './head.ts';
+import { findMarkers, hasMarker } from './placeholder.ts';
+import type { PlaceholderHit } from './placeholder-index.ts';
+import { renderValue } from './render.ts';
+
+export type SubstituteAsk = {
+  /** rebuilt request head, latin-1, the empty line at its end included */
+  readonly head: string;
+  readonly bindings: IdentityBindings;
+  readonly at: Authority;
+  /** is the upstream connection TLS that was verified */
+  readonly secure: boolean;
+};
+
+export type Substituted = {
+  readonly kind: 'ok';
+  readonly head: string;
+  /** names of the variables whose keys were put in, each once */
+  readonly used: readonly string[];
+};
+
+/** A short placeholder for a long value could otherwise blow a head up; characters. */
+export const MAX_SUBSTITUTED_HEAD = 262_144;
+
+const NOTHING_USED: readonly string[] = [];
+
+/**
+ * Refuses with `secret_leak`, `placeholder_unknown`, `placeholder_wrong_host`, `placeholder_wrong_place`,
+ * `secret_requires_tls`, `secret_unavailable` or, past `MAX_SUBSTITUTED_HEAD`, `header_too_large`.
+ * The first placeholder at fault decides; a leak goes before all. Never throws, whatever the head.
+ */
+export function substituteHead(ask: SubstituteAsk): Substituted | Denied {
+  const { head, bindings } = ask;
+  const basics = findBasic(head);
+  if (bindings.leaks.found(head) || basics.some((basic) => bindings.leaks.found(basic.text))) return leak();
+  const hits = bindings.known.find(head);
+  if (hits.length === 0 && basics.length === 0 && !hasMarker(head)) {
+    return { kind: 'ok', head, used: NOTHING_USED };
+  }
+  return substituteFound(ask, hits, basics);
+}
+
+/** One piece of the output: `text` in place of `start` to `end` of the input. */
+type Edit = {
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+  readonly used: readonly string[];
+};
+
+function substituteFound(
+  ask: SubstituteAsk,
+  hits: readonly PlaceholderHit[],
+  basics: readonly BasicValue[],
+): Substituted | Denied {
+  const plain = editsOf(ask, ask.head, hits, (hit) => spotOf(ask.head, hit.start, hit.end));
+  if ('kind' in plain) return plain;
+  const inner: Edit[] = [];
+  for (const basic of basics) {
+    const edit = editOfBasic(ask, basic);
+    if (edit !== null && 'kind' in edit) return edit;
+    if (edit !== null) inner.push(edit);
+  }
+  const edits = disjoint([...plain, ...inner].sort((a, b) => a.start - b.start));
+  const head = apply(ask.head, edits);
+  if (head.length > MAX_SUBSTITUTED_HEAD)
+    return denied('header_too_large', 'The head with its keys is too large.');
+  return { kind: 'ok', head, used: [...new Set(edits.flatMap((edit) => edit.used))] };
+}
+
+function editOfBasic(ask: SubstituteAsk, basic: BasicValue): Edit | Denied | null {
+  if (!basic.exact) return null;
+  const hits = ask.bindings.known.find(basic.text);
+  const edits = editsOf(ask, basic.text, hits, () => BASIC);
+  if ('kind' in edits) return edits;
+  if (edits.length === 0) return null;
+  const text = encodeLike(ask.head.slice(basic.start, basic.end), apply(basic.text, disjoint(edits)));
+  return { start: basic.start, end: basic.end, text, used: edits.flatMap((edit) => edit.used) };
+}
+
+const BASIC: Spot = { kind: 'basic' };
+
+function editsOf(
+  ask: SubstituteAsk,
+  text: string,
+  hits: readonly PlaceholderHit[],
+  spotFor: (hit: PlaceholderHit) => Spot,
+): readonly Edit[] | Denied {
+  if (strayMarker(text, hits)) return unknown();
+  const edits: Edit[] = [];
+  for (const hit of hits) {
+    const edit = editOf(ask, hit, spotFor(hit));
+    if ('kind' in edit) return edit;
+    edits.push(edit);
+  }
+  return edits;
+}
+
+/** A marker outside every known placeholder: made up, or issued by another installation or in another time. */
+function strayMarker(text: string, hits: readonly PlaceholderHit[]): boolean {
+  return findMarkers(text).some(
+    ({ start, end }) => !hits.some((hit) => hit.start <= start && end <= hit.end),
+  );
+}
+
+function editOf(ask: SubstituteAsk, hit: PlaceholderHit, spot: Spot): Edit | Denied {
+  const binding = ask.bindings.bindings.find((one) => standsFor(one, hit.tag));
+  if (binding === undefined) return unknown();
+  const refusal = misuse(ask, binding, spot);
+  if (refusal !== null) return refusal;
+  const value = binding.value();
+  const text = value === null ? null : renderValue(value, spot);
+  if (text === null)
+    return denied('secret_unavailable', 'The key behind a placeholder is not available now.');
+  return { start: hit.start, end: hit.end, text, used: [binding.env] };
+}
+
+function standsFor(binding: Binding, placeholder: string): boolean {
+  return binding.placeholder === placeholder || binding.aliases?.includes(placeholder) === true;
+}
+
+function misuse(ask: SubstituteAsk, binding: Binding, spot: Spot): Denied | null {
+  if (!binding.allows(ask.at)) {
+    return denied(
+      'placeholder_wrong_host',
+      `The request holds a placeholder that may not go to ${authorityText(ask.at)}.`,
+    );
+  }
+  if (!covers(binding.spec.places, spot)) {
+    return denied(
+      'placeholder_wrong_place',
+      `A placeholder stands in ${nameOf(spot)}, where it is not swapped.`,
+    );
+  }
+  if (!ask.secure) return denied('secret_requires_tls', 'A placeholder is swapped inside verified TLS only.');
+  return null;
+}
+
+/** Another identity's and a made-up one get the same words. */
+function unknown(): Denied {
+  return denied('placeholder_unknown', 'The request holds a placeholder that is not valid here.');
+}
+
+function leak(): Denied {
+  return denied('secret_leak', 'The request holds a real key. Send the placeholder instead.');
+}
+
+function nameOf(spot: Spot): string {
+  switch (spot.kind) {
+    case 'path':
+      return 'the path';
+    case 'query':
+      return 'the query';
+    case 'basic':
+      return 'Basic credentials';
+    case 'header':
+      return 'a header field';
+    case 'none':
+      return 'the request line or a field name';
+  }
+}
+
+/** Leaves out every edit that begins inside the one before it, as a placeholder inside a base64 text would. */
+function disjoint(edits: readonly Edit[]): readonly Edit[] {
+  let done = 0;
+  return edits.filter((edit) => {
+    if (edit.start < done) return false;
+    done = edit.end;
+    return true;
+  });
+}
+
+function apply(text: string, edits: readonly Edit[]): string {
+  let output = '';
+  let done = 0;
+  for (const edit of edits) {
+    output += text.slice(done, edit.start) + edit.text;
+    done = edit.end;
+  }
+  return output + text.slice(done);
+}

@@ -1,0 +1,73 @@
+/**
+ * The files that hold installation keys: `vault.key` opens the built-in vault, `placeholder.key` is what
+ * placeholders are derived from (its own file, so that a new vault key leaves all placeholders as they are).
+ * Each is 32 random bytes, readable by its owner alone. Made by `init`, the first start and `vault set`.
+ */
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { createFileDurable } from '../base/durable.ts';
+import { KEY_BYTES } from './seal.ts';
+import { SecretSourceError } from './source.ts';
+
+const OWNER_ONLY = 0o600;
+const MAX_PASSPHRASE_BYTES = 4096;
+
+export function vaultKeyPath(dir: string): string {
+  return join(dir, 'vault.key');
+}
+
+/** Creates `vault.key` in the state folder unless it is there: true when it was created. */
+export function createVaultKey(dir: string): boolean {
+  return createKeyFile(vaultKeyPath(dir));
+}
+
+/** The key for `createBindings`, created in the state folder at first use. */
+export function loadPlaceholderKey(dir: string): Buffer {
+  const path = join(dir, 'placeholder.key');
+  createKeyFile(path);
+  return readKeyFile(path);
+}
+
+/** Throws `locked` when the file is missing, `insecure_permissions` or `damaged` when it cannot be trusted. */
+export function readKeyFile(path: string): Buffer {
+  let bytes: Buffer;
+  try {
+    const found = statSync(path);
+    if ((found.mode & 0o077) !== 0) {
+      throw new SecretSourceError(
+        'insecure_permissions',
+        `${path} can be read by others than its owner; run: chmod 600 ${path}`,
+      );
+    }
+    bytes = readFileSync(path);
+  } catch (error) {
+    if (error instanceof SecretSourceError) throw error;
+    throw new SecretSourceError('locked', `the key file ${path} cannot be read`, { cause: error });
+  }
+  if (bytes.length !== KEY_BYTES) {
+    throw new SecretSourceError('damaged', `${path} must hold ${KEY_BYTES} bytes, but holds ${bytes.length}`);
+  }
+  return bytes;
+}
+
+/** `SALLYPORT_VAULT_PASSPHRASE`, or the first line of the file that `SALLYPORT_VAULT_PASSPHRASE_FILE` names. */
+export function passphraseFrom(env: Readonly<Record<string, string | undefined>>): string | undefined {
+  const direct = env['SALLYPORT_VAULT_PASSPHRASE'];
+  if (direct !== undefined && direct !== '') return direct;
+  const path = env['SALLYPORT_VAULT_PASSPHRASE_FILE'];
+  if (path === undefined || path === '') return undefined;
+  try {
+    const line = readFileSync(path, 'utf8').slice(0, MAX_PASSPHRASE_BYTES).split(/\r?\n/)[0] ?? '';
+    if (line !== '') return line;
+  } catch (cause) {
+    throw new SecretSourceError('locked', `the passphrase file ${path} cannot be read`, { cause });
+  }
+  throw new SecretSourceError('locked', `the passphrase file ${path} is empty`);
+}
+
+function createKeyFile(path: string): boolean {
+  if (existsSync(path)) return false;
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  return createFileDurable(path, randomBytes(KEY_BYTES), OWNER_ONLY);
+}

@@ -1,0 +1,258 @@
+/**
+ * The real values that the running proxy holds: fetched from their sources when a policy is loaded, watched,
+ * and given to requests without waiting. Made by `proxy.ts`. A value that cannot be fetched is `null`, and
+ * requests that need it are refused (`secret_unavailable`): never an old value, never none at all.
+ */
+import type { Clock } from '../base/clock.ts';
+import type { SourceRef } from '../policy/model.ts';
+import { buildLeakIndex, type LeakIndex, type RevokedDigest } from '../secrets/leaks.ts';
+import type { SecretValue } from '../secrets/value.ts';
+import { createRetired } from './retired.ts';
+import { type SecretSource, SecretSourceError } from './source.ts';
+
+type SecretAge = {
+  /** `from` as the profile writes it: never a value */
+  readonly key: string;
+  readonly available: boolean;
+  /** seconds since the value last changed; since it was first seen where the source does not know */
+  readonly seconds: number;
+};
+
+export type Keyring = {
+  /** Replaces what is held by these, fetching all. Never rejects; what fails is `null`. */
+  load(refs: readonly SourceRef[]): Promise<void>;
+  /** The value now, or `null`. Called only to put it into a request: the use is noted. */
+  current(ref: SourceRef): SecretValue | null;
+  /** The value now, or `null`, to look at its shape only. */
+  peek(ref: SourceRef): SecretValue | null;
+  /** Fetches everything again; what changed is used by the next request. Never rejects. */
+  refresh(): Promise<void>;
+  /** Called after values changed. Returns the unsubscribe function. */
+  subscribe(listener: () => void): () => void;
+  /** Why a key is not available, in words for operators; `null` when it is. */
+  problem(ref: SourceRef): string | null;
+  ages(): readonly SecretAge[];
+  /** Stops watching and wipes all values. */
+  close(): void;
+  leaks(): LeakIndex;
+};
+
+const FETCH_MS = 10_000;
+/** Values held, those of the vault that no policy mentions included. */
+const MAX_VALUES = 8192;
+
+type Ref = { readonly kind: string; readonly name: string };
+
+type Held = {
+  readonly value: SecretValue | null;
+  readonly problem: string | null;
+  /** milliseconds since the epoch */
+  readonly changedAt: number;
+};
+
+type Outcome = { readonly value: SecretValue } | { readonly problem: string };
+
+export type KeyringOptions = {
+  /** by kind: `vault`, `env`, `file` … */
+  readonly sources: Readonly<Record<string, SecretSource>>;
+  readonly clock: Clock;
+  readonly onFetch?: (source: string, outcome: 'ok' | 'error') => void;
+};
+
+export function createKeyring(opts: KeyringOptions): Keyring {
+  const ring = new Ring(opts);
+  return {
+    load: (refs) => ring.load(refs),
+    current: (ref) => ring.use(ref),
+    peek: (ref) => ring.peek(ref),
+    refresh: () => ring.refresh(),
+    subscribe: (listener) => ring.subscribe(listener),
+    problem: (ref) => ring.problem(ref),
+    ages: () => ring.ages(),
+    close: () => ring.close(),
+    leaks: () => ring.leaks,
+  };
+}
+
+class Ring {
+  readonly #sources: ReadonlyMap<string, SecretSource>;
+  readonly #opts: KeyringOptions;
+  readonly #held = new Map<string, Held>();
+  readonly #listeners = new Set<() => void>();
+  readonly #unwatch: readonly (() => void)[];
+  readonly #retired = createRetired();
+  #refs: readonly SourceRef[] = [];
+  /** one fetch of everything after the other, so that an old answer never overwrites a newer one */
+  #queue: Promise<void> = Promise.resolve();
+  #waiting = false;
+  #closed = false;
+  leaks: LeakIndex = buildLeakIndex({ current: [], revoked: [] });
+
+  constructor(opts: KeyringOptions) {
+    this.#opts = opts;
+    this.#sources = new Map(Object.entries(opts.sources));
+    this.#unwatch = [...this.#sources.values()].map(
+      (source) => source.watch?.(() => void this.refresh()) ?? (() => {}),
+    );
+  }
+
+  load(refs: readonly SourceRef[]): Promise<void> {
+    this.#refs = refs;
+    return this.#enqueue();
+  }
+
+  /** A refresh that has not begun yet serves everybody who asks meanwhile. */
+  refresh(): Promise<void> {
+    if (this.#waiting) return this.#queue;
+    return this.#enqueue();
+  }
+
+  peek(ref: SourceRef): SecretValue | null {
+    return this.#held.get(idOf(ref))?.value ?? null;
+  }
+
+  use(ref: SourceRef): SecretValue | null {
+    const value = this.peek(ref);
+    if (value !== null) this.#sources.get(ref.kind)?.used?.(ref.name, this.#opts.clock.now());
+    return value;
+  }
+
+  problem(ref: SourceRef): string | null {
+    const held = this.#held.get(idOf(ref));
+    return held === undefined ? 'not loaded' : held.problem;
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  ages(): readonly SecretAge[] {
+    const now = this.#opts.clock.now();
+    return this.#refs.flatMap((ref) => {
+      const held = this.#held.get(idOf(ref));
+      if (held === undefined) return [];
+      return {
+        key: ref.text,
+        available: held.value !== null,
+        seconds: Math.max(0, now - held.changedAt) / 1000,
+      };
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const stop of this.#unwatch) stop();
+    for (const held of this.#held.values()) held.value?.zero();
+    this.#held.clear();
+    this.leaks = buildLeakIndex({ current: [], revoked: [] });
+  }
+
+  #enqueue(): Promise<void> {
+    this.#waiting = true;
+    const fetch = async (): Promise<void> => {
+      this.#waiting = false;
+      await this.#fetchAll();
+    };
+    // After a failure too: one bad listener must not end all later fetches.
+    this.#queue = this.#queue.then(fetch, fetch);
+    return this.#queue;
+  }
+
+  async #fetchAll(): Promise<void> {
+    const wanted = await this.#wanted();
+    const fetched = await Promise.all(
+      [...wanted].map(async ([id, ref]) => ({ id, ref, outcome: await this.#fetch(ref) })),
+    );
+    const revoked = await this.#revoked();
+    if (this.#closed) return;
+    const before = new Map(this.#held);
+    this.#held.clear();
+    for (const { id, ref, outcome } of fetched) this.#held.set(id, this.#next(before.get(id), ref, outcome));
+    const values = new Set([...this.#held.values()].map((held) => held.value));
+    const old = [...before.values()].map((held) => held.value);
+    this.#retired.add(old.flatMap((value) => (value === null || values.has(value) ? [] : value)));
+    this.leaks = buildLeakIndex({
+      current: [...values].flatMap((value) => value ?? []),
+      revoked: [...revoked, ...this.#retired.list()],
+    });
+    if (!sameValues(before, this.#held)) for (const listener of this.#listeners) listener();
+  }
+
+  /** What policies name, and what else the sources hold: that must not leave a sandbox either. */
+  async #wanted(): Promise<ReadonlyMap<string, Ref>> {
+    const wanted = new Map<string, Ref>();
+    for (const ref of this.#refs) wanted.set(idOf(ref), ref);
+    for (const source of this.#sources.values()) {
+      const names = await quietly(source.names?.());
+      for (const name of names ?? []) {
+        const ref = { kind: source.kind, name };
+        if (wanted.size < MAX_VALUES) wanted.set(idOf(ref), wanted.get(idOf(ref)) ?? ref);
+      }
+    }
+    return wanted;
+  }
+
+  async #revoked(): Promise<readonly RevokedDigest[]> {
+    const lists = await Promise.all([...this.#sources.values()].map((source) => quietly(source.revoked?.())));
+    return lists.flatMap((list) => list ?? []);
+  }
+
+  async #fetch(ref: Ref): Promise<Outcome> {
+    const source = this.#sources.get(ref.kind);
+    if (source === undefined) return { problem: `there is no source of kind ${ref.kind}` };
+    try {
+      const value = await withDeadline(source.get(ref.name), `${ref.kind}:${ref.name}`);
+      this.#opts.onFetch?.(ref.kind, 'ok');
+      return { value };
+    } catch (error) {
+      this.#opts.onFetch?.(ref.kind, 'error');
+      // Only our own messages are known to hold no value.
+      return { problem: error instanceof SecretSourceError ? error.message : 'the source failed' };
+    }
+  }
+
+  /** An unchanged value keeps its object. */
+  #next(before: Held | undefined, ref: Ref, outcome: Outcome): Held {
+    const changedAt = this.#sources.get(ref.kind)?.changedAt?.(ref.name) ?? null;
+    if ('problem' in outcome) {
+      const since = before?.value === null ? before.changedAt : this.#opts.clock.now();
+      return { value: null, problem: outcome.problem, changedAt: since };
+    }
+    if (before?.value?.equals(outcome.value) === true) {
+      outcome.value.zero();
+      return { ...before, changedAt: changedAt ?? before.changedAt };
+    }
+    return { value: outcome.value, problem: null, changedAt: changedAt ?? this.#opts.clock.now() };
+  }
+}
+
+function sameValues(before: ReadonlyMap<string, Held>, now: ReadonlyMap<string, Held>): boolean {
+  return before.size === now.size && [...now].every(([id, { value }]) => before.get(id)?.value === value);
+}
+
+function idOf(ref: Ref): string {
+  return `${ref.kind}:${ref.name}`;
+}
+
+/** A source whose list cannot be had has already failed, or will, for each of its keys: that is told there. */
+async function quietly<T>(asked: Promise<T> | undefined): Promise<T | undefined> {
+  try {
+    return await asked;
+  } catch {
+    return undefined;
+  }
+}
+
+async function withDeadline(asked: Promise<SecretValue>, what: string): Promise<SecretValue> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new SecretSourceError('timeout', `${what} took too long`)), FETCH_MS);
+    timer.unref();
+  });
+  try {
+    return await Promise.race([asked, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

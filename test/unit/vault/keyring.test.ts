@@ -1,0 +1,214 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { inspect } from 'node:util';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { SourceRef } from '../../../src/policy/model.ts';
+import { createEnvSource } from '../../../src/vault/env.ts';
+import { createFileSource } from '../../../src/vault/file.ts';
+import { createKeyring, type Keyring, type KeyringOptions } from '../../../src/vault/keyring.ts';
+import { openVault } from '../../../src/vault/sealed.ts';
+import type { SecretSource } from '../../../src/vault/source.ts';
+import { stateFolder, until } from './folder.ts';
+
+const ref = (kind: SourceRef['kind'], name: string): SourceRef => ({ kind, name, text: `${kind}:${name}` });
+const CLOCK = { now: () => 1_000_000, mono: () => 0 };
+
+function ring(sources: KeyringOptions['sources'], more: Partial<KeyringOptions> = {}): Keyring {
+  const made = createKeyring({ sources, clock: CLOCK, ...more });
+  onTestFinished(() => made.close());
+  return made;
+}
+
+function textOf(keyring: Keyring, from: SourceRef): string | null {
+  return keyring.current(from)?.expose().toString('utf8') ?? null;
+}
+
+describe('a keyring', () => {
+  it('gives what its sources hold, at once and without waiting', async () => {
+    const env: Record<string, string> = { A: 'value-of-a', B: 'value-of-b' };
+    const keyring = ring({ env: createEnvSource(env) });
+    await keyring.load([ref('env', 'A'), ref('env', 'B')]);
+    expect(textOf(keyring, ref('env', 'A'))).toBe('value-of-a');
+    expect(textOf(keyring, ref('env', 'B'))).toBe('value-of-b');
+  });
+
+  it('gives nothing for what failed, says why, and keeps the rest', async () => {
+    const outcomes: string[] = [];
+    const keyring = ring(
+      { env: createEnvSource({ A: 'value-of-a' }) },
+      { onFetch: (source, outcome) => outcomes.push(`${source} ${outcome}`) },
+    );
+    await keyring.load([ref('env', 'A'), ref('env', 'NONE'), ref('kv', 'x')]);
+    expect(textOf(keyring, ref('env', 'A'))).toBe('value-of-a');
+    expect(keyring.current(ref('env', 'NONE'))).toBeNull();
+    expect(keyring.current(ref('kv', 'x'))).toBeNull();
+    expect(keyring.current(ref('env', 'never asked for'))).toBeNull();
+    expect(keyring.problem(ref('env', 'A'))).toBeNull();
+    expect(keyring.problem(ref('env', 'NONE'))).toMatch(/not set/);
+    expect(keyring.problem(ref('kv', 'x'))).toMatch(/no source/);
+    expect(outcomes).toEqual(['env ok', 'env error']);
+  });
+
+  it('does not repeat the words of an error that is not its own: they may hold a value', async () => {
+    const source: SecretSource = {
+      kind: 'command',
+      get: () => Promise.reject(new Error('exit 1: sk-secret')),
+    };
+    const keyring = ring({ command: source });
+    await keyring.load([ref('command', 'x')]);
+    expect(keyring.problem(ref('command', 'x'))).not.toContain('sk-secret');
+  });
+
+  it('uses a changed value after a refresh and looks for the old one as a leak', async () => {
+    const env: Record<string, string> = { A: 'first-value-of-a' };
+    const keyring = ring({ env: createEnvSource(env) });
+    let told = 0;
+    keyring.subscribe(() => {
+      told += 1;
+    });
+    await keyring.load([ref('env', 'A')]);
+    expect(keyring.leaks().found('x first-value-of-a y')).toBe(true);
+    env['A'] = 'second-value-of-a';
+    await keyring.refresh();
+    expect(textOf(keyring, ref('env', 'A'))).toBe('second-value-of-a');
+    for (const value of ['first-value-of-a', 'second-value-of-a']) {
+      expect(keyring.leaks().found(`x${value}y`)).toBe(true);
+    }
+    expect(keyring.leaks().found('third-value-of-a')).toBe(false);
+    expect(told).toBe(2);
+  });
+
+  it('keeps the same object while a value stays the same, and tells nobody', async () => {
+    const keyring = ring({ env: createEnvSource({ A: 'first-value-of-a' }) });
+    await keyring.load([ref('env', 'A')]);
+    let told = 0;
+    keyring.subscribe(() => {
+      told += 1;
+    });
+    const before = keyring.current(ref('env', 'A'));
+    await keyring.refresh();
+    expect(keyring.current(ref('env', 'A'))).toBe(before);
+    expect(told).toBe(0);
+  });
+
+  it('drops what no policy names any more and still looks for it as a leak', async () => {
+    const keyring = ring({ env: createEnvSource({ A: 'first-value-of-a', B: 'value-of-b-000' }) });
+    await keyring.load([ref('env', 'A'), ref('env', 'B')]);
+    await keyring.load([ref('env', 'B')]);
+    expect(keyring.current(ref('env', 'A'))).toBeNull();
+    expect(keyring.leaks().found('first-value-of-a')).toBe(true);
+  });
+
+  it('looks for the values of the vault that no policy names, and for its revoked ones', async () => {
+    const vault = openVault({ dir: stateFolder() });
+    await vault.set('named', Buffer.from('named-value-00000'));
+    await vault.set('other', Buffer.from('other-value-00000'));
+    await vault.set('gone', Buffer.from('gone-value-000000'));
+    await vault.rm('gone');
+    const keyring = ring({ vault });
+    await keyring.load([ref('vault', 'named')]);
+    for (const value of ['named-value-00000', 'other-value-00000', 'gone-value-000000']) {
+      expect(keyring.leaks().found(`k=${value}`)).toBe(true);
+    }
+  });
+
+  it('notes the use of a key, and not that somebody looked at it', async () => {
+    const vault = openVault({ dir: stateFolder() });
+    await vault.set('a', Buffer.from('value-of-a-000000'));
+    const keyring = ring({ vault });
+    await keyring.load([ref('vault', 'a')]);
+    keyring.peek(ref('vault', 'a'));
+    expect(vault.list()[0]?.last_used).toBeNull();
+    keyring.current(ref('vault', 'a'));
+    expect(vault.list()[0]?.last_used).toBe(new Date(1_000_000).toISOString());
+  });
+
+  it('tells the age of each key by its reference', async () => {
+    let now = 50_000;
+    const keyring = ring(
+      { env: createEnvSource({ A: 'value-of-a' }) },
+      { clock: { now: () => now, mono: () => 0 } },
+    );
+    await keyring.load([ref('env', 'A'), ref('env', 'NONE')]);
+    now = 80_000;
+    expect(keyring.ages()).toEqual([
+      { key: 'env:A', available: true, seconds: 30 },
+      { key: 'env:NONE', available: false, seconds: 30 },
+    ]);
+  });
+
+  it('never shows a value when it is printed', async () => {
+    const keyring = ring({ env: createEnvSource({ A: 'secret-value-of-a' }) });
+    await keyring.load([ref('env', 'A')]);
+    expect(inspect(keyring, { depth: 9, showHidden: true })).not.toContain('secret-value');
+    expect(JSON.stringify(keyring.ages())).not.toContain('secret-value');
+  });
+
+  it('wipes its values when it is closed', async () => {
+    const keyring = ring({ env: createEnvSource({ A: 'value-of-a' }) });
+    await keyring.load([ref('env', 'A')]);
+    const value = keyring.current(ref('env', 'A'));
+    keyring.close();
+    expect(value?.expose()).toEqual(Buffer.alloc(10));
+    expect(keyring.current(ref('env', 'A'))).toBeNull();
+  });
+
+  it('answers many refreshes at once with few fetches, each with the newest value', async () => {
+    let fetches = 0;
+    const env: Record<string, string> = { A: 'value-0' };
+    const source = createEnvSource(env);
+    const counting: SecretSource = {
+      kind: 'env',
+      get: async (name) => {
+        fetches += 1;
+        return source.get(name);
+      },
+    };
+    const keyring = ring({ env: counting });
+    await keyring.load([ref('env', 'A')]);
+    const waiting = Array.from({ length: 50 }, (_, at) => {
+      env['A'] = `value-${at}`;
+      return keyring.refresh();
+    });
+    await Promise.all(waiting);
+    expect(textOf(keyring, ref('env', 'A'))).toBe('value-49');
+    expect(fetches).toBeLessThan(5);
+  });
+});
+
+describe('a running keyring', () => {
+  it('takes up a value that another process put into the vault', async () => {
+    const dir = stateFolder();
+    await openVault({ dir }).set('a', Buffer.from('first-value-00000'));
+    const keyring = ring({ vault: openVault({ dir }) });
+    await keyring.load([ref('vault', 'a'), ref('vault', 'later')]);
+    await openVault({ dir }).rotate('a', Buffer.from('second-value-0000'));
+    await openVault({ dir }).set('later', Buffer.from('later-value-00000'));
+    await until(() => textOf(keyring, ref('vault', 'a')) === 'second-value-0000');
+    await until(() => textOf(keyring, ref('vault', 'later')) === 'later-value-00000');
+    expect(keyring.leaks().found('first-value-00000')).toBe(true);
+  });
+
+  it('takes up a changed file, and a file that comes later', async () => {
+    const dir = stateFolder();
+    writeFileSync(join(dir, 'a'), 'first-value\n');
+    const keyring = ring({ file: createFileSource({ base: dir }) });
+    await keyring.load([ref('file', 'a'), ref('file', 'b')]);
+    expect(textOf(keyring, ref('file', 'a'))).toBe('first-value');
+    writeFileSync(join(dir, 'a'), 'second-value\n');
+    writeFileSync(join(dir, 'b'), 'value-of-b\n');
+    await until(() => textOf(keyring, ref('file', 'a')) === 'second-value');
+    await until(() => textOf(keyring, ref('file', 'b')) === 'value-of-b');
+  });
+
+  it('refuses the keys of a vault that was damaged while it ran', async () => {
+    const dir = stateFolder();
+    await openVault({ dir }).set('a', Buffer.from('first-value-00000'));
+    const keyring = ring({ vault: openVault({ dir }) });
+    await keyring.load([ref('vault', 'a')]);
+    writeFileSync(join(dir, 'vault.json'), '{}');
+    await until(() => keyring.current(ref('vault', 'a')) === null);
+    expect(keyring.problem(ref('vault', 'a'))).toMatch(/vault/);
+    expect(keyring.leaks().found('first-value-00000')).toBe(true);
+  });
+});
