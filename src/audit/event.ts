@@ -1,0 +1,67 @@
+/**
+ * What the audit trail is told: one decision per judged target or request, one end per connection and
+ * exchange. Stages build these values; `audit/chain.ts` turns them into lines, `metrics/` counts them
+ * (design idea 6: counters and record cannot disagree because they are made of the same values).
+ */
+import type { Reason, RuleRef } from '../flow/reason.ts';
+import type { Via } from '../flow/target.ts';
+import type { Treat } from '../flow/verdict.ts';
+
+/** `connect`: the CONNECT, SOCKS or transparent target; `request`: one HTTP request. */
+type Stage = 'connect' | 'request';
+
+type AuditVerdict = 'allow' | 'deny' | 'would_deny' | 'approve';
+
+type Common = {
+  readonly stage: Stage;
+  readonly flow: string;
+  readonly requestId: string;
+  /** null: nobody was identified */
+  readonly group: string | null;
+  readonly identity: string | null;
+  /** client address, without port */
+  readonly client: string;
+  readonly via: Via | null;
+  readonly host: string | null;
+  readonly port: number | null;
+  readonly method: string | null;
+  /** as it came, query included; the record keeps no query value (`audit/redact.ts`) */
+  readonly path: string | null;
+  readonly reason: Reason | null;
+  readonly treat: Treat | null;
+  /** names of keys, never values */
+  readonly keys: readonly string[];
+  /** hash of the policy that decided */
+  readonly policy: string;
+};
+
+export type DecisionEvent = Common & {
+  readonly kind: 'decision';
+  readonly verdict: AuditVerdict;
+  readonly rule: RuleRef | null;
+  /** the rule's host pattern when allowed; null when refused; a metric label, not recorded */
+  readonly hostLabel: string | null;
+};
+
+/** How a connection or exchange ended. */
+export type Ended = 'done' | 'client_abort' | 'upstream_abort' | 'refused' | 'timeout' | 'cut' | 'error';
+
+export type EndEvent = Common & {
+  readonly kind: 'end';
+  /** status sent to the client; 0: none sent */
+  readonly status: number;
+  readonly bytesUp: number;
+  readonly bytesDown: number;
+  /** from the first byte to the last, milliseconds */
+  readonly ms: number;
+  /** time in the proxy, upstream excluded, milliseconds; null: not measured */
+  readonly overheadMs: number | null;
+  readonly ended: Ended;
+  /** keys whose values were taken out of the response */
+  readonly scrubbed: readonly string[];
+  /** repeats the decision's answer where the caller still has it */
+  readonly verdict?: AuditVerdict | null;
+  readonly rule?: RuleRef | null;
+};
+
+export type AuditEvent = DecisionEvent | EndEvent;

@@ -1,0 +1,55 @@
+/** What is counted since the process began: filled by `metrics.ts`, shown by `register.ts`. */
+import type { Treat } from '../flow/verdict.ts';
+import type { GroupDecisions } from './decisions.ts';
+import type { GroupExchanges } from './exchanges.ts';
+import type { PlainHistogram } from './histogram.ts';
+import { Tally } from './tally.ts';
+
+export type PolicyInfo = {
+  readonly group: string;
+  readonly hash: string;
+  readonly mode: 'enforce' | 'monitor';
+};
+
+export type SecretAge = { readonly key: string; readonly seconds: number };
+
+export type Counts = {
+  readonly build: { readonly version: string; readonly commit: string };
+  readonly decisions: Map<string, GroupDecisions>;
+  readonly exchanges: Map<string, GroupExchanges>;
+  readonly overhead: Map<Treat, PlainHistogram>;
+  readonly open: Map<string, Map<Treat, number>>;
+  readonly dns: Tally;
+  readonly upstream: Tally;
+  readonly leaves: Tally;
+  readonly reloads: Tally;
+  readonly secrets: Tally;
+  policies: readonly PolicyInfo[];
+  ages: () => readonly SecretAge[];
+  records: number;
+  failures: number;
+};
+
+export function noCounts(build: Counts['build']): Counts {
+  const counts: Counts = {
+    build,
+    decisions: new Map(),
+    exchanges: new Map(),
+    overhead: new Map(),
+    open: new Map(),
+    dns: new Tally(),
+    upstream: new Tally(),
+    leaves: new Tally(),
+    reloads: new Tally(),
+    secrets: new Tally(),
+    policies: [],
+    ages: () => [],
+    records: 0,
+    failures: 0,
+  };
+  // A counter that is absent until its first event hides that event from rate().
+  counts.leaves.add('ok', '', 0);
+  counts.reloads.add('ok', '', 0);
+  counts.reloads.add('error', '', 0);
+  return counts;
+}

@@ -1,0 +1,87 @@
+/**
+ * Decisions of one group by verdict, reason and host. The host of what was allowed is a rule's pattern, a
+ * closed set; what was refused a sandbox makes up, so only the 1,000 most recent refused hosts keep a label
+ * of their own and the rest is `other` (contract 9). A host that drops out takes its counts there, so that
+ * sums over hosts never go down.
+ */
+import { LRUCache } from 'lru-cache';
+import type { DecisionEvent } from '../audit/event.ts';
+import { Tally } from './tally.ts';
+
+export const MAX_REFUSED_HOSTS = 1000;
+const OTHER_HOSTS = 'other';
+
+export type DecisionCount = {
+  readonly host: string;
+  readonly verdict: string;
+  readonly reason: string;
+  readonly count: number;
+};
+
+/** One row of `GET /api/v1/blocked`, without its group. */
+export type RefusedHost = {
+  readonly host: string;
+  readonly reason: string;
+  readonly count: number;
+  /** milliseconds since the epoch */
+  readonly last: number;
+};
+
+type Refused = { readonly tally: Tally; last: number };
+
+export class GroupDecisions {
+  readonly #byPattern = new Map<string, Tally>();
+  readonly #other = new Tally();
+  readonly #refused = new LRUCache<string, Refused>({
+    max: MAX_REFUSED_HOSTS,
+    dispose: (value) => this.#other.merge(value.tally),
+  });
+
+  /** `now`: milliseconds since the epoch. */
+  count(event: DecisionEvent, now: () => number): void {
+    this.#tallyOf(event, now).add(event.verdict, event.reason ?? '');
+  }
+
+  rows(): DecisionCount[] {
+    // A pattern and a refused host can be the same text: one series, one row.
+    const byHost = new Map<string, Tally>();
+    const add = (host: string, tally: Tally): void => {
+      const known = byHost.get(host) ?? new Tally();
+      known.merge(tally);
+      byHost.set(host, known);
+    };
+    for (const [pattern, tally] of this.#byPattern) add(pattern, tally);
+    for (const [host, refused] of this.#refused.entries()) add(host, refused.tally);
+    add(OTHER_HOSTS, this.#other);
+    return [...byHost].flatMap(([host, tally]) =>
+      [...tally.rows()].map(([verdict, reason, count]) => ({ host, verdict, reason, count })),
+    );
+  }
+
+  /** What was refused (or would be, in monitor mode), per host and reason. */
+  refused(): RefusedHost[] {
+    return [...this.#refused.entries()].flatMap(([host, { tally, last }]) =>
+      [...tally.rows()].map(([, reason, count]) => ({ host, reason, count, last })),
+    );
+  }
+
+  #tallyOf(event: DecisionEvent, now: () => number): Tally {
+    const pattern = event.hostLabel;
+    if (pattern !== null) {
+      let tally = this.#byPattern.get(pattern);
+      if (tally === undefined) {
+        tally = new Tally();
+        this.#byPattern.set(pattern, tally);
+      }
+      return tally;
+    }
+    const host = event.host ?? '';
+    let refused = this.#refused.get(host);
+    if (refused === undefined) {
+      refused = { tally: new Tally(), last: 0 };
+      this.#refused.set(host, refused);
+    }
+    refused.last = now();
+    return refused.tally;
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * Every metric of contract section 9 but those of approvals. Counters are made of audit events, so they
+ * cannot disagree with the record; gauges and counts of things that leave no record have their own calls.
+ * Created and wired by `proxy.ts`, rendered by `admin/`. `observe` is on every request's way.
+ */
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import type { AuditEvent } from '../audit/event.ts';
+import { type Clock, systemClock } from '../base/clock.ts';
+import type { Treat } from '../flow/verdict.ts';
+import { type Counts, noCounts, type PolicyInfo, type SecretAge } from './counts.ts';
+import { GroupDecisions, type RefusedHost } from './decisions.ts';
+import { GroupExchanges, requestTreat } from './exchanges.ts';
+import { PlainHistogram } from './histogram.ts';
+import { registerAll } from './register.ts';
+
+type BlockedHost = RefusedHost & { readonly group: string };
+
+export type Metrics = {
+  /** Counts one event of the audit trail. */
+  observe(event: AuditEvent): void;
+  opened(group: string, treat: Treat): void;
+  closed(group: string, treat: Treat): void;
+  dnsLookup(outcome: string): void;
+  upstreamConnection(outcome: string): void;
+  leafCertificate(outcome?: 'ok' | 'error'): void;
+  policyReload(outcome: 'ok' | 'error'): void;
+  /** Replaces what `sallyport_policy_info` says. */
+  policyInfo(entries: readonly PolicyInfo[]): void;
+  auditFailure(): void;
+  secretFetch(source: string, outcome: string): void;
+  /** `fn` is asked at each scrape. */
+  secretAges(fn: () => readonly SecretAge[]): void;
+  /** The Prometheus text, `contentType` its media type. */
+  render(): Promise<string>;
+  readonly contentType: string;
+  /** Refused hosts, most often refused first; at most `limit`. */
+  blocked(limit?: number): BlockedHost[];
+};
+
+/** Seconds. Time of our own: from a pooled exchange to a first connection that waits for a leaf. */
+const OVERHEAD_BOUNDS: readonly number[] = [
+  0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5,
+];
+
+/** `commit`: the source revision, for `sallyport_build_info`. */
+export function createMetrics(opts: { version: string; commit?: string; clock?: Clock }): Metrics {
+  const clock = opts.clock ?? systemClock;
+  const registry = new Registry();
+  const counts = noCounts({ version: opts.version, commit: opts.commit ?? '' });
+  registerAll(registry, counts);
+  collectProcessMetrics(registry);
+  return {
+    observe: (event) => observe(counts, event, clock),
+    opened: (group, treat) => moveOpen(counts, { group, treat, by: 1 }),
+    closed: (group, treat) => moveOpen(counts, { group, treat, by: -1 }),
+    dnsLookup: (outcome) => counts.dns.add(outcome, ''),
+    upstreamConnection: (outcome) => counts.upstream.add(outcome, ''),
+    leafCertificate: (outcome = 'ok') => counts.leaves.add(outcome, ''),
+    policyReload: (outcome) => counts.reloads.add(outcome, ''),
+    policyInfo(entries) {
+      counts.policies = entries;
+    },
+    auditFailure() {
+      counts.failures += 1;
+    },
+    secretFetch: (source, outcome) => counts.secrets.add(source, outcome),
+    secretAges(fn) {
+      counts.ages = fn;
+    },
+    render: () => registry.metrics(),
+    contentType: registry.contentType,
+    blocked: (limit = 100) => blocked(counts, limit),
+  };
+}
+
+function observe(counts: Counts, event: AuditEvent, clock: Clock): void {
+  counts.records += 1;
+  const group = event.group ?? '';
+  if (event.kind === 'decision') {
+    let decisions = counts.decisions.get(group);
+    if (decisions === undefined) {
+      decisions = new GroupDecisions();
+      counts.decisions.set(group, decisions);
+    }
+    decisions.count(event, clock.now);
+    return;
+  }
+  const treat = requestTreat(event);
+  if (treat === null) return;
+  let exchanges = counts.exchanges.get(group);
+  if (exchanges === undefined) {
+    exchanges = new GroupExchanges();
+    counts.exchanges.set(group, exchanges);
+  }
+  exchanges.count(event, treat);
+  if (event.overheadMs === null) return;
+  let overhead = counts.overhead.get(treat);
+  if (overhead === undefined) {
+    overhead = new PlainHistogram(OVERHEAD_BOUNDS);
+    counts.overhead.set(treat, overhead);
+  }
+  overhead.observe(event.overheadMs / 1000);
+}
+
+function moveOpen(counts: Counts, at: { group: string; treat: Treat; by: 1 | -1 }): void {
+  let open = counts.open.get(at.group);
+  if (open === undefined) {
+    open = new Map();
+    counts.open.set(at.group, open);
+  }
+  open.set(at.treat, (open.get(at.treat) ?? 0) + at.by);
+}
+
+function blocked(counts: Counts, limit: number): BlockedHost[] {
+  const all = [...counts.decisions].flatMap(([group, decisions]) =>
+    decisions.refused().map((host) => ({ group, ...host })),
+  );
+  return all.sort((a, b) => b.count - a.count || b.last - a.last).slice(0, limit);
+}
+
+/** `promtool check metrics` objects to three of the defaults: gauges whose names end in `_total`. */
+function collectProcessMetrics(registry: Registry): void {
+  collectDefaultMetrics({ register: registry });
+  for (const what of ['handles', 'requests', 'resources']) {
+    registry.removeSingleMetric(`nodejs_active_${what}_total`);
+  }
+}
