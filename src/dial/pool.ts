@@ -1,0 +1,213 @@
+/**
+ * Upstream connections kept for the next request, HOT PATH: `take` and `release` run once per request.
+ * A connection belongs to one (identity, target, TLS or not, snapshot, opened ranges) for life: it never
+ * serves two identities (I9) and never outlives its policy (I10). Called by intercept/exchange; an
+ * upstream that speaks while nobody asked is cut (response queue poisoning, CVE-2026-48931).
+ */
+import type { Socket } from 'node:net';
+import { LRUCache } from 'lru-cache';
+import type { Clock } from '../base/clock.ts';
+import type { Permit } from '../flow/permit.ts';
+import { type Denied, denied } from '../flow/reason.ts';
+import type { Dialer } from './connect.ts';
+import { PooledConn, type UpstreamConn } from './pooled-conn.ts';
+
+export type { UpstreamConn, UpstreamUser } from './pooled-conn.ts';
+
+export type Pool = {
+  /** An idle, living connection of exactly this permit's kind, now busy; null when there is none. */
+  take(permit: Permit, secure: boolean): UpstreamConn | null;
+  /** A new one, busy; set `user` before the next await. Reasons as `Dialer.tls` and `Dialer.tcp`. */
+  open(permit: Permit, secure: boolean, signal?: AbortSignal): Promise<UpstreamConn | Denied>;
+  /** Back to idle, after the last byte of the answer. Does nothing for a connection not busy. */
+  release(conn: UpstreamConn): void;
+  /** Closes at once; the user hears nothing more. */
+  discard(conn: UpstreamConn): void;
+  /** From now on only this snapshot's connections are kept. */
+  retire(keepSnapshotId: string): void;
+  /** Destroys every connection of an identity, busy and opening ones too. */
+  cutIdentity(id: string): void;
+  close(): void;
+  stats(): { idle: number; busy: number };
+};
+
+export type PoolLimits = {
+  readonly idlePerKey: number;
+  readonly idleTotal: number;
+  /** milliseconds */
+  readonly idleMs: number;
+};
+
+const POOL_LIMITS: PoolLimits = { idlePerKey: 32, idleTotal: 1024, idleMs: 30_000 };
+/** TLS sessions kept, one per key: a few KiB each */
+const MAX_SESSIONS = 1024;
+
+export function createPool(opts: {
+  readonly dialer: Dialer;
+  readonly clock: Clock;
+  readonly limits?: Partial<PoolLimits>;
+}): Pool {
+  return new ConnPool(opts.dialer, opts.clock, { ...POOL_LIMITS, ...opts.limits });
+}
+
+class ConnPool implements Pool {
+  readonly #dialer: Dialer;
+  readonly #clock: Clock;
+  readonly #limits: PoolLimits;
+  /** every living connection; bounded by the groups' connection limits and the idle caps */
+  readonly #all = new Set<PooledConn>();
+  /** idle ones, longest idle first */
+  readonly #idle = new Set<PooledConn>();
+  /** idle ones by key, the warmest last */
+  readonly #byKey = new Map<string, PooledConn[]>();
+  readonly #opening = new Set<{ readonly identityId: string; readonly abort: AbortController }>();
+  readonly #sessions = new LRUCache<string, Buffer>({ max: MAX_SESSIONS });
+  readonly #sweeper: NodeJS.Timeout;
+  #keptSnapshot: string | null = null;
+  #closed = false;
+
+  constructor(dialer: Dialer, clock: Clock, limits: PoolLimits) {
+    this.#dialer = dialer;
+    this.#clock = clock;
+    this.#limits = limits;
+    this.#sweeper = setInterval(() => this.#sweep(), Math.max(1, limits.idleMs / 4)).unref();
+  }
+
+  take(permit: Permit, secure: boolean): UpstreamConn | null {
+    const warm = this.#byKey.get(keyOf(permit, secure));
+    if (warm === undefined) return null;
+    const oldest = this.#clock.mono() - this.#limits.idleMs;
+    for (let conn = warm.pop(); conn !== undefined; conn = warm.pop()) {
+      this.#idle.delete(conn);
+      if (conn.idleSince > oldest && conn.alive) {
+        conn.becomeBusy();
+        return conn;
+      }
+      conn.destroy();
+    }
+    return null;
+  }
+
+  async open(permit: Permit, secure: boolean, signal?: AbortSignal): Promise<UpstreamConn | Denied> {
+    if (this.#closed) return denied('draining');
+    const key = keyOf(permit, secure);
+    const opening = { identityId: permit.identity.id, abort: new AbortController() };
+    const leave = (): void => opening.abort.abort();
+    signal?.addEventListener('abort', leave, { once: true });
+    if (signal?.aborted === true) leave();
+    this.#opening.add(opening);
+    try {
+      const socket = await this.#connect(permit, secure, key, opening.abort.signal);
+      if ('reason' in socket) return socket;
+      // The cut may have come between the last event of the dial and this line.
+      if (opening.abort.signal.aborted || socket.destroyed) {
+        socket.destroy();
+        return denied('connect_failed');
+      }
+      const conn = new PooledConn({ socket, key, permit, onGone: (gone) => this.#forget(gone) });
+      this.#all.add(conn);
+      return conn;
+    } finally {
+      this.#opening.delete(opening);
+      signal?.removeEventListener('abort', leave);
+    }
+  }
+
+  release(conn: UpstreamConn): void {
+    if (!(conn instanceof PooledConn) || !this.#all.has(conn) || !conn.busy) return;
+    if (this.#closed || !conn.alive || this.#isRetired(conn)) {
+      this.discard(conn);
+      return;
+    }
+    conn.becomeIdle(this.#clock.mono());
+    const warm = this.#byKey.get(conn.key);
+    if (warm === undefined) this.#byKey.set(conn.key, [conn]);
+    else {
+      warm.push(conn);
+      if (warm.length > this.#limits.idlePerKey) warm[0]?.destroy();
+    }
+    this.#idle.add(conn);
+    if (this.#idle.size > this.#limits.idleTotal) first(this.#idle)?.destroy();
+  }
+
+  discard(conn: UpstreamConn): void {
+    conn.user = null;
+    conn.socket.destroy();
+    if (conn instanceof PooledConn) this.#forget(conn);
+  }
+
+  retire(keepSnapshotId: string): void {
+    this.#keptSnapshot = keepSnapshotId;
+    for (const conn of this.#idle) if (this.#isRetired(conn)) conn.destroy();
+  }
+
+  cutIdentity(id: string): void {
+    for (const opening of this.#opening) if (opening.identityId === id) opening.abort.abort();
+    for (const conn of this.#all) if (conn.identityId === id) conn.destroy();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#sweeper);
+    for (const opening of this.#opening) opening.abort.abort();
+    for (const conn of this.#all) conn.destroy();
+    this.#sessions.clear();
+  }
+
+  stats(): { idle: number; busy: number } {
+    return { idle: this.#idle.size, busy: this.#all.size - this.#idle.size };
+  }
+
+  async #connect(
+    permit: Permit,
+    secure: boolean,
+    key: string,
+    signal: AbortSignal,
+  ): Promise<Socket | Denied> {
+    if (!secure) return this.#dialer.tcp(permit, { signal });
+    const session = this.#sessions.get(key);
+    return this.#dialer.tls(permit, {
+      signal,
+      ...(session === undefined ? {} : { session }),
+      onSession: (fresh) => this.#sessions.set(key, fresh),
+    });
+  }
+
+  #isRetired(conn: PooledConn): boolean {
+    return this.#keptSnapshot !== null && conn.snapshotId !== this.#keptSnapshot;
+  }
+
+  /** Takes a dead connection off every list, so that the lists are never longer than what lives. */
+  #forget(conn: PooledConn): void {
+    this.#all.delete(conn);
+    this.#idle.delete(conn);
+    const warm = this.#byKey.get(conn.key);
+    if (warm === undefined) return;
+    const at = warm.indexOf(conn);
+    if (at >= 0) warm.splice(at, 1);
+    if (warm.length === 0) this.#byKey.delete(conn.key);
+  }
+
+  #sweep(): void {
+    const oldest = this.#clock.mono() - this.#limits.idleMs;
+    for (const conn of this.#idle) {
+      if (conn.idleSince > oldest) return;
+      conn.destroy();
+    }
+  }
+}
+
+/**
+ * What must be equal for two requests to share a connection. The ranges that the rule opens belong to it:
+ * a rule without them must not ride on a connection that another rule's ranges made possible.
+ */
+function keyOf(permit: Permit, secure: boolean): string {
+  const { target, verdict } = permit;
+  const opened = verdict.addresses.length === 0 ? '' : verdict.addresses.join(',');
+  return `${secure ? 's' : 'p'}\n${target.host}\n${target.port}\n${opened}\n${permit.snapshotId}\n${permit.identity.id}`;
+}
+
+function first<T>(set: ReadonlySet<T>): T | undefined {
+  for (const item of set) return item;
+  return undefined;
+}

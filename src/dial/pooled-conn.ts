@@ -1,0 +1,110 @@
+/**
+ * One upstream connection of the pool: its listeners are attached once and for all and speak to whoever
+ * uses it at the moment. Made by `pool.ts` alone; others see the `UpstreamConn` type.
+ */
+import type { Socket } from 'node:net';
+import type { Permit } from '../flow/permit.ts';
+
+/** The request that uses a connection now. A callback that throws destroys the connection. */
+export type UpstreamUser = {
+  /** The bytes stay as they are: they are not a shared buffer. */
+  onData(bytes: Buffer): void;
+  onDrain(): void;
+  /** the upstream sends no more; `onClose` follows */
+  onEnd(): void;
+  /** last call, once */
+  onClose(error: Error | null): void;
+};
+
+export type UpstreamConn = {
+  /** a TLSSocket where the connection was opened `secure` */
+  readonly socket: Socket;
+  readonly key: string;
+  /** requests so far, this one included: above 1, a failure before the first byte of an answer may be a stale connection */
+  uses: number;
+  user: UpstreamUser | null;
+};
+
+export class PooledConn implements UpstreamConn {
+  readonly socket: Socket;
+  readonly key: string;
+  readonly identityId: string;
+  readonly snapshotId: string;
+  uses = 1;
+  user: UpstreamUser | null = null;
+  busy = true;
+  /** monotonic milliseconds; meaningful while not busy */
+  idleSince = 0;
+  readonly #onGone: (conn: PooledConn) => void;
+  #error: Error | null = null;
+
+  constructor(made: {
+    readonly socket: Socket;
+    readonly key: string;
+    readonly permit: Permit;
+    readonly onGone: (conn: PooledConn) => void;
+  }) {
+    this.socket = made.socket;
+    this.key = made.key;
+    this.identityId = made.permit.identity.id;
+    this.snapshotId = made.permit.snapshotId;
+    this.#onGone = made.onGone;
+    this.#listen();
+  }
+
+  get alive(): boolean {
+    const { socket } = this;
+    return !socket.destroyed && socket.readable && socket.writable && socket.readableLength === 0;
+  }
+
+  becomeBusy(): void {
+    this.busy = true;
+    this.uses += 1;
+  }
+
+  becomeIdle(now: number): void {
+    this.busy = false;
+    this.idleSince = now;
+    this.user = null;
+    // Idle connections keep reading: that is how the upstream's close and unasked bytes are seen.
+    if (this.socket.isPaused()) this.socket.resume();
+  }
+
+  /** Leaves the pool now; a user hears `onClose` when the socket is closed. */
+  destroy(): void {
+    this.#onGone(this);
+    this.socket.destroy();
+  }
+
+  #listen(): void {
+    const { socket } = this;
+    socket.on('data', (bytes: Buffer) => {
+      const { user } = this;
+      if (user === null) this.destroy();
+      else this.#guard(() => user.onData(bytes));
+    });
+    socket.on('drain', () => this.#guard(() => this.user?.onDrain()));
+    socket.on('end', () => {
+      if (this.user === null) this.destroy();
+      else this.#guard(() => this.user?.onEnd());
+    });
+    socket.on('error', (error: Error) => {
+      this.#error = error;
+    });
+    socket.on('close', () => {
+      const { user } = this;
+      this.user = null;
+      this.#onGone(this);
+      user?.onClose(this.#error);
+    });
+  }
+
+  /** I7: an exception in a stage ends this connection, not the process. */
+  #guard(call: () => void): void {
+    try {
+      call();
+    } catch (cause) {
+      this.socket.destroy(cause instanceof Error ? cause : new Error('upstream user failed', { cause }));
+    }
+  }
+}
