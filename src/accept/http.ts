@@ -1,0 +1,175 @@
+/**
+ * HTTP on the proxy port: tells what each request is (CONNECT, a plain request to a host, a question to the
+ * proxy itself), identifies who asks, and hands over. One HTTP session may hold requests of all three kinds.
+ */
+import type { FlowRecord } from '../audit/flow-record.ts';
+import { type ClientLink, linkSide, sessionUser } from '../base/link.ts';
+import type { OpenSession, SessionTurn } from '../base/stages.ts';
+import type { Snapshot } from '../config/snapshot.ts';
+import type { Credential, Identity } from '../flow/identity.ts';
+import { type Denied, denied } from '../flow/reason.ts';
+import type { Authority, Target } from '../flow/target.ts';
+import { parseAuthority } from '../wire/authority.ts';
+import { checkHost, fieldValue, parseRequestTarget, type RequestHead, type RequestTarget } from '../wire/http1-parse.ts';
+import { type ConnectDeps, openConnect } from './connect.ts';
+import type { SelfAnswer } from './self.ts';
+
+export type HttpDeps = ConnectDeps & {
+  readonly openSession: OpenSession;
+  readonly snapshot: () => Snapshot | null;
+  readonly draining: () => boolean;
+  readonly credentialOf: (value: string | null) => Credential;
+  readonly identify: (ask: { address: string; credential: Credential }, snapshot: Snapshot) => Identity | Denied;
+  /** fills in what the source address tells of a client */
+  readonly describe: (client: string, record: FlowRecord) => void;
+  /** of a CONNECT */
+  readonly newRecord: (ask: { flow: string; client: string }) => FlowRecord;
+  readonly answerSelf: (ask: {
+    method: string;
+    path: string;
+    identity: Identity | Denied;
+    snapshot: Snapshot;
+    proxyUrl: string;
+    credential: Credential;
+  }) => SelfAnswer | Denied;
+};
+
+/** Asked every few seconds by whoever watches the container. */
+const HEALTH_PATH = '/healthz';
+
+/** What the head says of its sender. */
+type Asker = { readonly identity: Identity | Denied; readonly credential: Credential; readonly snapshot: Snapshot };
+
+/** Serves the connection as HTTP/1.1 from now on. `flow`: id that all its records share. */
+export function serveHttp(deps: HttpDeps, link: ClientLink, flow: string): void {
+  const http = new HttpFront(deps, link, flow);
+  const session = deps.openSession({
+    side: linkSide(link),
+    client: link.address,
+    flow,
+    via: 'absolute-form',
+    onHead: (turn) => http.onHead(turn),
+    onFault: (record) => http.describe(record, null),
+  });
+  link.user = sessionUser(session);
+}
+
+class HttpFront {
+  readonly #deps: HttpDeps;
+  readonly #link: ClientLink;
+  readonly #flow: string;
+
+  constructor(deps: HttpDeps, link: ClientLink, flow: string) {
+    this.#deps = deps;
+    this.#link = link;
+    this.#flow = flow;
+  }
+
+  onHead(turn: SessionTurn): void {
+    const head = turn.current;
+    const asked = parseRequestTarget(head);
+    const problem = 'kind' in asked ? asked : this.#formProblem(head, asked);
+    if (problem !== null) return this.#refuse(turn, problem, null);
+    if ('kind' in asked) return;
+    const asker = this.#asker(head);
+    if ('kind' in asker) return this.#notReady(turn, asked, asker);
+    switch (asked.form) {
+      case 'authority':
+        return this.#connect(turn, asked.authority, asker);
+      case 'absolute':
+        return this.#plain(turn, asked, asker);
+      case 'origin':
+        return this.#self(turn, asked.path, asker);
+      case 'asterisk':
+        return this.#refuse(turn, denied('bad_request', 'OPTIONS * is not answered here.'), null);
+    }
+  }
+
+  /** Fills in what is known of a client whose request is not served. */
+  describe(record: FlowRecord, at: Authority | null): void {
+    record.at = at;
+    this.#deps.describe(this.#link.address, record);
+  }
+
+  #formProblem(head: RequestHead, asked: RequestTarget): Denied | null {
+    if (asked.form === 'authority') return checkHost(head, asked.authority, asked.authority.port);
+    if (asked.form !== 'absolute') return null;
+    if (asked.scheme === 'https') return denied('bad_request', 'Ask for https:// URLs through CONNECT.');
+    return checkHost(head, asked.authority, 80);
+  }
+
+  /** Who asks, or why nobody can be let in now. */
+  #asker(head: RequestHead): Asker | Denied {
+    const snapshot = this.#deps.snapshot();
+    if (snapshot === null) return denied('not_ready', 'No policy is loaded.');
+    if (this.#deps.draining()) return denied('draining');
+    const credential = this.#credential(head);
+    const identity = this.#deps.identify({ address: this.#link.address, credential }, snapshot);
+    return { identity, credential, snapshot };
+  }
+
+  #credential(head: RequestHead): Credential {
+    const several = head.special.filter((field) => field.name === 'proxy-authorization').length > 1;
+    if (several) return { kind: 'malformed' };
+    const value = fieldValue(head, 'proxy-authorization');
+    // A question to the proxy itself: `curl http://label:TOKEN@sallyport:8080/env` sends the other field.
+    const asksUs = value === null && head.target.startsWith('/');
+    return this.#deps.credentialOf(asksUs ? fieldValue(head, 'authorization') : value);
+  }
+
+  #notReady(turn: SessionTurn, asked: RequestTarget, why: Denied): void {
+    if (asked.form === 'origin' && asked.path === HEALTH_PATH) {
+      return turn.answer(null, { type: 'text/plain', body: 'starting\n' });
+    }
+    return this.#refuse(turn, why, 'authority' in asked ? asked.authority : null);
+  }
+
+  #connect(turn: SessionTurn, at: Authority, asker: Asker): void {
+    const target: Target = { ...at, via: 'connect' };
+    const record = this.#deps.newRecord({ flow: this.#flow, client: this.#link.address });
+    record.at = target;
+    record.method = 'CONNECT';
+    record.policy = asker.snapshot.set.hash;
+    const { identity } = asker;
+    if ('kind' in identity) return turn.refuse(record, identity);
+    record.identity = identity;
+    const early = turn.detach();
+    openConnect(this.#deps, { link: this.#link, record, identity, target, early });
+  }
+
+  #plain(turn: SessionTurn, asked: RequestTarget & { form: 'absolute' }, asker: Asker): void {
+    const { identity } = asker;
+    if ('kind' in identity) return this.#refuse(turn, identity, asked.authority);
+    const target: Target = { ...asked.authority, via: 'absolute-form' };
+    return turn.forward({ identity, target, path: asked.path, secure: false });
+  }
+
+  #self(turn: SessionTurn, path: string, asker: Asker): void {
+    const { method } = turn.current;
+    const proxyUrl = this.#ownUrl(turn.current);
+    const answer =
+      typeof proxyUrl === 'string' ? this.#deps.answerSelf({ method, path, proxyUrl, ...asker }) : proxyUrl;
+    if (path === HEALTH_PATH && !('kind' in answer)) return turn.answer(null, answer);
+    const record = turn.record();
+    this.describe(record, null);
+    record.method = method;
+    record.path = path;
+    if (!('kind' in asker.identity)) record.identity = asker.identity;
+    return 'kind' in answer ? turn.refuse(record, answer) : turn.answer(record, answer);
+  }
+
+  /** The proxy as this client reached it: what its Host field names, else the local address. */
+  #ownUrl(head: RequestHead): string | Denied {
+    if (head.host === null) return `http://${this.#link.localAuthority}`;
+    const at = parseAuthority(head.host, 80);
+    if ('kind' in at && at.kind === 'deny') return denied('bad_request', 'The Host field is malformed.');
+    return `http://${head.host}`;
+  }
+
+  #refuse(turn: SessionTurn, why: Denied, at: Authority | null): void {
+    const record = turn.record();
+    this.describe(record, at);
+    record.method = turn.current.method;
+    return turn.refuse(record, why);
+  }
+}

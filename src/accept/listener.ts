@@ -1,0 +1,118 @@
+/**
+ * The one port of the sandbox side: accepts sockets, tells HTTP from the rest by the first bytes, caps how many
+ * are open. What is not HTTP gets the clearest answer its protocol has, one record, and the end.
+ */
+import net from 'node:net';
+import type { FlowRecord } from '../audit/flow-record.ts';
+import { ClientLink, type LinkUser } from '../base/link.ts';
+import type { LiveRegistry } from '../base/live.ts';
+import type { Scratch } from '../base/scratch.ts';
+import type { Clock } from '../base/clock.ts';
+import { type Denied, denied, REASONS } from '../flow/reason.ts';
+import { refusal, socks5NoMethod } from '../wire/reply.ts';
+import { sniff } from '../wire/sniff.ts';
+
+export type ListenerDeps = {
+  readonly live: LiveRegistry;
+  readonly scratch: Scratch;
+  readonly clock: Clock;
+  readonly newId: () => string;
+  /** an exception ended a connection */
+  readonly onError: (error: unknown) => void;
+  /** serves HTTP on the link; sets its user */
+  readonly http: (link: ClientLink, flow: string) => void;
+  /** a record of something that is no HTTP request, filled in with what is known of the client */
+  readonly faultRecord: (link: ClientLink, flow: string) => FlowRecord;
+};
+
+/** Open client connections in all; beyond, a clear 503. */
+const MAX_CONNECTIONS = 20_000;
+/** From the connection to its first byte. */
+const FIRST_BYTE_MS = 60_000;
+/** SYN queue: bursts of short tunnels must not see resets. */
+const BACKLOG = 4_096;
+
+export function createListener(deps: ListenerDeps): net.Server {
+  const options = { pauseOnConnect: true, noDelay: true, allowHalfOpen: true };
+  return net.createServer(options, (accepted) => {
+    const link = new ClientLink(accepted, deps.scratch, deps.onError);
+    const flow = deps.newId();
+    if (deps.live.connections >= MAX_CONNECTIONS) {
+      return refuseLink(deps, link, { flow, why: denied('overloaded'), bytes: null });
+    }
+    deps.live.addLink(link);
+    link.user = new FirstBytes(deps, link, flow);
+    link.socket.resume();
+  });
+}
+
+/** Starts listening; rejects when the address cannot be had. */
+export async function listen(server: net.Server, at: { host: string; port: number }): Promise<net.AddressInfo> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once('error', reject);
+  server.listen({ host: at.host, port: at.port, backlog: BACKLOG }, resolve);
+  await promise;
+  server.off('error', reject);
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the listener has no address');
+  return address;
+}
+
+class FirstBytes implements LinkUser {
+  readonly #deps: ListenerDeps;
+  readonly #link: ClientLink;
+  readonly #flow: string;
+  readonly #deadline: number;
+
+  constructor(deps: ListenerDeps, link: ClientLink, flow: string) {
+    this.#deps = deps;
+    this.#link = link;
+    this.#flow = flow;
+    this.#deadline = deps.clock.mono() + FIRST_BYTE_MS;
+  }
+
+  onBytes(bytes: Buffer): boolean {
+    switch (sniff(bytes)) {
+      case 'http1':
+        this.#deps.http(this.#link, this.#flow);
+        return this.#link.user.onBytes(bytes);
+      case 'socks5':
+        return this.#refuse(denied('bad_request', 'SOCKS5 is not served here; use HTTP CONNECT.'), socks5NoMethod());
+      case 'tls':
+        return this.#refuse(denied('bad_request', 'TLS on the proxy port; the proxy URL starts with http://.'), null);
+      case 'unknown':
+        return this.#refuse(denied('bad_request', 'These bytes are no HTTP request.'), null);
+    }
+  }
+
+  onEnd(): void {
+    this.#link.socket.end();
+  }
+
+  onDrain(): void {}
+  onClose(): void {}
+
+  tick(now: number): void {
+    if (now > this.#deadline) this.#link.socket.destroy();
+  }
+
+  #refuse(why: Denied, bytes: Buffer | null): boolean {
+    refuseLink(this.#deps, this.#link, { flow: this.#flow, why, bytes });
+    return true;
+  }
+}
+
+/** `bytes`: the answer in the client's own protocol; `null`: an HTTP answer. */
+function refuseLink(
+  deps: ListenerDeps,
+  link: ClientLink,
+  to: { flow: string; why: Denied; bytes: Buffer | null },
+): void {
+  const record = deps.faultRecord(link, to.flow);
+  const { requestId } = record;
+  const answer = to.bytes ?? refusal({ denied: to.why, requestId, group: null, host: null, close: true });
+  record.deny(to.why);
+  const { status } = REASONS[to.why.reason];
+  record.end({ status, ended: 'refused', reason: to.why.reason, bytesDown: answer.length });
+  link.finishWith(answer);
+}

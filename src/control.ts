@@ -1,0 +1,77 @@
+/** What the admin side may ask of a running proxy: views of its parts, and the reload. */
+import type { ControlPlane } from './base/control.ts';
+import type { LiveFlow } from './base/live.ts';
+import { authorityText } from './flow/target.ts';
+import type { RunningProxy } from './lifecycle.ts';
+
+export function createControl(proxy: RunningProxy): ControlPlane {
+  const { parts } = proxy;
+  const why = (): string[] => [
+    ...(parts.snapshots.current() === null ? ['no policy is loaded'] : []),
+    ...(parts.trail.healthy() ? [] : ['the audit trail cannot be written']),
+    ...(parts.state.draining ? ['shutting down'] : []),
+  ];
+  const flows = () => parts.live.connectionsOpen();
+  return {
+    ready: () => ({ ready: why().length === 0, why: why() }),
+    status: () => ({
+      version: parts.options.version,
+      started: new Date(parts.state.startedAt).toISOString(),
+      uptime_seconds: Math.floor((parts.clock.now() - parts.state.startedAt) / 1000),
+      ready: why().length === 0,
+      why: why(),
+      policy: parts.snapshots.current()?.set.hash ?? null,
+      policy_loaded: isoOrNull(parts.snapshots.current()?.loadedAt),
+      groups: parts.snapshots.current()?.set.groups.size ?? 0,
+      open_connections: flows().length,
+      listeners: listeners(proxy),
+      audit: { healthy: parts.trail.healthy(), ...parts.trail.head() },
+    }),
+    groups: () => groupViews(proxy, flows()),
+    flows: () => flows().map(flowView),
+    reload: () => {
+      const outcome = proxy.reload();
+      return outcome.ok
+        ? { ok: true, policy: outcome.snapshot.set.hash }
+        : { ok: false, problems: outcome.problems };
+    },
+  };
+}
+
+function listeners({ address, parts }: RunningProxy): { proxy: string; admin: string } {
+  const text = (at: { host: string; port: number } | undefined): string =>
+    at === undefined ? '' : `${at.host.includes(':') ? `[${at.host}]` : at.host}:${at.port}`;
+  return { proxy: text(address), admin: text(parts.state.listeners[1]) };
+}
+
+function groupViews({ parts }: RunningProxy, flows: readonly LiveFlow[]) {
+  const groups = parts.snapshots.current()?.set.groups.values() ?? [];
+  return [...groups].map((group) => ({
+    group: group.name,
+    description: group.description ?? null,
+    mode: group.mode,
+    token: group.token,
+    sources: group.sources,
+    rules: group.rules.length,
+    keys: { usable: group.secrets.length, total: group.secretTotal, names: group.secrets.map(({ env }) => env) },
+    open_connections: flows.filter(({ identity }) => identity.group === group.name).length,
+    file: group.file,
+  }));
+}
+
+function flowView(flow: LiveFlow) {
+  return {
+    id: flow.id,
+    group: flow.identity.group,
+    identity: flow.identity.id,
+    host: authorityText(flow.target),
+    treat: flow.treat,
+    started: new Date(flow.startedAt).toISOString(),
+    bytes_up: flow.bytesUp,
+    bytes_down: flow.bytesDown,
+  };
+}
+
+function isoOrNull(at: number | undefined): string | null {
+  return at === undefined ? null : new Date(at).toISOString();
+}

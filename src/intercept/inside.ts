@@ -1,0 +1,31 @@
+/**
+ * What may be asked inside a connection whose target CONNECT has fixed: origin-form requests to that host and
+ * no other. Every request is checked, not only the first (threat 1.4).
+ */
+import type { SessionTurn } from '../base/stages.ts';
+import type { Permit } from '../flow/permit.ts';
+import { type Denied, denied } from '../flow/reason.ts';
+import { checkHost, parseRequestTarget } from '../wire/http1-parse.ts';
+
+/** Judges the form of the request and forwards it. `secure`: the connection to the upstream is TLS. */
+export function insideTurn(permit: Permit, secure: boolean): (turn: SessionTurn) => void {
+  const { identity, target } = permit;
+  return (turn) => {
+    const path = insidePath(turn, permit, secure);
+    if (typeof path === 'string') return turn.forward({ identity, target, path, secure });
+    const record = turn.record();
+    record.identity = identity;
+    record.at = target;
+    record.method = turn.current.method;
+    return turn.refuse(record, path);
+  };
+}
+
+function insidePath(turn: SessionTurn, permit: Permit, secure: boolean): string | Denied {
+  const head = turn.current;
+  if (head.method === 'CONNECT') return denied('method_refused', 'CONNECT inside a tunnel.');
+  const asked = parseRequestTarget(head);
+  if ('kind' in asked) return asked;
+  if (asked.form !== 'origin') return denied('bad_request', 'Inside a tunnel the request target must be a path.');
+  return checkHost(head, permit.target, secure ? 443 : 80) ?? asked.path;
+}

@@ -1,0 +1,259 @@
+/**
+ * One HTTP/1.1 connection of a client: reads requests one by one, hands each head to its owner, runs the
+ * exchange, keeps the deadlines. Serves intercepted TLS (owner: `terminate.ts`) and plain connections
+ * (owner: `accept/http.ts`). Every request and every fault gets one record, whatever becomes of it.
+ */
+import { FlowRecord } from '../audit/flow-record.ts';
+import type { AuditTrail } from '../audit/writer.ts';
+import type { Session, SessionSide, SessionTurn } from '../base/stages.ts';
+import type { Identity } from '../flow/identity.ts';
+import { type Denied, denied, REASONS } from '../flow/reason.ts';
+import { authorityText, type Target, type Via } from '../flow/target.ts';
+import type { RequestHead } from '../wire/http1-parse.ts';
+import { RequestReader, type RequestSink } from '../wire/http1-reader.ts';
+import { refusal, simpleReply } from '../wire/reply.ts';
+import { Exchange, type ExchangeDeps } from './exchange.ts';
+
+export type SessionDeps = ExchangeDeps & {
+  readonly trail: AuditTrail;
+  readonly newId: () => string;
+  /** does a text hold a real key, current or revoked */
+  readonly holdsKey: (text: string) => boolean;
+  /** an exception ended a connection */
+  readonly onError: (error: unknown) => void;
+};
+
+export type SessionAsk = {
+  readonly side: SessionSide;
+  /** client address */
+  readonly client: string;
+  /** id that all records of this connection share */
+  readonly flow: string;
+  readonly via: Via;
+  /** decides what becomes of a request: calls exactly one method of the turn */
+  readonly onHead: (turn: SessionTurn) => void;
+  /** fills in what is known of the client before a malformed request is recorded */
+  readonly onFault: (record: FlowRecord) => void;
+};
+
+/** From the first byte of a head to its last. */
+const HEAD_MS = 10_000;
+/** A connection on which nothing is asked. Longer than the keep-alive of the usual upstreams and clients. */
+const IDLE_MS = 120_000;
+/** After an answer that closes: how long and how much the client may still send before the socket goes. */
+const LINGER_MS = 2_000;
+const LINGER_BYTES = 1024 * 1024;
+/** Bytes of later requests that may wait while one is served. */
+const HELD_BYTES = 16 * 1024;
+
+export class HttpSession implements Session, RequestSink, SessionTurn {
+  readonly #deps: SessionDeps;
+  readonly #ask: SessionAsk;
+  readonly #reader: RequestReader;
+  #exchange: Exchange | null = null;
+  #current: RequestHead | null = null;
+  #state: 'open' | 'linger' | 'over' = 'open';
+  /** the request was answered; its body may still be on the way */
+  #answered = false;
+  #messageDone = true;
+  #clientEnded = false;
+  /** monotonic milliseconds; of the head under way, else of the idle connection, else of the linger */
+  #deadline: number;
+  #lingered = 0;
+
+  constructor(deps: SessionDeps, ask: SessionAsk) {
+    this.#deps = deps;
+    this.#ask = ask;
+    this.#reader = new RequestReader(this);
+    this.#deadline = deps.clock.mono() + HEAD_MS;
+  }
+
+  // ---- from the owner of the bytes
+
+  feed(bytes: Buffer): void {
+    try {
+      this.#feed(bytes);
+    } catch (error) {
+      this.#crash(error);
+    }
+  }
+
+  #feed(bytes: Buffer): void {
+    if (this.#state === 'linger') return this.#discard(bytes.length);
+    if (this.#state === 'over') return;
+    const idle = !this.#reader.midMessage;
+    this.#reader.feed(bytes);
+    if (idle && this.#reader.midMessage && this.#exchange === null) {
+      this.#deadline = this.#deps.clock.mono() + HEAD_MS;
+    }
+    this.#exchange?.flush();
+    if (this.#reader.held > HELD_BYTES) this.#ask.side.pause();
+  }
+
+  finish(): void {
+    if (this.#state === 'linger') return this.#over();
+    if (this.#state === 'over') return;
+    this.#clientEnded = true;
+    this.#reader.finish();
+    if (this.#state === 'open' && this.#exchange === null) this.#over();
+  }
+
+  drained(): void {
+    this.#exchange?.drained();
+  }
+
+  closed(): void {
+    this.#state = 'over';
+    this.#exchange?.clientGone();
+    this.#exchange = null;
+  }
+
+  tick(now: number): void {
+    if (this.#exchange !== null) return this.#exchange.tick(now);
+    const idle = this.#state === 'open' && !this.#reader.midMessage;
+    if (idle && this.#deps.draining()) return this.#over();
+    if (now < this.#deadline || this.#state === 'over') return;
+    if (this.#state === 'open' && this.#reader.midMessage) return this.fault(denied('client_timeout'));
+    if (this.#state === 'open') return this.#over();
+    this.#state = 'over';
+    this.#ask.side.destroy();
+  }
+
+  // ---- from the reader
+
+  head(head: RequestHead): void {
+    this.#current = head;
+    this.#answered = false;
+    this.#messageDone = false;
+    this.#ask.onHead(this);
+  }
+
+  body(bytes: Buffer): void {
+    this.#exchange?.body(bytes);
+  }
+
+  end(): void {
+    this.#messageDone = true;
+    this.#exchange?.bodyEnd();
+    if (this.#answered) this.#next();
+  }
+
+  fault(why: Denied): void {
+    if (this.#exchange !== null) return this.#exchange.clientFault(why);
+    if (this.#state !== 'open') return;
+    const record = this.record();
+    this.#ask.onFault(record);
+    this.#messageDone = false;
+    this.refuse(record, why);
+  }
+
+  // ---- the turn: what the owner does with the request
+
+  get current(): RequestHead {
+    if (this.#current === null) throw new Error('no request is under way');
+    return this.#current;
+  }
+
+  record(): FlowRecord {
+    const { client, flow, via } = this.#ask;
+    const { trail, clock, newId, holdsKey } = this.#deps;
+    return new FlowRecord({ trail, clock, holdsKey, stage: 'request', flow, requestId: newId(), client, via });
+  }
+
+  forward(to: { identity: Identity; target: Target; path: string; secure: boolean }): void {
+    const { side, client } = this.#ask;
+    const done = (keepAlive: boolean): void => {
+      this.#exchange = null;
+      this.#turnOver(keepAlive);
+    };
+    const job = { ...to, head: this.current, client, side, record: this.record(), done };
+    this.#exchange = new Exchange(this.#deps, job);
+    this.#exchange.start();
+  }
+
+  refuse(record: FlowRecord, why: Denied): void {
+    const head = this.#current;
+    record.deny(why);
+    const keepAlive = head !== null && mayFollow(head) && REASONS[why.reason].status !== 400;
+    const bytes = refusal({
+      denied: why,
+      requestId: record.requestId,
+      group: record.identity?.group ?? null,
+      host: record.at === null ? null : authorityText(record.at),
+      close: !keepAlive,
+      headOnly: head?.method === 'HEAD',
+    });
+    this.#ask.side.write(bytes);
+    record.end({ status: REASONS[why.reason].status, ended: 'refused', reason: why.reason, bytesDown: bytes.length });
+    this.#turnOver(keepAlive);
+  }
+
+  answer(record: FlowRecord | null, reply: { type: string; body: string }): void {
+    const head = this.current;
+    record?.answer();
+    const close = !head.keepAlive || head.framing.kind !== 'none';
+    const bytes = simpleReply({ status: 200, ...reply, close, headOnly: head.method === 'HEAD' });
+    this.#ask.side.write(bytes);
+    record?.end({ status: 200, ended: 'done', bytesDown: bytes.length });
+    this.#turnOver(!close);
+  }
+
+  detach(): Buffer {
+    this.#state = 'over';
+    return this.#reader.takeRest();
+  }
+
+  // ---- between requests
+
+  #turnOver(keepAlive: boolean): void {
+    if (this.#state !== 'open') return;
+    if (!keepAlive) return this.#close();
+    this.#answered = true;
+    this.#deadline = this.#deps.clock.mono() + IDLE_MS;
+    if (this.#messageDone) this.#next();
+  }
+
+  #next(): void {
+    this.#answered = false;
+    this.#current = null;
+    this.#ask.side.resume();
+    this.#reader.next();
+    if (this.#clientEnded && this.#exchange === null && this.#state === 'open') return this.#over();
+    // Bytes of the next request were there already: their deadline counts from here.
+    if (this.#reader.midMessage && this.#exchange === null) this.#deadline = this.#deps.clock.mono() + HEAD_MS;
+  }
+
+  /** Invariant I7: what was thrown is a refusal, recorded, and never a pass. */
+  #crash(error: unknown): void {
+    this.#deps.onError(error);
+    this.#exchange?.cut(denied('not_ready', 'The proxy failed on this request; its log says why.'));
+    this.#state = 'over';
+    this.#ask.side.destroy();
+  }
+
+  /** Ends our side and reads on for a while: a reset would take the answer away from a client still sending. */
+  #close(): void {
+    if (this.#messageDone && this.#reader.held === 0) return this.#over();
+    this.#state = 'linger';
+    this.#deadline = this.#deps.clock.mono() + LINGER_MS;
+    this.#ask.side.end();
+    this.#ask.side.resume();
+  }
+
+  #discard(count: number): void {
+    this.#lingered += count;
+    if (this.#lingered < LINGER_BYTES) return;
+    this.#state = 'over';
+    this.#ask.side.destroy();
+  }
+
+  #over(): void {
+    this.#state = 'over';
+    this.#ask.side.end();
+  }
+}
+
+/** After a refusal: only a next request can follow, no rest of a body and no bytes of another protocol. */
+function mayFollow(head: RequestHead): boolean {
+  return head.keepAlive && head.framing.kind === 'none' && head.upgrade === null;
+}

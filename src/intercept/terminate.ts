@@ -1,0 +1,219 @@
+/**
+ * Ends the client's TLS with a leaf of our CA and runs an HTTP session inside. The ClientHello passes the same
+ * gate as on a tunnel before TLS sees a byte: the name it asks for is the CONNECT host, or nothing is answered
+ * (one canonical target). The upstream is not dialled here: each request is judged, recorded and sent on its own.
+ */
+import tls from 'node:tls';
+import type { Ended } from '../audit/event.ts';
+import { type LinkUser, linkSide, sessionUser } from '../base/link.ts';
+import type { LiveFlow } from '../base/live.ts';
+import type { Admitted, Carry, Session, SessionSide, SessionTurn } from '../base/stages.ts';
+import type { Identity } from '../flow/identity.ts';
+import { type Denied, denied } from '../flow/reason.ts';
+import type { Authority, Target } from '../flow/target.ts';
+import type { Treat } from '../flow/verdict.ts';
+import { HelloGate } from '../wire/hello-gate.ts';
+import { connectEstablished } from '../wire/reply.ts';
+import { insideTurn } from './inside.ts';
+import { HttpSession, type SessionDeps } from './session.ts';
+
+export type TerminateDeps = SessionDeps & {
+  /** leaf and key for a host, from `leaf.ts` */
+  readonly contextFor: (at: Authority) => tls.SecureContext;
+  /** a client broke the handshake off: most often it does not trust our CA */
+  readonly onHandshakeError: (host: string, error: Error) => void;
+};
+
+/** From the 200 to the end of the handshake. */
+const HANDSHAKE_MS = 10_000;
+// RFC 8446 section 6: fatal unrecognized_name, fatal decode_error.
+const ALERT_UNRECOGNIZED_NAME = Buffer.from([0x15, 3, 3, 0, 2, 2, 112]);
+const ALERT_DECODE_ERROR = Buffer.from([0x15, 3, 3, 0, 2, 2, 50]);
+
+/** Carries connections whose TLS we end. */
+export function createTerminator(deps: TerminateDeps): Carry {
+  return (job) => new Interception(deps, job, 'intercept').startTls(deps);
+}
+
+/** Carries connections to port 80, on which HTTP is spoken in the clear (Node's fetch tunnels even these). */
+export function createPlainCarrier(deps: SessionDeps): Carry {
+  return (job) => new Interception(deps, job, 'plain').startPlain();
+}
+
+class Interception implements LinkUser, LiveFlow {
+  readonly treat: Treat;
+  readonly facts = null;
+  readonly startedAt: number;
+  readonly bytesUp = 0;
+  readonly bytesDown = 0;
+  readonly #deps: SessionDeps;
+  readonly #job: Admitted;
+  #gate: HelloGate | null;
+  #contextFor: TerminateDeps['contextFor'] | null = null;
+  #onHandshakeError: TerminateDeps['onHandshakeError'] | null = null;
+  #tls: tls.TLSSocket | null = null;
+  #session: Session | null = null;
+  /** monotonic milliseconds; 0 once the handshake is done */
+  #deadline: number;
+  #over = false;
+
+  constructor(deps: SessionDeps, job: Admitted, treat: Treat) {
+    this.#deps = deps;
+    this.#job = job;
+    this.treat = treat;
+    this.startedAt = deps.clock.now();
+    this.#gate = new HelloGate(job.permit.target, 'tls');
+    this.#deadline = deps.clock.mono() + HANDSHAKE_MS;
+    deps.live.add(this);
+  }
+
+  get id(): string {
+    return this.#job.permit.flow;
+  }
+  get identity(): Identity {
+    return this.#job.permit.identity;
+  }
+  get client(): string {
+    return this.#job.link.address;
+  }
+  get target(): Target {
+    return this.#job.permit.target;
+  }
+
+  startTls(deps: TerminateDeps): void {
+    const { link, early, clientEnded } = this.#job;
+    this.#contextFor = deps.contextFor;
+    this.#onHandshakeError = deps.onHandshakeError;
+    link.user = this;
+    link.socket.write(connectEstablished());
+    if (early.length > 0) this.onBytes(early);
+    if (clientEnded) this.onEnd();
+    if (!this.#over && this.#tls === null) link.socket.resume();
+  }
+
+  startPlain(): void {
+    const { link, permit, early, clientEnded } = this.#job;
+    this.#deadline = 0;
+    this.#gate = null;
+    const session = this.#openSession(linkSide(link), insideTurn(permit, false));
+    const user = sessionUser(session);
+    const onClose = (failed: boolean): void => {
+      user.onClose(failed);
+      this.#end(failed ? 'client_abort' : 'done', null);
+    };
+    link.user = { ...user, onClose };
+    link.socket.write(connectEstablished());
+    if (early.length > 0) session.feed(early);
+    if (clientEnded) session.finish();
+    link.socket.resume();
+  }
+
+  // ---- the plain socket, until TLS takes it over
+
+  onBytes(bytes: Buffer): boolean {
+    if (this.#gate === null || this.#over) return false;
+    const verdict = this.#gate.feed(bytes);
+    if (verdict.kind === 'more') return true;
+    if (verdict.kind === 'deny') this.#refuseHello(verdict);
+    else this.#secure(verdict.bytes);
+    return false;
+  }
+
+  onEnd(): void {
+    if (this.#gate !== null) this.#refuseHello(denied('not_tls', 'The client sent no whole ClientHello.'));
+  }
+
+  onDrain(): void {}
+
+  onClose(failed: boolean): void {
+    this.#end(failed ? 'client_abort' : 'done', null);
+  }
+
+  tick(now: number): void {
+    if (this.#deadline > 0 && now > this.#deadline) {
+      this.#end('timeout', denied('client_timeout'));
+      this.#job.link.socket.destroy();
+    } else this.#session?.tick(now);
+  }
+
+  cut(why: Denied): void {
+    this.#end('cut', why);
+    this.#tls?.destroy();
+    this.#job.link.socket.destroy();
+  }
+
+  #refuseHello(why: Denied): void {
+    if (this.#over) return;
+    this.#end('refused', why);
+    this.#job.link.finishWith(why.reason === 'sni_mismatch' ? ALERT_UNRECOGNIZED_NAME : ALERT_DECODE_ERROR);
+  }
+
+  #secure(hello: Buffer): void {
+    const { link, permit } = this.#job;
+    const secureContext = this.#contextFor?.(permit.target);
+    if (secureContext === undefined) return;
+    this.#gate = null;
+    link.socket.pause();
+    link.socket.unshift(hello);
+    const secure = new tls.TLSSocket(link.socket, {
+      isServer: true,
+      secureContext,
+      ALPNProtocols: ['http/1.1'],
+      sessionIdContext: 'sallyport',
+    });
+    this.#tls = secure;
+    const session = this.#openSession(tlsSide(secure), insideTurn(permit, true));
+    secure.on('error', (error) => {
+      if (this.#deadline > 0) this.#onHandshakeError?.(permit.target.host, error);
+      secure.destroy();
+    });
+    secure.once('secure', () => {
+      this.#deadline = 0;
+    });
+    secure.on('data', (bytes: Buffer) => session.feed(bytes));
+    secure.on('drain', () => session.drained());
+    secure.on('end', () => session.finish());
+    secure.on('close', (failed: boolean) => {
+      session.closed();
+      this.#end(failed ? 'client_abort' : 'done', null);
+      link.socket.destroy();
+    });
+  }
+
+  #openSession(side: SessionSide, onHead: (turn: SessionTurn) => void): Session {
+    const { permit, record } = this.#job;
+    const session = new HttpSession(this.#deps, {
+      side,
+      client: this.client,
+      flow: permit.flow,
+      via: permit.target.via,
+      onHead,
+      onFault: (fault) => {
+        fault.identity = permit.identity;
+        fault.at = permit.target;
+        fault.policy = record.policy;
+        fault.treat = this.treat;
+      },
+    });
+    this.#session = session;
+    return session;
+  }
+
+  #end(ended: Ended, why: Denied | null): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#deps.live.drop(this);
+    // Bytes stand in the records of the requests; counted here they would count twice.
+    this.#job.record.end({ status: 200, ended, reason: why?.reason ?? null });
+  }
+}
+
+function tlsSide(secure: tls.TLSSocket): SessionSide {
+  return {
+    write: (bytes) => secure.write(bytes),
+    end: () => void secure.end(),
+    destroy: () => void secure.destroy(),
+    pause: () => void secure.pause(),
+    resume: () => void secure.resume(),
+  };
+}

@@ -1,0 +1,120 @@
+/**
+ * A proxy's life: first policy and keys, listening, the clock tick that enforces deadlines and revocations,
+ * reloads, draining, the end. `cli/start.ts` and tests run it; the admin side talks to it through `control.ts`.
+ */
+import type net from 'node:net';
+import { listen } from './accept/listener.ts';
+import type { Endpoint } from './config/settings.ts';
+import type { ReloadOutcome, Snapshot } from './config/snapshot.ts';
+import { watchFolder } from './config/watch.ts';
+import { createFront, createParts, type Parts, type ProxyOptions } from './proxy.ts';
+
+export type RunningProxy = {
+  readonly parts: Parts;
+  /** where it listens: the real port when 0 was asked for */
+  readonly address: Endpoint;
+  /** reads policies, keys and tokens again; keeps the old policy when the new one is bad */
+  reload(): ReloadOutcome;
+  /** stops accepting, lets open work end within `drainMs`, then cuts the rest. Safe to call twice. */
+  stop(): Promise<void>;
+};
+
+/** Deadlines, expiry and revocation are looked at this often (contract: cut within 5 s). */
+const TICK_MS = 1_000;
+const DRAIN_POLL_MS = 50;
+
+/** Starts. Rejects when the address is taken or a file of the state folder is unusable. */
+export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
+  const parts = createParts(options);
+  const stops: (() => void)[] = [];
+  stops.push(parts.snapshots.subscribe((now) => adopt(parts, now)));
+  stops.push(parts.tokens.subscribe(() => adoptIdentities(parts)));
+  const reload = (): ReloadOutcome => reloadAll(parts);
+  reload();
+  await parts.keyring.load(secretRefs(parts));
+  const server = createFront(parts);
+  const address = await listen(server, options.settings.proxy.listen);
+  const endpoint = { host: address.address, port: address.port };
+  parts.state.listeners.push(endpoint);
+  stops.push(watchFolder(options.settings.policies, () => void reload()));
+  const ticker = setInterval(() => tick(parts), TICK_MS);
+  stops.push(() => clearInterval(ticker));
+  let stopping: Promise<void> | null = null;
+  return {
+    parts,
+    address: endpoint,
+    reload,
+    stop: () => {
+      stopping ??= stopProxy(parts, server, stops);
+      return stopping;
+    },
+  };
+}
+
+function reloadAll(parts: Parts): ReloadOutcome {
+  const { log } = parts.options;
+  const before = parts.snapshots.current();
+  const outcome = parts.snapshots.reload();
+  parts.metrics.policyReload(outcome.ok ? 'ok' : 'error');
+  if (outcome.ok) {
+    const { hash, groups } = outcome.snapshot.set;
+    log.info({ policy: hash, groups: groups.size }, 'policy loaded');
+  } else {
+    const kept = before === null ? 'everything is refused until it is mended' : 'the old one stays in force';
+    for (const problem of outcome.problems) log.error({ ...problem }, `policy not loaded, ${kept}`);
+  }
+  parts.tokens.reload();
+  void parts.keyring.refresh();
+  return outcome;
+}
+
+/** A new policy is in force: keys, placeholders, pools and every live flow follow it. */
+function adopt(parts: Parts, now: Snapshot): void {
+  const entries = [...now.set.groups.values()].map(({ name, mode }) => ({ group: name, mode, hash: now.set.hash }));
+  parts.metrics.policyInfo(entries);
+  void parts.keyring.load(secretRefs(parts));
+  parts.pool.retire(now.id);
+  adoptIdentities(parts);
+  parts.live.cutLosers(parts.revoker.verdict);
+}
+
+/** Tokens or groups came or went. */
+function adoptIdentities(parts: Parts): void {
+  const set = parts.snapshots.current()?.set;
+  if (set === undefined) return;
+  const tokens = parts.tokens.list().filter((token) => parts.tokens.alive(token.id, token.group));
+  parts.bindings.rebuild(
+    set.groups,
+    tokens.map(({ id, group }) => ({ id, group })),
+  );
+  parts.live.cutLosers(parts.revoker.identity);
+}
+
+function secretRefs(parts: Parts) {
+  const groups = parts.snapshots.current()?.set.groups.values() ?? [];
+  return [...groups].flatMap((group) => group.secrets.map((secret) => secret.from));
+}
+
+function tick(parts: Parts): void {
+  parts.live.tick(parts.clock.mono());
+  parts.live.cutLosers(parts.revoker.identity);
+}
+
+async function stopProxy(parts: Parts, server: net.Server, stops: readonly (() => void)[]): Promise<void> {
+  parts.state.draining = true;
+  server.close();
+  const deadline = parts.clock.mono() + parts.options.settings.proxy.drainMs;
+  while (parts.live.connections > 0 && parts.clock.mono() < deadline) {
+    parts.live.tick(parts.clock.mono());
+    const { promise, resolve } = Promise.withResolvers<void>();
+    setTimeout(resolve, DRAIN_POLL_MS);
+    await promise;
+  }
+  for (const stop of stops) stop();
+  for (const link of parts.live.links()) link.socket.destroy();
+  parts.pool.close();
+  parts.resolver.close();
+  parts.keyring.close();
+  parts.tokens.close();
+  await parts.trail.close();
+}

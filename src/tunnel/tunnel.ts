@@ -1,0 +1,238 @@
+/**
+ * A tunnel: opaque bytes both ways between a client and the checked address. The first bytes pass the hello gate;
+ * both directions read into the shared buffer, keep backpressure and half-close, and end together on an error,
+ * on idleness or on a cut. Few objects per tunnel: half of its cost would be making them.
+ */
+import type net from 'node:net';
+import type { Ended } from '../audit/event.ts';
+import type { Clock } from '../base/clock.ts';
+import type { LinkUser } from '../base/link.ts';
+import type { LiveFlow, LiveRegistry } from '../base/live.ts';
+import type { Scratch } from '../base/scratch.ts';
+import type { Admitted, Carry } from '../base/stages.ts';
+import type { DialTcp } from '../base/upstream.ts';
+import type { Identity } from '../flow/identity.ts';
+import { type Denied, denied, REASONS } from '../flow/reason.ts';
+import { authorityText, type Target } from '../flow/target.ts';
+import { HelloGate, type HelloVerdict } from '../wire/hello-gate.ts';
+import { connectEstablished, refusal } from '../wire/reply.ts';
+
+export type TunnelDeps = {
+  readonly dial: DialTcp;
+  readonly live: LiveRegistry;
+  readonly clock: Clock;
+  readonly scratch: Scratch;
+};
+
+/** A reason of our own: without one every abort makes an exception with a stack. */
+const GONE = 'the flow is over';
+/** From the 200 to a whole ClientHello. */
+const HELLO_MS = 10_000;
+/** Bytes a client may send before the upstream is connected. */
+const EARLY_BYTES = 64 * 1024;
+
+export function createTunnel(deps: TunnelDeps): Carry {
+  return (job) => new Tunnel(deps, job).start();
+}
+
+class Tunnel implements LinkUser, LiveFlow {
+  readonly treat = 'tunnel';
+  readonly facts = null;
+  readonly startedAt: number;
+  bytesUp = 0;
+  bytesDown = 0;
+  readonly #deps: TunnelDeps;
+  readonly #job: Admitted;
+  readonly #abort = new AbortController();
+  #gate: HelloGate | null;
+  #early: Buffer[];
+  #earlyBytes: number;
+  #upstream: net.Socket | null = null;
+  #clientEnded: boolean;
+  #over = false;
+  /** monotonic milliseconds of the last byte either way */
+  #activeAt: number;
+  /** bytes of the shared buffer that a slow upstream pins */
+  #kept = 0;
+
+  constructor(deps: TunnelDeps, job: Admitted) {
+    this.#deps = deps;
+    this.#job = job;
+    this.startedAt = deps.clock.now();
+    this.#activeAt = deps.clock.mono();
+    this.#clientEnded = job.clientEnded;
+    this.#early = job.early.length > 0 ? [job.early] : [];
+    this.#earlyBytes = job.early.length;
+    this.#gate = new HelloGate(job.permit.target, job.permit.verdict.protocol);
+  }
+
+  get id(): string {
+    return this.#job.permit.flow;
+  }
+  get identity(): Identity {
+    return this.#job.permit.identity;
+  }
+  get client(): string {
+    return this.#job.link.address;
+  }
+  get target(): Target {
+    return this.#job.permit.target;
+  }
+
+  start(): void {
+    const { link, permit, addresses } = this.#job;
+    link.user = this;
+    this.#deps.live.add(this);
+    const onread = { buffer: this.#deps.scratch.current, callback: this.#fromUpstream };
+    const opts = { addresses, onread, allowHalfOpen: true, signal: this.#abort.signal };
+    this.#deps.dial(permit, opts).then(
+      (opened) => this.#dialled(opened),
+      () => this.#refuse(denied('connect_failed')),
+    );
+  }
+
+  #dialled(opened: net.Socket | Denied): void {
+    if ('kind' in opened) return this.#refuse(opened);
+    if (this.#over) {
+      opened.destroy();
+      return;
+    }
+    this.#upstream = opened;
+    opened.on('error', () => opened.destroy());
+    opened.on('end', () => this.#job.link.socket.end());
+    opened.on('drain', () => this.#upstreamDrained());
+    opened.on('close', (failed) => this.#end(failed ? 'upstream_abort' : 'done', null));
+    this.#activeAt = this.#deps.clock.mono();
+    this.#job.link.socket.write(connectEstablished());
+    const early = Buffer.concat(this.#early);
+    this.#early = [];
+    if (early.length > 0) this.#judgeFirst(early);
+    if (this.#over) return;
+    if (this.#clientEnded) this.onEnd();
+    this.#job.link.socket.resume();
+    opened.resume();
+  }
+
+  // ---- client to upstream
+
+  onBytes(bytes: Buffer): boolean {
+    const upstream = this.#upstream;
+    if (upstream === null) return this.#holdEarly(bytes);
+    if (this.#gate !== null) return this.#judgeFirst(bytes);
+    this.#activeAt = this.#deps.clock.mono();
+    this.bytesUp += bytes.length;
+    const more = upstream.write(bytes);
+    if (upstream.writableLength > 0) this.#kept += this.#deps.scratch.keep();
+    return more;
+  }
+
+  onEnd(): void {
+    this.#clientEnded = true;
+    if (this.#upstream === null) return;
+    // A client that leaves before it has said what it wants gets no connection used in its name.
+    if (this.#gate !== null && this.#job.permit.verdict.protocol === 'tls') return this.#cutOff(denied('not_tls'), 'refused');
+    this.#upstream.end();
+  }
+
+  onDrain(): void {
+    this.#upstream?.resume();
+  }
+
+  onClose(failed: boolean): void {
+    this.#end(failed || this.#upstream === null ? 'client_abort' : 'done', null);
+  }
+
+  #holdEarly(bytes: Buffer): boolean {
+    this.#early.push(Buffer.from(bytes));
+    this.#earlyBytes += bytes.length;
+    return this.#earlyBytes < EARLY_BYTES;
+  }
+
+  #judgeFirst(bytes: Buffer): boolean {
+    const verdict = this.#gate?.feed(bytes) ?? { kind: 'more' };
+    return this.#afterGate(verdict);
+  }
+
+  #afterGate(verdict: HelloVerdict): boolean {
+    if (verdict.kind === 'more') return true;
+    if (verdict.kind === 'deny') {
+      this.#cutOff(verdict, 'refused');
+      return false;
+    }
+    this.#gate = null;
+    this.#activeAt = this.#deps.clock.mono();
+    this.bytesUp += verdict.bytes.length;
+    return this.#upstream?.write(verdict.bytes) ?? false;
+  }
+
+  #upstreamDrained(): void {
+    this.#releaseKept();
+    this.#job.link.socket.resume();
+  }
+
+  #releaseKept(): void {
+    if (this.#kept > 0) this.#deps.scratch.release(this.#kept);
+    this.#kept = 0;
+  }
+
+  // ---- upstream to client
+
+  readonly #fromUpstream = (count: number, buffer: Uint8Array): boolean => {
+    this.#activeAt = this.#deps.clock.mono();
+    this.bytesDown += count;
+    return this.#job.link.writeShared(Buffer.from(buffer.buffer, buffer.byteOffset, count));
+  };
+
+  // ---- every way out
+
+  tick(now: number): void {
+    const quiet = now - this.#activeAt;
+    if (this.#gate !== null && this.#upstream !== null && quiet > HELLO_MS) return this.#helloLate();
+    if (quiet >= this.#job.permit.verdict.idleMs) this.#end('timeout', null);
+  }
+
+  #helloLate(): void {
+    if (this.#job.permit.verdict.protocol === 'tls') return this.#cutOff(denied('client_timeout'), 'timeout');
+    // A protocol in which the server speaks first, or bytes that only look like the start of TLS.
+    const held = this.#gate?.release();
+    if (held !== undefined && held.bytes.length > 0) this.#afterGate(held);
+  }
+
+  cut(why: Denied): void {
+    this.#cutOff(why, 'cut');
+  }
+
+  /** Before the 200 a refusal can still be told; afterwards the connection only ends. */
+  #refuse(why: Denied): void {
+    if (this.#over) return;
+    const { link, permit, record } = this.#job;
+    const host = authorityText(permit.target);
+    const bytes = refusal({ denied: why, requestId: record.requestId, group: permit.identity.group, host, close: true });
+    record.end({ status: REASONS[why.reason].status, ended: 'refused', reason: why.reason });
+    this.#end('refused', why);
+    link.finishWith(bytes);
+  }
+
+  #cutOff(why: Denied, ended: Ended): void {
+    if (this.#upstream === null) this.#refuse(why);
+    else this.#end(ended, why);
+  }
+
+  #end(ended: Ended, why: Denied | null): void {
+    if (this.#over) return;
+    this.#over = true;
+    if (this.#upstream === null) this.#abort.abort(GONE);
+    this.#deps.live.drop(this);
+    this.#releaseKept();
+    this.#job.record.end({
+      status: this.#upstream === null ? 0 : 200,
+      ended,
+      reason: why?.reason ?? null,
+      bytesUp: this.bytesUp,
+      bytesDown: this.bytesDown,
+    });
+    if (this.#upstream === null) return;
+    this.#upstream.destroy();
+    this.#job.link.socket.destroySoon();
+  }
+}
