@@ -1,0 +1,133 @@
+/**
+ * Who may talk to the admin side: the Host must name this listener (DNS rebinding), a browser's Origin must
+ * be this listener's own (CSRF), and the API needs the bearer token, compared in constant time. Failed
+ * tokens are answered 429 after a few per address and minute; a right token always passes, so that nobody
+ * who shares an address can lock the operator out. Used by `server.ts`.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import type { Clock } from '../base/clock.ts';
+import type { AdminProblem } from './problem.ts';
+
+export const MAX_FAILURES = 10;
+export const FAILURE_WINDOW_MS = 60_000;
+const MAX_ADDRESSES = 1000;
+/** Shorter tokens could be guessed. */
+const MIN_TOKEN_CHARS = 16;
+
+/** What of a request the checks look at. */
+export type Caller = {
+  readonly host: string | undefined;
+  readonly origin: string | undefined;
+  readonly fetchSite: string | undefined;
+  readonly authorization: string | undefined;
+  /** the client's address */
+  readonly remote: string;
+  /** the address it connected to */
+  readonly local: string | undefined;
+};
+
+export type AuthOptions = {
+  readonly token: string;
+  readonly listenHost: string;
+  /** further names that Host may carry, for example behind a reverse proxy */
+  readonly names: readonly string[];
+  readonly clock: Clock;
+};
+
+export type Auth = {
+  /** Is Host one of ours, and does a browser's request come from our own page; null: fine. */
+  checkOrigin(caller: Caller): AdminProblem | null;
+  /** Does the request carry the token; null: fine. */
+  checkToken(caller: Caller): AdminProblem | null;
+};
+
+/** Throws when the token is too short to be one that we made. */
+export function createAuth(opts: AuthOptions): Auth {
+  if (opts.token.length < MIN_TOKEN_CHARS) throw new Error('the admin token is too short');
+  const expected = digest(opts.token);
+  const known = new Set([
+    'localhost',
+    '127.0.0.1',
+    '::1',
+    ...[opts.listenHost, ...opts.names].map(plainHost),
+  ]);
+  const failures = new LRUCache<string, { count: number; since: number }>({ max: MAX_ADDRESSES });
+  return {
+    checkOrigin(caller) {
+      const host = hostName(caller.host);
+      // An address cannot be rebound: the one that was connected to is always right.
+      if (host === null || !(known.has(host) || host === plainHost(caller.local ?? ''))) {
+        return { status: 421, code: 'host_unknown', detail: 'This listener is not known by that Host.' };
+      }
+      return foreignPage(caller) ? FOREIGN_PAGE : null;
+    },
+    checkToken(caller) {
+      const [scheme = '', token = ''] = (caller.authorization ?? '').split(' ', 2);
+      const right = timingSafeEqual(digest(token), expected) && scheme.toLowerCase() === 'bearer';
+      if (right) return null;
+      if (caller.authorization === undefined) return TOKEN_NEEDED;
+      return countFailure(failures, caller.remote, opts.clock.mono()) ? TOO_MANY : TOKEN_WRONG;
+    },
+  };
+}
+
+const FOREIGN_PAGE: AdminProblem = {
+  status: 403,
+  code: 'origin_refused',
+  detail: 'Requests from other pages are refused.',
+};
+const TOKEN_NEEDED: AdminProblem = {
+  status: 401,
+  code: 'token_required',
+  detail: 'Send the admin token as Authorization: Bearer.',
+};
+const TOKEN_WRONG: AdminProblem = { status: 401, code: 'token_invalid', detail: 'The admin token is wrong.' };
+const TOO_MANY: AdminProblem = {
+  status: 429,
+  code: 'too_many_failures',
+  detail: 'Too many wrong tokens from this address.',
+};
+
+function foreignPage(caller: Caller): boolean {
+  if (caller.fetchSite === 'cross-site' || caller.fetchSite === 'same-site') return true;
+  if (caller.origin === undefined) return false;
+  const own = caller.host?.toLowerCase();
+  const origin = caller.origin.toLowerCase();
+  return origin !== `http://${own}` && origin !== `https://${own}`;
+}
+
+/** True once the address has failed too often in the current window. */
+function countFailure(
+  failures: LRUCache<string, { count: number; since: number }>,
+  remote: string,
+  now: number,
+): boolean {
+  const entry = failures.get(remote);
+  if (entry === undefined || now - entry.since > FAILURE_WINDOW_MS) {
+    failures.set(remote, { count: 1, since: now });
+    return false;
+  }
+  entry.count += 1;
+  return entry.count > MAX_FAILURES;
+}
+
+/** Digests have one length, which `timingSafeEqual` needs, and tell nothing of the token's. */
+function digest(token: string): Buffer {
+  return createHash('sha256').update(token).digest();
+}
+
+/** The name of a Host field without its port, lower-case; null: missing or malformed. */
+function hostName(field: string | undefined): string | null {
+  const parts = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?$/.exec(field ?? '');
+  return parts?.[1] === undefined ? null : plainHost(parts[1]);
+}
+
+/** Lower-case, without IPv6 brackets, trailing dot or the IPv4-mapped prefix of a dual-stack socket. */
+function plainHost(host: string): string {
+  return host
+    .toLowerCase()
+    .replace(/^\[|\]$/g, '')
+    .replace(/^::ffff:(?=[\d.]+$)/, '')
+    .replace(/\.$/, '');
+}

@@ -1,0 +1,117 @@
+/**
+ * What an installation needs besides settings and policies: the CA, the state folder and the keys in it.
+ * Called by `init` and by `start`; makes what is missing, never replaces what is there, safe at the same
+ * time from two processes.
+ */
+import { randomBytes } from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { createFileDurable } from '../base/durable.ts';
+import type { Settings } from '../config/settings.ts';
+import { authorityPaths, type CertificateAuthority, loadOrCreateAuthority } from '../intercept/authority.ts';
+import { AuthorityError } from '../intercept/authority-error.ts';
+import {
+  createVaultKey,
+  loadPlaceholderKey,
+  passphraseFrom,
+  readKeyFile,
+  vaultKeyPath,
+} from '../vault/key-file.ts';
+import { SecretSourceError } from '../vault/source.ts';
+import { CliError } from './io.ts';
+
+export type InstallStep = { readonly what: string; readonly path: string; readonly created: boolean };
+
+export type Installed = {
+  readonly authority: CertificateAuthority;
+  /** bearer token of the admin side */
+  readonly adminToken: string;
+  /** 32 bytes that placeholders are derived from */
+  readonly placeholderKey: Buffer;
+  readonly steps: readonly InstallStep[];
+  /** what is legal but unwise, for people */
+  readonly warnings: readonly string[];
+};
+
+export type InstallOptions = {
+  /** milliseconds since the epoch */
+  readonly now: number;
+  readonly env: Readonly<Record<string, string | undefined>>;
+};
+
+const ADMIN_TOKEN_BYTES = 32;
+
+/** Makes and reads it all. Throws CliError with the file and the fix, and the file system's errors. */
+export function ensureInstall(settings: Settings, opts: InstallOptions): Installed {
+  try {
+    return install(settings, opts);
+  } catch (error) {
+    const known = error instanceof AuthorityError || error instanceof SecretSourceError;
+    throw known ? new CliError(error.message, 1, { cause: error }) : error;
+  }
+}
+
+function install(settings: Settings, opts: InstallOptions): Installed {
+  const { dir } = settings.state;
+  const { authority, created } = loadOrCreateAuthority({ dir: settings.certs, now: opts.now });
+  const madeFolder = mkdirSync(dir, { recursive: true, mode: 0o700 }) !== undefined;
+  const warnings = closeFolder(dir);
+  const vault = ensureVaultKey(dir, opts.env);
+  const placeholderPath = join(dir, 'placeholder.key');
+  const madePlaceholderKey = !existsSync(placeholderPath);
+  const placeholderKey = loadPlaceholderKey(dir);
+  const admin = ensureAdminToken(dir);
+  return {
+    authority,
+    placeholderKey,
+    adminToken: admin.token,
+    steps: [
+      { what: 'interception CA', path: authorityPaths(settings.certs).cert, created },
+      { what: 'state folder', path: dir, created: madeFolder },
+      ...vault,
+      { what: 'placeholder key', path: placeholderPath, created: madePlaceholderKey },
+      admin.step,
+    ],
+    warnings,
+  };
+}
+
+/**
+ * The vault's key file: not with a passphrase, and not beside a vault that it did not seal, where a fresh key
+ * would only hide that the right one is lost.
+ */
+function ensureVaultKey(dir: string, env: InstallOptions['env']): InstallStep[] {
+  const path = vaultKeyPath(dir);
+  const wanted = passphraseFrom(env) === undefined && !existsSync(join(dir, 'vault.json'));
+  const created = !existsSync(path) && wanted && createVaultKey(dir);
+  if (!existsSync(path)) return [];
+  readKeyFile(path);
+  return [{ what: 'vault key', path, created }];
+}
+
+/** 256 random bits in the URL alphabet, with a prefix that people and secret scanners can tell. */
+function ensureAdminToken(dir: string): { token: string; step: InstallStep } {
+  const path = join(dir, 'admin.token');
+  const fresh = `spa_${randomBytes(ADMIN_TOKEN_BYTES).toString('base64url')}\n`;
+  const created = !existsSync(path) && createFileDurable(path, fresh, 0o600);
+  // Group access is left to operators (a volume's group sets it); everybody's is never meant.
+  if ((statSync(path).mode & 0o007) !== 0) {
+    throw new CliError(`${path} can be read by every user of this machine; run: chmod 600 ${path}`);
+  }
+  const token = readFileSync(path, 'utf8').trim();
+  if (!/^[\x21-\x7e]{32,}$/.test(token)) {
+    throw new CliError(`${path} must hold one token of at least 32 characters; remove it to get a new one`);
+  }
+  return { token, step: { what: 'admin token', path, created } };
+}
+
+function closeFolder(dir: string): string[] {
+  if ((statSync(dir).mode & 0o077) === 0) return [];
+  try {
+    chmodSync(dir, 0o700);
+    return [];
+  } catch {
+    // A mounted volume may belong to another user; the files in it are 0600 of their own.
+    return [`${dir} is open to other users and could not be closed (chmod 700)`];
+  }
+}

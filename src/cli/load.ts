@@ -1,0 +1,30 @@
+/** Settings and policies as commands need them: loaded, or a CliError that lists what is wrong and where. */
+import { loadPolicies } from '../config/load.ts';
+import { loadSettings, type Settings } from '../config/settings.ts';
+import type { PolicySet, Problem } from '../policy/model.ts';
+import { CliError, type CliIo } from './io.ts';
+
+/** `file`: the value of `--config`. */
+export function settingsFor(file: string | undefined, io: CliIo): Settings {
+  const loaded = loadSettings({ ...(file === undefined ? {} : { file }), env: io.env, cwd: io.cwd });
+  if ('settings' in loaded) return loaded.settings;
+  throw new CliError(listOf('the settings are not in order', loaded.problems));
+}
+
+export function policiesFor(settings: Settings): PolicySet {
+  const loaded = loadPolicies(settings.policies);
+  if (loaded.ok) return loaded.set;
+  throw new CliError(listOf('the policies are not in order', loaded.problems));
+}
+
+/** For `--group`: wrong use when there is no such group, with the ones there are. */
+export function knownGroup(set: PolicySet, name: string): string {
+  if (set.groups.has(name)) return name;
+  const names = [...set.groups.keys()].join(', ');
+  throw new CliError(`there is no group ${JSON.stringify(name)}; the policies define: ${names || 'none'}`);
+}
+
+function listOf(title: string, problems: readonly Problem[]): string {
+  const lines = problems.map((at) => `  ${at.file}:${at.line}:${at.column}: ${at.message} (${at.fix})`);
+  return [`${title}:`, ...lines].join('\n');
+}

@@ -1,0 +1,78 @@
+/** A control plane and metrics that the admin tests set as they need. */
+
+import { onTestFinished } from 'vitest';
+import type { ControlPlane, ReloadResult } from '../../../src/base/control.ts';
+import type { Admin, AdminOptions } from '../../../src/admin/server.ts';
+import { createAdmin } from '../../../src/admin/server.ts';
+import { createMetrics } from '../../../src/metrics/metrics.ts';
+
+export const TOKEN = 'a-token-of-the-admin-side-0123456789';
+
+export type FakeControl = ControlPlane & { why: string[]; result: ReloadResult; reloads: number };
+
+export function fakeControl(): FakeControl {
+  const control: FakeControl = {
+    why: [],
+    result: { ok: true, policy: 'abc' },
+    reloads: 0,
+    ready: () => ({ ready: control.why.length === 0, why: control.why }),
+    status: () => ({
+      version: '1.2.3',
+      started: '2026-03-01T12:00:00.000Z',
+      uptime_seconds: 5,
+      ready: true,
+      why: [],
+      policy: 'abc',
+      policy_loaded: '2026-03-01T12:00:00.000Z',
+      groups: 1,
+      open_connections: 0,
+      listeners: { proxy: '127.0.0.1:8080', admin: '127.0.0.1:9090' },
+      audit: { healthy: true, seq: 3, hash: 'f'.repeat(64) },
+    }),
+    groups: () => [
+      {
+        group: 'ai-agents',
+        description: null,
+        mode: 'enforce',
+        token: 'optional',
+        sources: ['172.25.0.0/16'],
+        rules: 4,
+        keys: { usable: 3, total: 5, names: ['A', 'B', 'C'] },
+        open_connections: 0,
+        file: 'policies/a.yaml',
+      },
+    ],
+    flows: () => [
+      {
+        id: 'f1',
+        group: 'ai-agents',
+        identity: 'tok_1',
+        host: 'api.openai.com:443',
+        treat: 'intercept',
+        started: '2026-03-01T12:00:00.000Z',
+        bytes_up: 1,
+        bytes_down: 2,
+      },
+    ],
+    reload() {
+      control.reloads += 1;
+      return control.result;
+    },
+  };
+  return control;
+}
+
+export function adminWith(over: Partial<AdminOptions> = {}): { admin: Admin; control: FakeControl } {
+  const control = fakeControl();
+  const admin = createAdmin({
+    control,
+    metrics: createMetrics({ version: '1.2.3' }),
+    token: TOKEN,
+    listen: { host: '127.0.0.1', port: 0 },
+    ...over,
+  });
+  onTestFinished(() => admin.close());
+  return { admin, control };
+}
+
+export const BEARER = { authorization: `Bearer ${TOKEN}`, host: 'localhost:9090' } as const;
