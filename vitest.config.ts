@@ -7,8 +7,7 @@ const report = process.env['SALLYPORT_TEST_REPORT'];
 
 export default defineConfig({
   test: {
-    reporters:
-      report === undefined ? ['default'] : ['default', ['json', { outputFile: report }]],
+    reporters: report === undefined ? ['default'] : ['default', ['json', { outputFile: report }]],
     projects: [
       {
         test: {

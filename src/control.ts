@@ -53,7 +53,11 @@ function groupViews({ parts }: RunningProxy, flows: readonly LiveFlow[]) {
     token: group.token,
     sources: group.sources,
     rules: group.rules.length,
-    keys: { usable: group.secrets.length, total: group.secretTotal, names: group.secrets.map(({ env }) => env) },
+    keys: {
+      usable: group.secrets.length,
+      total: group.secretTotal,
+      names: group.secrets.map(({ env }) => env),
+    },
     open_connections: flows.filter(({ identity }) => identity.group === group.name).length,
     file: group.file,
   }));

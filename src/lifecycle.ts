@@ -7,6 +7,7 @@ import { listen } from './accept/listener.ts';
 import type { Endpoint } from './config/settings.ts';
 import type { ReloadOutcome, Snapshot } from './config/snapshot.ts';
 import { watchFolder } from './config/watch.ts';
+import { denied } from './flow/reason.ts';
 import { createFront, createParts, type Parts, type ProxyOptions } from './proxy.ts';
 
 export type RunningProxy = {
@@ -22,6 +23,8 @@ export type RunningProxy = {
 /** Deadlines, expiry and revocation are looked at this often (contract: cut within 5 s). */
 const TICK_MS = 1_000;
 const DRAIN_POLL_MS = 50;
+/** From a destroyed socket to its close event. */
+const CLOSE_MS = 1_000;
 
 /** Starts. Rejects when the address is taken or a file of the state folder is unusable. */
 export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
@@ -70,7 +73,11 @@ function reloadAll(parts: Parts): ReloadOutcome {
 
 /** A new policy is in force: keys, placeholders, pools and every live flow follow it. */
 function adopt(parts: Parts, now: Snapshot): void {
-  const entries = [...now.set.groups.values()].map(({ name, mode }) => ({ group: name, mode, hash: now.set.hash }));
+  const entries = [...now.set.groups.values()].map(({ name, mode }) => ({
+    group: name,
+    mode,
+    hash: now.set.hash,
+  }));
   parts.metrics.policyInfo(entries);
   void parts.keyring.load(secretRefs(parts));
   parts.pool.retire(now.id);
@@ -104,17 +111,24 @@ async function stopProxy(parts: Parts, server: net.Server, stops: readonly (() =
   parts.state.draining = true;
   server.close();
   const deadline = parts.clock.mono() + parts.options.settings.proxy.drainMs;
+  await untilEmpty(parts, deadline);
+  for (const stop of stops) stop();
+  parts.live.cutLosers(() => denied('draining'));
+  for (const link of parts.live.links()) link.socket.destroy();
+  // Their close events write the last end records (invariant I4), so the trail stays open for them.
+  await untilEmpty(parts, parts.clock.mono() + CLOSE_MS);
+  parts.pool.close();
+  parts.resolver.close();
+  parts.keyring.close();
+  parts.tokens.close();
+  await parts.trail.close();
+}
+
+async function untilEmpty(parts: Parts, deadline: number): Promise<void> {
   while (parts.live.connections > 0 && parts.clock.mono() < deadline) {
     parts.live.tick(parts.clock.mono());
     const { promise, resolve } = Promise.withResolvers<void>();
     setTimeout(resolve, DRAIN_POLL_MS);
     await promise;
   }
-  for (const stop of stops) stop();
-  for (const link of parts.live.links()) link.socket.destroy();
-  parts.pool.close();
-  parts.resolver.close();
-  parts.keyring.close();
-  parts.tokens.close();
-  await parts.trail.close();
 }

@@ -132,7 +132,9 @@ export function createParts(options: ProxyOptions): Parts {
 function createDialParts(options: ProxyOptions, clock: Clock, metrics: Metrics, state: Parts['state']) {
   const { settings } = options;
   const resolver = createResolver({
-    servers: settings.dns.servers.map(({ host, port }) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`)),
+    servers: settings.dns.servers.map(({ host, port }) =>
+      host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`,
+    ),
     hosts: Object.fromEntries(settings.dns.hosts),
     clock,
     onLookup: (outcome) => metrics.dnsLookup(outcome),
@@ -171,9 +173,11 @@ export function createFront(parts: Parts): ReturnType<typeof createListener> {
   const connect = {
     gate,
     vet: dialer.vet,
+    vetNow: dialer.vetNow,
     carry,
     stillValid: session.stillValid,
     snapshotId: session.snapshotId,
+    onError: session.onError,
   };
   const { holdsKey } = session;
   const opening = { trail, clock, holdsKey, stage: 'connect' as const };
@@ -207,7 +211,7 @@ export function createFront(parts: Parts): ReturnType<typeof createListener> {
     clock,
     newId,
     onError: session.onError,
-    http: (link, flow) => serveHttp(http, link, flow),
+    http: (link, flow, first) => serveHttp(http, link, flow, first),
     faultRecord: (link, flow) => {
       const client = link.address;
       const record = new FlowRecord({ ...opening, flow, requestId: flow, client, via: null });
@@ -236,7 +240,10 @@ function sessionDeps(parts: Parts): SessionDeps {
     trail: parts.trail,
     newId: parts.newId,
     holdsKey: (text) => parts.keyring.leaks().found(text),
-    onError: (error) => parts.options.log.error({ error }, 'a connection failed on an exception'),
+    onError: (error) => {
+      const shown = error instanceof Error ? error.stack : String(error);
+      parts.options.log.error({ error: shown }, 'a connection failed on an exception');
+    },
     bindings: bindingsOf,
     stillValid: (identity, client) => {
       const snapshot = snapshots.current();
@@ -250,14 +257,21 @@ function sessionDeps(parts: Parts): SessionDeps {
 
 function carriers(parts: Parts, session: SessionDeps): Readonly<Record<Treat, Carry>> {
   const { clock, live, scratch, dialer, metrics, options } = parts;
-  const mint = createLeafMint({ authority: options.authority, clock, onMint: () => metrics.leafCertificate() });
+  const mint = createLeafMint({
+    authority: options.authority,
+    clock,
+    onMint: () => metrics.leafCertificate(),
+  });
   return {
     tunnel: createTunnel({ clock, live, scratch, dial: dialer.tcp }),
     intercept: createTerminator({
       ...session,
       contextFor: mint.contextFor,
       onHandshakeError: (host, error) =>
-        options.log.warn({ host, error: error.message }, 'TLS with the client failed; does the sandbox trust our CA?'),
+        options.log.warn(
+          { host, error: error.message },
+          'TLS with the client failed; does the sandbox trust our CA?',
+        ),
     }),
     plain: createPlainCarrier(session),
   };

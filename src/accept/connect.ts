@@ -5,21 +5,24 @@
  */
 import type { FlowRecord } from '../audit/flow-record.ts';
 import type { ClientLink, LinkUser } from '../base/link.ts';
+import { refusalFor } from '../base/refuse.ts';
 import type { Carry, Gate } from '../base/stages.ts';
-import type { Vet } from '../base/upstream.ts';
+import type { Vet, VetNow } from '../base/upstream.ts';
 import type { Identity } from '../flow/identity.ts';
 import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied, REASONS } from '../flow/reason.ts';
-import { authorityText, type Target } from '../flow/target.ts';
+import type { Target } from '../flow/target.ts';
 import type { Treat } from '../flow/verdict.ts';
-import { refusal } from '../wire/reply.ts';
 
 export type ConnectDeps = {
   readonly gate: Gate;
   readonly vet: Vet;
+  readonly vetNow: VetNow;
   readonly carry: Readonly<Record<Treat, Carry>>;
   readonly stillValid: (identity: Identity, client: string) => Denied | null;
   readonly snapshotId: () => string;
+  /** an exception ended a connection */
+  readonly onError: (error: unknown) => void;
 };
 
 /** A reason of our own: without one every abort makes an exception with a stack. */
@@ -32,11 +35,7 @@ export function openConnect(
   deps: ConnectDeps,
   ask: { link: ClientLink; record: FlowRecord; identity: Identity; target: Target; early: Buffer },
 ): void {
-  const { link, record, identity, target } = ask;
-  const permit = deps.gate.connect({ flow: record.flow, identity, client: link.address, target });
-  const pending = new PendingConnect(deps, link, record, ask.early);
-  if ('kind' in permit) pending.refuse(permit);
-  else void pending.run(permit);
+  void new PendingConnect(deps, ask.link, ask.record, ask.early).run(ask.identity, ask.target);
 }
 
 class PendingConnect implements LinkUser {
@@ -58,17 +57,38 @@ class PendingConnect implements LinkUser {
   }
 
   /** Judges the addresses, writes the decision, hands over. Never rejects. */
-  async run(permit: Permit): Promise<void> {
+  async run(identity: Identity, target: Target): Promise<void> {
     try {
-      const addresses = await this.#deps.vet(permit, this.#abort.signal);
+      const { flow } = this.#record;
+      const permit = this.#deps.gate.connect({ flow, identity, client: this.#link.address, target });
+      if ('kind' in permit) return this.refuse(permit);
+      const addresses = this.#deps.vetNow(permit) ?? (await this.#deps.vet(permit, this.#abort.signal));
       if (this.#record.ended) return;
       if ('kind' in addresses) return this.refuse(addresses);
       const label = this.#deps.gate.label(permit.identity.group, permit.target);
       const { verdict } = permit;
-      this.#record.allow(verdict, { label, treat: verdict.treat }, (failed) => this.#recorded(permit, addresses, failed));
-    } catch {
-      // Invariant I7: whatever was thrown, it is a refusal.
+      this.#record.allow(verdict, { label, treat: verdict.treat }, (failed) => {
+        try {
+          this.#recorded(permit, addresses, failed);
+        } catch (error) {
+          // Nobody knows what the client has been told by now.
+          this.#deps.onError(error);
+          this.#link.socket.destroy();
+        }
+      });
+    } catch (error) {
+      this.#deps.onError(error);
+      this.#refuseFailed();
+    }
+  }
+
+  /** Invariant I7: whatever was thrown, it is a refusal; where even that fails, the connection ends. */
+  #refuseFailed(): void {
+    try {
       this.refuse(denied('connect_failed'));
+    } catch {
+      // The record is what failed: the close event of the link settles what can be settled.
+      this.#link.socket.destroy();
     }
   }
 
@@ -95,20 +115,15 @@ class PendingConnect implements LinkUser {
     if (permit.snapshotId === this.#deps.snapshotId()) return permit;
     const again = this.#deps.gate.connect({ flow, identity, client: this.#link.address, target });
     // The addresses were judged, and the decision recorded, under the old policy: the client asks again.
-    return 'kind' in again ? again : denied('not_ready', 'The policy changed while this was decided; ask again.');
+    return 'kind' in again
+      ? again
+      : denied('not_ready', 'The policy changed while this was decided; ask again.');
   }
 
   refuse(why: Denied): void {
     if (this.#record.ended) return;
-    const { at, identity, requestId } = this.#record;
     this.#record.deny(why);
-    const bytes = refusal({
-      denied: why,
-      requestId,
-      group: identity?.group ?? null,
-      host: at === null ? null : authorityText(at),
-      close: true,
-    });
+    const bytes = refusalFor(this.#record, why, { close: true });
     const { status } = REASONS[why.reason];
     this.#record.end({ status, ended: 'refused', reason: why.reason, bytesDown: bytes.length });
     this.#link.finishWith(bytes);

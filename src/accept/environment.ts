@@ -31,6 +31,9 @@ const VARIABLES: readonly Row[] = [
   { kind: 'no-proxy', names: ['NO_PROXY', 'no_proxy', 'no_grpc_proxy'], value: 'localhost,127.0.0.1,::1' },
   { kind: 'fixed', names: ['NODE_USE_ENV_PROXY', 'NODE_USE_SYSTEM_CA', 'UV_SYSTEM_CERTS'], value: '1' },
   { kind: 'fixed', names: ['PERL_LWP_ENV_PROXY'], value: '1' },
+  // git sends its token after a 407 only, and an address that identifies a group gets none: it would then be that
+  // group, and not the token whose placeholders it holds.
+  { kind: 'fixed', names: ['GIT_HTTP_PROXY_AUTHMETHOD'], value: 'basic' },
   { kind: 'fixed', names: ['DENO_TLS_CA_STORE'], value: 'system,mozilla' },
   { kind: 'ca', names: ['NODE_EXTRA_CA_CERTS', 'DENO_CERT'] },
   {

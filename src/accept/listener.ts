@@ -4,12 +4,13 @@
  */
 import net from 'node:net';
 import type { FlowRecord } from '../audit/flow-record.ts';
+import type { Clock } from '../base/clock.ts';
 import { ClientLink, type LinkUser } from '../base/link.ts';
 import type { LiveRegistry } from '../base/live.ts';
+import { refusalFor } from '../base/refuse.ts';
 import type { Scratch } from '../base/scratch.ts';
-import type { Clock } from '../base/clock.ts';
 import { type Denied, denied, REASONS } from '../flow/reason.ts';
-import { refusal, socks5NoMethod } from '../wire/reply.ts';
+import { socks5NoMethod } from '../wire/reply.ts';
 import { sniff } from '../wire/sniff.ts';
 
 export type ListenerDeps = {
@@ -20,7 +21,7 @@ export type ListenerDeps = {
   /** an exception ended a connection */
   readonly onError: (error: unknown) => void;
   /** serves HTTP on the link; sets its user */
-  readonly http: (link: ClientLink, flow: string) => void;
+  readonly http: (link: ClientLink, flow: string, first: Buffer) => void;
   /** a record of something that is no HTTP request, filled in with what is known of the client */
   readonly faultRecord: (link: ClientLink, flow: string) => FlowRecord;
 };
@@ -47,7 +48,10 @@ export function createListener(deps: ListenerDeps): net.Server {
 }
 
 /** Starts listening; rejects when the address cannot be had. */
-export async function listen(server: net.Server, at: { host: string; port: number }): Promise<net.AddressInfo> {
+export async function listen(
+  server: net.Server,
+  at: { host: string; port: number },
+): Promise<net.AddressInfo> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
   server.listen({ host: at.host, port: at.port, backlog: BACKLOG }, resolve);
@@ -74,12 +78,18 @@ class FirstBytes implements LinkUser {
   onBytes(bytes: Buffer): boolean {
     switch (sniff(bytes)) {
       case 'http1':
-        this.#deps.http(this.#link, this.#flow);
-        return this.#link.user.onBytes(bytes);
+        this.#deps.http(this.#link, this.#flow, bytes);
+        return true;
       case 'socks5':
-        return this.#refuse(denied('bad_request', 'SOCKS5 is not served here; use HTTP CONNECT.'), socks5NoMethod());
+        return this.#refuse(
+          denied('bad_request', 'SOCKS5 is not served here; use HTTP CONNECT.'),
+          socks5NoMethod(),
+        );
       case 'tls':
-        return this.#refuse(denied('bad_request', 'TLS on the proxy port; the proxy URL starts with http://.'), null);
+        return this.#refuse(
+          denied('bad_request', 'TLS on the proxy port; the proxy URL starts with http://.'),
+          null,
+        );
       case 'unknown':
         return this.#refuse(denied('bad_request', 'These bytes are no HTTP request.'), null);
     }
@@ -109,8 +119,7 @@ function refuseLink(
   to: { flow: string; why: Denied; bytes: Buffer | null },
 ): void {
   const record = deps.faultRecord(link, to.flow);
-  const { requestId } = record;
-  const answer = to.bytes ?? refusal({ denied: to.why, requestId, group: null, host: null, close: true });
+  const answer = to.bytes ?? refusalFor(record, to.why, { close: true });
   record.deny(to.why);
   const { status } = REASONS[to.why.reason];
   record.end({ status, ended: 'refused', reason: to.why.reason, bytesDown: answer.length });

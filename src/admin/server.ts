@@ -4,10 +4,10 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type Clock, systemClock } from '../base/clock.ts';
+import type { ControlPlane } from '../base/control.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { type Auth, type Caller, createAuth, FAILURE_WINDOW_MS } from './auth.ts';
 import { createBaseApp, type ListenAt, listenAt } from './base-app.ts';
-import type { ControlPlane } from '../base/control.ts';
 import { OPENAPI } from './openapi.ts';
 import { type AdminProblem, sendProblem } from './problem.ts';
 

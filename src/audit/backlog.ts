@@ -3,8 +3,8 @@
  * which decides when to write; here is what may wait, and who hears of what became of it.
  */
 import type { Clock } from '../base/clock.ts';
-import { recordBody } from './chain.ts';
 import type { AuditEvent } from './event.ts';
+import { RecordText } from './record-text.ts';
 
 /** Called once: null when the record stands in the file. */
 export type Written = (failed: Error | null) => void;
@@ -24,6 +24,7 @@ export const MAX_KEPT_ENDS = 10_000;
 
 export class Backlog {
   readonly #clock: Clock;
+  readonly #text = new RecordText();
   #queue: Pending[] = [];
   #bytes = 0;
   #stampedAt = Number.NaN;
@@ -53,7 +54,7 @@ export class Backlog {
       this.#stampedAt = now;
       this.#stamp = new Date(now).toISOString();
     }
-    const body = recordBody(event, this.#stamp);
+    const body = this.#text.of(event, this.#stamp);
     this.#queue.push({ kind: event.kind, body, event, written });
     this.#bytes += body.length;
   }

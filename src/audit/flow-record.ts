@@ -63,6 +63,23 @@ export class FlowRecord {
     this.startedAt = opening.clock.mono();
   }
 
+  /** What is known of a request from its head on. */
+  about(known: {
+    readonly identity: Identity;
+    readonly at: Authority;
+    readonly method: string;
+    readonly path: string;
+    readonly policy: string;
+    readonly treat: Treat;
+  }): void {
+    this.identity = known.identity;
+    this.at = known.at;
+    this.method = known.method;
+    this.path = known.path;
+    this.policy = known.policy;
+    this.treat = known.treat;
+  }
+
   get decided(): boolean {
     return this.#decided;
   }

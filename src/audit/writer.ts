@@ -16,6 +16,7 @@ import { recover } from './recover.ts';
 import { systemAuditFs } from './segment.ts';
 import { Segments } from './segments.ts';
 import type { AuditTrailOptions } from './trail-options.ts';
+import { Turns } from './turns.ts';
 
 export type AuditTrail = {
   /** `written(null)`: the record stands in the file; with an error: it does not, and the request is refused. */
@@ -62,12 +63,15 @@ class FileTrail implements AuditTrail {
   readonly #listeners: ((event: AuditEvent) => void)[] = [];
   readonly #ticker: NodeJS.Timeout;
   #head: Head;
-  #scheduled = false;
   /** `always`: a batch is on its way to the disk and the next one waits */
   #syncing = false;
   #syncTimer: NodeJS.Timeout | null = null;
   #failing = false;
   readonly #notes = new Notes();
+  readonly #turns = new Turns(
+    () => this.#backlog.count,
+    () => this.#flush(),
+  );
   #closing = false;
   #closed: Promise<void> | null = null;
   /** another process took the folder over: nothing more is written */
@@ -136,12 +140,7 @@ class FileTrail implements AuditTrail {
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#syncing) return;
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      this.#flush();
-    });
+    if (!this.#syncing) this.#turns.schedule();
   }
 
   /** One write. What its callbacks hand in waits for the next turn, so that sockets get theirs. */
@@ -235,13 +234,14 @@ class FileTrail implements AuditTrail {
 
   #tick(): void {
     try {
-      this.#lock.beat();
+      // Before the heartbeat, which throws where the folder is no folder any more: the open file must be left then.
       const tampered = this.#segments.tampered();
       if (tampered !== null) {
         this.#notes.add(tampered);
         this.#segments.leave();
         this.#report(new AuditError('AUDIT_TAMPERED', tampered));
       }
+      this.#lock.beat();
       if (this.#failing && this.#backlog.count === 0) this.#probe();
     } catch (error) {
       this.#failing = true;

@@ -21,7 +21,13 @@ export type LinkUser = {
 };
 
 const nothing = (): void => {};
-const NOBODY: LinkUser = { onBytes: () => false, onEnd: nothing, onDrain: nothing, onClose: nothing, tick: nothing };
+const NOBODY: LinkUser = {
+  onBytes: () => false,
+  onEnd: nothing,
+  onDrain: nothing,
+  onClose: nothing,
+  tick: nothing,
+};
 
 /** After an answer that ends the connection: how long and how much the client may still send. */
 const LINGER_MS = 2_000;
@@ -139,7 +145,7 @@ export class ClientLink {
 export function linkSide(link: ClientLink): SessionSide {
   const { socket } = link;
   return {
-    write: (bytes) => socket.write(bytes),
+    write: (bytes, encoding) => socket.write(bytes, encoding),
     end: () => void socket.end(),
     destroy: () => void socket.destroy(),
     pause: () => void socket.pause(),

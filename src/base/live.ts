@@ -8,7 +8,6 @@ import type { Target } from '../flow/target.ts';
 import type { Facts, Treat } from '../flow/verdict.ts';
 import type { ClientLink } from './link.ts';
 
-
 /** A flow whose verdict must hold for as long as it lives (invariant I10). */
 export type LiveFlow = {
   readonly id: string;

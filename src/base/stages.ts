@@ -47,7 +47,7 @@ export type Carry = (job: Admitted) => void;
 /** The client's side of an HTTP session: a plain socket or the TLS on top of one. */
 export type SessionSide = {
   /** false: wait for `drained` */
-  write(bytes: Buffer): boolean;
+  write(bytes: Buffer | string, encoding?: 'latin1'): boolean;
   /** sends what is written, then FIN (and close_notify) */
   end(): void;
   /** nothing more may reach the client, and what did must not look complete */

@@ -86,11 +86,24 @@ async function calls(
   say('3. What the API got in place of the placeholder in call 1:');
   const got = api.authorization();
   const swapped = got === `Bearer ${realKey}`;
-  say(indent(swapped ? `Bearer ${realKey.slice(0, 10)}…   the real key, never seen by the sandbox` : `${got} (wrong!)`));
+  say(
+    indent(
+      swapped
+        ? `Bearer ${realKey.slice(0, 10)}…   the real key, never seen by the sandbox`
+        : `${got} (wrong!)`,
+    ),
+  );
   if (!swapped || realKey === placeholder) throw new CliError('the key was not swapped');
   say('Metrics:');
   const wanted = /^sallyport_(decisions|requests|substitutions)_total\{/;
-  say(indent((await proxy.parts.metrics.render()).split('\n').filter((line) => wanted.test(line)).join('\n')));
+  say(
+    indent(
+      (await proxy.parts.metrics.render())
+        .split('\n')
+        .filter((line) => wanted.test(line))
+        .join('\n'),
+    ),
+  );
 }
 
 type DemoApi = { readonly port: number; authorization(): string; close(): void };
@@ -102,19 +115,29 @@ async function startApi(dir: string): Promise<DemoApi> {
   if ('reason' in at) throw new Error(at.reason);
   const context = createLeafMint({ authority, clock: systemClock }).contextFor(at);
   let authorization = '';
-  const server = https.createServer({ SNICallback: (_name, done) => done(null, context) }, (request, response) => {
-    authorization = request.headers.authorization ?? '';
-    response.end(`hello from ${HOST}${request.url ?? ''}\n`);
-  });
+  const server = https.createServer(
+    { SNICallback: (_name, done) => done(null, context) },
+    (request, response) => {
+      authorization = request.headers.authorization ?? '';
+      response.end(`hello from ${HOST}${request.url ?? ''}\n`);
+    },
+  );
   const { promise, resolve } = Promise.withResolvers<void>();
   server.listen(0, '127.0.0.1', resolve);
   await promise;
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('no address');
-  return { port: address.port, authorization: () => authorization, close: () => server.closeAllConnections() };
+  return {
+    port: address.port,
+    authorization: () => authorization,
+    close: () => server.closeAllConnections(),
+  };
 }
 
-async function startDemoProxy(dir: string, world: { realKey: string; apiPort: number }): Promise<RunningProxy> {
+async function startDemoProxy(
+  dir: string,
+  world: { realKey: string; apiPort: number },
+): Promise<RunningProxy> {
   const file = (name: string, text: string): void => {
     mkdirSync(path.dirname(path.join(dir, name)), { recursive: true });
     writeFileSync(path.join(dir, name), text, { mode: 0o600 });
@@ -190,7 +213,20 @@ function auditLines(dir: string): string {
 function inShort(line: string): string {
   const record: unknown = JSON.parse(line);
   if (typeof record !== 'object' || record === null) return line;
-  const told = ['kind', 'seq', 'stage', 'host', 'method', 'path', 'verdict', 'reason', 'treat', 'keys', 'status', 'ended'];
+  const told = [
+    'kind',
+    'seq',
+    'stage',
+    'host',
+    'method',
+    'path',
+    'verdict',
+    'reason',
+    'treat',
+    'keys',
+    'status',
+    'ended',
+  ];
   return JSON.stringify(record, told);
 }
 

@@ -104,7 +104,10 @@ async function bindingsOf(
   const { dir } = settings.state;
   try {
     const placeholderKey = readKeyFile(join(dir, 'placeholder.key'));
-    const keyring = createKeyring({ sources: openSources({ dir, env: ask.io.env, base: settings.root }), clock: systemClock });
+    const keyring = createKeyring({
+      sources: openSources({ dir, env: ask.io.env, base: settings.root }),
+      clock: systemClock,
+    });
     try {
       await keyring.load(ask.group.secrets.map((secret) => secret.from));
       const bindings = createBindings({ keyring, placeholderKey, shapesFile: join(dir, 'shapes.json') });

@@ -29,10 +29,12 @@ function refuseUnbuilt(settings: Settings): void {
   const asked = [
     ...(parentProxy === null ? [] : ['parent_proxy']),
     ...(state.redis === null ? [] : ['state.redis']),
-    ...(transparent.tls ?? transparent.http ?? transparent.dns ? ['transparent'] : []),
+    ...((transparent.tls ?? transparent.http ?? transparent.dns) ? ['transparent'] : []),
   ];
   if (asked.length === 0) return;
-  throw new CliError(`${asked.join(', ')}: not in this version; take it out of ${settings.file ?? 'the environment'}`);
+  throw new CliError(
+    `${asked.join(', ')}: not in this version; take it out of ${settings.file ?? 'the environment'}`,
+  );
 }
 
 async function start(settings: Settings, io: CliIo): Promise<void> {
@@ -42,7 +44,9 @@ async function start(settings: Settings, io: CliIo): Promise<void> {
   for (const warning of installed.warnings) log.warn(warning);
   const { authority, placeholderKey, adminToken } = installed;
   const version = programVersion();
-  const proxy = await startProxy({ settings, log, version, authority, placeholderKey, env: io.env }).catch(toCliError);
+  const proxy = await startProxy({ settings, log, version, authority, placeholderKey, env: io.env }).catch(
+    toCliError,
+  );
   const stops: (() => Promise<void>)[] = [() => proxy.stop()];
   try {
     const addresses = await openAdmin(settings, proxy, { token: adminToken, log, stops });
@@ -123,9 +127,13 @@ function toCliError(error: unknown): never {
   if (error instanceof CliError || !(error instanceof Error)) throw error;
   const code = 'code' in error ? String(error.code) : '';
   if (code === 'EADDRINUSE') {
-    throw new CliError(`${error.message}; another program listens there: choose another address in sallyport.yaml`, 1, {
-      cause: error,
-    });
+    throw new CliError(
+      `${error.message}; another program listens there: choose another address in sallyport.yaml`,
+      1,
+      {
+        cause: error,
+      },
+    );
   }
   throw new CliError(error.message, 1, { cause: error });
 }

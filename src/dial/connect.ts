@@ -42,11 +42,13 @@ type TlsOptions = {
 
 export type Dialer = {
   /** The judged addresses, or `dns_failed`, `dns_timeout`, `address_not_allowed`. Connects nothing. */
-  vet(permit: Permit, signal?: AbortSignal): Promise<readonly string[] | Denied>;
+  readonly vet: (permit: Permit, signal?: AbortSignal) => Promise<readonly string[] | Denied>;
+  /** The same at once for literals and for names whose answer is at hand; null: it has to be asked for. */
+  readonly vetNow: (permit: Permit) => readonly string[] | Denied | null;
   /** A connected socket, or a reason of `vet`, `connect_failed`, `connect_timeout`. */
-  tcp(permit: Permit, opts: TcpOptions): Promise<Socket | Denied>;
+  readonly tcp: (permit: Permit, opts: TcpOptions) => Promise<Socket | Denied>;
   /** A verified TLS socket, or a reason of `tcp`, `upstream_tls`. */
-  tls(permit: Permit, opts: TlsOptions): Promise<TLSSocket | Denied>;
+  readonly tls: (permit: Permit, opts: TlsOptions) => Promise<TLSSocket | Denied>;
 };
 
 const DIAL_LIMITS: DialLimits = { connectMs: 10_000, staggerMs: 250, handshakeMs: 10_000 };
@@ -72,16 +74,21 @@ export function createDialer(opts: DialerOptions): Dialer {
   const judgedFor = new WeakMap<readonly string[], Permit>();
   const told = (outcome: ConnectResult): void => opts.onConnect?.(outcome);
 
-  const vet: Dialer['vet'] = async (permit, signal) => {
-    const { target } = permit;
-    const found: Answers | Denied =
-      target.kind === 'name'
-        ? await opts.resolver.resolve(target.host, signal)
-        : { kind: 'answers', addresses: [target.host] };
-    if (found.kind === 'deny') return found;
-    const judged = judge(permit, found.addresses, judgements);
+  const judgeAll = (permit: Permit, addresses: readonly string[]): readonly string[] | Denied => {
+    const judged = judge(permit, addresses, judgements);
     if (isAddresses(judged)) judgedFor.set(judged, permit);
     return judged;
+  };
+  const vetNow: Dialer['vetNow'] = (permit) => {
+    const { target } = permit;
+    const known = target.kind === 'name' ? opts.resolver.peek(target.host) : [target.host];
+    return known === null ? null : judgeAll(permit, known);
+  };
+  const vet: Dialer['vet'] = async (permit, signal) => {
+    const { target } = permit;
+    if (target.kind !== 'name') return judgeAll(permit, [target.host]);
+    const found: Answers | Denied = await opts.resolver.resolve(target.host, signal);
+    return found.kind === 'deny' ? found : judgeAll(permit, found.addresses);
   };
   const connect = async (permit: Permit, ask: TcpOptions): Promise<Socket | Denied> => {
     // A list is taken as judged only when `vet` itself made it for this very permit (I2).
@@ -98,6 +105,7 @@ export function createDialer(opts: DialerOptions): Dialer {
 
   return {
     vet,
+    vetNow,
     async tcp(permit, ask) {
       const socket = await connect(permit, ask);
       if (!isSocket(socket)) return socket;

@@ -31,6 +31,7 @@ const KEEP_ALIVE_MS = 30_000;
 
 /** IPv6 first, then the families in turn, each in the order given; at most six. */
 export function interleave(addresses: readonly string[]): readonly string[] {
+  if (addresses.length === 1) return addresses;
   const v6 = addresses.filter((address) => address.includes(':'));
   const v4 = addresses.filter((address) => !address.includes(':'));
   const mixed: string[] = [];
@@ -100,8 +101,8 @@ function dial(address: string, ask: ConnectAsk): Socket {
     lookup: (_name, _options, callback) => callback(new Error('names are not dialled'), ''),
     autoSelectFamily: false,
     noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: KEEP_ALIVE_MS,
+    // A tunnel has an idle limit of its own; pooled connections are kept for longer and must notice a dead peer.
+    ...(ask.onread === undefined ? { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS } : {}),
     allowHalfOpen: ask.allowHalfOpen === true,
     ...(ask.onread === undefined ? {} : { onread: ask.onread }),
   });
@@ -112,7 +113,8 @@ function dial(address: string, ask: ConnectAsk): Socket {
 /** The peer as the kernel tells it; a socket that is already reset has none and does not count. */
 function reached(socket: Socket, address: string, port: number): boolean {
   const remote = socket.remoteAddress;
-  return remote !== undefined && parseAddress(remote)?.host === address && socket.remotePort === port;
+  if (remote === undefined || socket.remotePort !== port) return false;
+  return remote === address || parseAddress(remote)?.host === address;
 }
 
 function ignore(): void {}

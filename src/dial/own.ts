@@ -1,8 +1,8 @@
 /**
  * What belongs to the proxy itself, for the address guard: the addresses of its network interfaces
  * and its own listeners. Loopback interfaces are left out, because service addresses on `lo` are
- * ordinary destinations that the guard's ranges already judge; listeners are refused on every local
- * address in any case. Wired into `connect.ts` by `proxy.ts`.
+ * ordinary destinations that the guard's ranges already judge; an address that a listener is bound to is
+ * our own whatever interface it is on. Wired into `connect.ts` by `proxy.ts`.
  */
 import { networkInterfaces } from 'node:os';
 import type { Clock } from '../base/clock.ts';
@@ -10,6 +10,8 @@ import type { OwnAddresses } from '../policy/address.ts';
 
 /** Interfaces come and go (VPNs, container networks), but not per request. */
 const CACHE_MS = 2_000;
+/** What a listener on every address is bound to: it names none. */
+const WILDCARDS = new Set(['0.0.0.0', '::']);
 
 /**
  * A function that says the proxy's own addresses as of now: the same object until something changed or two
@@ -28,11 +30,15 @@ export function createOwnAddresses(opts: {
   return () => {
     const now = opts.clock.mono();
     const listeners = opts.listeners();
-    if (known !== null && now - readAt < CACHE_MS && known.listeners.length === listeners.length) return known;
+    if (known !== null && now - readAt < CACHE_MS && known.listeners.length === listeners.length)
+      return known;
     const entries = Object.values(interfaces()).flatMap((found) => found ?? []);
     readAt = now;
     known = {
-      addresses: entries.filter((entry) => !entry.internal).map((entry) => entry.address),
+      addresses: [
+        ...entries.filter((entry) => !entry.internal).map((entry) => entry.address),
+        ...listeners.map(({ address }) => address).filter((address) => !WILDCARDS.has(address)),
+      ],
       local: entries.map((entry) => entry.address),
       listeners: [...listeners],
     };

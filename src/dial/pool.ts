@@ -7,12 +7,13 @@
 import type { Socket } from 'node:net';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../base/clock.ts';
+import type { UpstreamConn } from '../base/upstream.ts';
 import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 import type { Dialer } from './connect.ts';
-import { PooledConn, type UpstreamConn } from './pooled-conn.ts';
+import { PooledConn } from './pooled-conn.ts';
 
-export type { UpstreamConn, UpstreamUser } from './pooled-conn.ts';
+export type { UpstreamConn, UpstreamUser } from '../base/upstream.ts';
 
 export type Pool = {
   /** An idle, living connection of exactly this permit's kind, now busy; null when there is none. */

@@ -1,29 +1,10 @@
 /**
  * One upstream connection of the pool: its listeners are attached once and for all and speak to whoever
- * uses it at the moment. Made by `pool.ts` alone; others see the `UpstreamConn` type.
+ * uses it at the moment. Made by `pool.ts` alone; others see the `UpstreamConn` type of `base/upstream.ts`.
  */
 import type { Socket } from 'node:net';
+import type { UpstreamConn, UpstreamUser } from '../base/upstream.ts';
 import type { Permit } from '../flow/permit.ts';
-
-/** The request that uses a connection now. A callback that throws destroys the connection. */
-export type UpstreamUser = {
-  /** The bytes stay as they are: they are not a shared buffer. */
-  onData(bytes: Buffer): void;
-  onDrain(): void;
-  /** the upstream sends no more; `onClose` follows */
-  onEnd(): void;
-  /** last call, once */
-  onClose(error: Error | null): void;
-};
-
-export type UpstreamConn = {
-  /** a TLSSocket where the connection was opened `secure` */
-  readonly socket: Socket;
-  readonly key: string;
-  /** requests so far, this one included: above 1, a failure before the first byte of an answer may be a stale connection */
-  uses: number;
-  user: UpstreamUser | null;
-};
 
 export class PooledConn implements UpstreamConn {
   readonly socket: Socket;
@@ -32,6 +13,7 @@ export class PooledConn implements UpstreamConn {
   readonly snapshotId: string;
   uses = 1;
   user: UpstreamUser | null = null;
+  kept: object | null = null;
   busy = true;
   /** monotonic milliseconds; meaningful while not busy */
   idleSince = 0;

@@ -26,3 +26,9 @@ export type Target = Authority & { readonly via: Via };
 export function authorityText(at: Authority): string {
   return at.kind === 'ipv6' ? `[${at.host}]:${at.port}` : `${at.host}:${at.port}`;
 }
+
+/** The value of Host for this target: without the scheme's default port (RFC 9110 section 7.2). */
+export function hostText(at: Authority, defaultPort: number): string {
+  const text = authorityText(at);
+  return at.port === defaultPort ? text.slice(0, text.lastIndexOf(':')) : text;
+}

@@ -17,11 +17,19 @@ export type GateOptions = {
   readonly snapshot: () => Snapshot | null;
 };
 
-const NOT_READY = denied('not_ready', 'No policy is loaded. The operator finds the reason in the log of the proxy.');
+const NOT_READY = denied(
+  'not_ready',
+  'No policy is loaded. The operator finds the reason in the log of the proxy.',
+);
 
 /** Makes the gate. Its functions never throw for any input; a refusal is a value. */
 export function createGate(options: GateOptions): Gate {
-  const judge = (decide: (snapshot: Snapshot) => Verdict, flow: string, identity: Identity, target: Target) => {
+  const judge = (
+    decide: (snapshot: Snapshot) => Verdict,
+    flow: string,
+    identity: Identity,
+    target: Target,
+  ) => {
     const snapshot = options.snapshot();
     if (snapshot === null) return NOT_READY;
     return mint(decide(snapshot), { flow, identity, target, snapshotId: snapshot.id });
@@ -52,7 +60,11 @@ function mint(
       return verdict;
     case 'ask':
       // Nobody can be asked yet, and silence is not a yes.
-      return denied('approval_denied', 'This call needs a person to approve it; nobody can be asked.', verdict.rule);
+      return denied(
+        'approval_denied',
+        'This call needs a person to approve it; nobody can be asked.',
+        verdict.rule,
+      );
     case 'allow':
       return { ...ticket, verdict } as Permit;
   }

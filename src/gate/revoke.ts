@@ -9,9 +9,9 @@ import { type Denied, denied } from '../flow/reason.ts';
 
 export type Revoker = {
   /** the identity alone: cheap enough for every tick */
-  identity(flow: LiveFlow): Denied | null;
+  readonly identity: (flow: LiveFlow) => Denied | null;
   /** identity and verdict: after the policy changed */
-  verdict(flow: LiveFlow): Denied | null;
+  readonly verdict: (flow: LiveFlow) => Denied | null;
 };
 
 export function createRevoker(options: {
@@ -34,7 +34,11 @@ function judgeAgain(flow: LiveFlow, gate: Gate): Denied | null {
       : gate.request({ ...ask, scheme: treat === 'intercept' ? 'https' : 'http', facts });
   if ('kind' in permit) return permit;
   if (facts === null && permit.verdict.treat !== treat) {
-    return denied('rule_denied', 'The policy changed how this host is carried; connect again.', permit.verdict.rule);
+    return denied(
+      'rule_denied',
+      'The policy changed how this host is carried; connect again.',
+      permit.verdict.rule,
+    );
   }
   return null;
 }

@@ -17,9 +17,9 @@ export type IdentifyAsk = {
 };
 
 export type Identifier = {
-  identify(ask: IdentifyAsk, snapshot: Snapshot): Identity | Denied;
+  readonly identify: (ask: IdentifyAsk, snapshot: Snapshot) => Identity | Denied;
   /** null while the identity may go on; `address` is the client's, as in `identify` */
-  stillValid(identity: Identity, address: string, snapshot: Snapshot): Denied | null;
+  readonly stillValid: (identity: Identity, address: string, snapshot: Snapshot) => Denied | null;
 };
 
 /** Addresses remembered per group or snapshot; beyond, the memory starts anew. */

@@ -26,6 +26,7 @@ function insidePath(turn: SessionTurn, permit: Permit, secure: boolean): string 
   if (head.method === 'CONNECT') return denied('method_refused', 'CONNECT inside a tunnel.');
   const asked = parseRequestTarget(head);
   if ('kind' in asked) return asked;
-  if (asked.form !== 'origin') return denied('bad_request', 'Inside a tunnel the request target must be a path.');
+  if (asked.form !== 'origin')
+    return denied('bad_request', 'Inside a tunnel the request target must be a path.');
   return checkHost(head, permit.target, secure ? 443 : 80) ?? asked.path;
 }

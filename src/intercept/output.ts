@@ -5,7 +5,7 @@
  */
 const JOIN_LIMIT_BYTES = 64 * 1024;
 
-export type Sink = { write(bytes: Buffer): boolean };
+export type Sink = { write(bytes: Buffer | string, encoding?: 'latin1'): boolean };
 
 export class Output {
   #parts: (string | Buffer)[] = [];
@@ -35,10 +35,10 @@ export class Output {
     this.#parts = [];
     this.#bytes = 0;
     const [first] = parts;
-    if (parts.length === 1 && first !== undefined) return sink.write(asBuffer(first));
+    if (parts.length === 1 && first !== undefined) return write(sink, first);
     if (bytes <= JOIN_LIMIT_BYTES) return sink.write(join(parts, bytes));
     let more = true;
-    for (const part of parts) more = sink.write(asBuffer(part));
+    for (const part of parts) more = write(sink, part);
     return more;
   }
 
@@ -48,8 +48,8 @@ export class Output {
   }
 }
 
-function asBuffer(part: string | Buffer): Buffer {
-  return typeof part === 'string' ? Buffer.from(part, 'latin1') : part;
+function write(sink: Sink, part: string | Buffer): boolean {
+  return typeof part === 'string' ? sink.write(part, 'latin1') : sink.write(part);
 }
 
 function join(parts: readonly (string | Buffer)[], bytes: number): Buffer {

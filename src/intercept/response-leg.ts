@@ -16,6 +16,17 @@ export type LegAsk = {
   readonly keepAlive: () => boolean;
 };
 
+/** The leg that is kept with an upstream connection, ready for its next response. */
+export function beginLeg(conn: { kept: object | null }, ask: LegAsk): ResponseLeg {
+  const leg = conn.kept instanceof ResponseLeg ? conn.kept : new ResponseLeg();
+  conn.kept = leg;
+  leg.begin(ask);
+  return leg;
+}
+
+const NO_BODY: ResponseFraming = { kind: 'none' };
+const NOTHING_ASKED: LegAsk = { method: '', clientMinor: 1, keepAlive: () => false };
+
 export class ResponseLeg implements ResponseSink {
   /** status of the final response once its head was passed on; 0 before */
   status = 0;
@@ -26,29 +37,38 @@ export class ResponseLeg implements ResponseSink {
   failed: Denied | null = null;
   /** may the upstream connection serve another request */
   reusable = false;
-  readonly out = new Output();
   #headLeft = false;
-  readonly #ask: LegAsk;
-  readonly #reader: ResponseReader;
-  #framing: ResponseFraming = { kind: 'none' };
+  #ask = NOTHING_ASKED;
+  #framing: ResponseFraming = NO_BODY;
   #upstreamKeepAlive = false;
+  readonly #out = new Output();
+  readonly #reader = new ResponseReader(this);
 
-  constructor(ask: LegAsk) {
+  /** Makes ready for the next response of the same upstream connection. */
+  begin(ask: LegAsk): void {
     this.#ask = ask;
-    this.#reader = new ResponseReader(this);
+    this.status = 0;
+    this.bytes = 0;
+    this.keepAlive = false;
+    this.complete = false;
+    this.failed = null;
+    this.reusable = false;
+    this.#headLeft = false;
+    this.#framing = NO_BODY;
+    this.#upstreamKeepAlive = false;
     this.#reader.expect(ask.method);
   }
 
   /** Sends what was collected. False: the client wants a pause. */
   flush(side: Sink): boolean {
     if (this.status !== 0) this.#headLeft = true;
-    return this.out.flush(side);
+    return this.#out.flush(side);
   }
 
   /** Takes back a head that has not left yet, so that a refusal can stand in its place. */
   recall(): void {
     if (this.#headLeft) return;
-    this.out.drop();
+    this.#out.drop();
     this.status = 0;
     this.bytes = 0;
   }
@@ -72,7 +92,7 @@ export class ResponseLeg implements ResponseSink {
 
   interim(head: ResponseHead): void {
     if (this.#ask.clientMinor === 0) return;
-    this.out.add(rebuildResponseHead(head, { keepAlive: true, framing: { kind: 'none' } }));
+    this.#out.add(rebuildResponseHead(head, { keepAlive: true, framing: { kind: 'none' } }));
   }
 
   head(head: ResponseHead): void {
@@ -84,19 +104,19 @@ export class ResponseLeg implements ResponseSink {
     this.#upstreamKeepAlive = head.keepAlive && head.framing.kind !== 'eof';
     this.keepAlive = this.#framing.kind !== 'eof' && this.#ask.keepAlive();
     this.status = head.status;
-    this.out.add(rebuildResponseHead(head, { keepAlive: this.keepAlive, framing: this.#framing }));
+    this.#out.add(rebuildResponseHead(head, { keepAlive: this.keepAlive, framing: this.#framing }));
   }
 
   body(bytes: Buffer): void {
     this.bytes += bytes.length;
-    if (this.#framing.kind !== 'chunked') return this.out.add(bytes);
-    this.out.add(chunkHeader(bytes.length));
-    this.out.add(bytes);
-    this.out.add('\r\n');
+    if (this.#framing.kind !== 'chunked') return this.#out.add(bytes);
+    this.#out.add(chunkHeader(bytes.length));
+    this.#out.add(bytes);
+    this.#out.add('\r\n');
   }
 
   end(): void {
-    if (this.#framing.kind === 'chunked') this.out.add(LAST_CHUNK);
+    if (this.#framing.kind === 'chunked') this.#out.add(LAST_CHUNK);
     this.complete = true;
   }
 

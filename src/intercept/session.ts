@@ -5,14 +5,16 @@
  */
 import { FlowRecord } from '../audit/flow-record.ts';
 import type { AuditTrail } from '../audit/writer.ts';
+import { refusalFor } from '../base/refuse.ts';
 import type { Session, SessionSide, SessionTurn } from '../base/stages.ts';
 import type { Identity } from '../flow/identity.ts';
 import { type Denied, denied, REASONS } from '../flow/reason.ts';
-import { authorityText, type Target, type Via } from '../flow/target.ts';
+import type { Target, Via } from '../flow/target.ts';
 import type { RequestHead } from '../wire/http1-parse.ts';
 import { RequestReader, type RequestSink } from '../wire/http1-reader.ts';
-import { refusal, simpleReply } from '../wire/reply.ts';
-import { Exchange, type ExchangeDeps } from './exchange.ts';
+import { simpleReply } from '../wire/reply.ts';
+import { Exchange } from './exchange.ts';
+import type { ExchangeDeps } from './exchange-job.ts';
 
 export type SessionDeps = ExchangeDeps & {
   readonly trail: AuditTrail;
@@ -139,7 +141,8 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   }
 
   fault(why: Denied): void {
-    if (this.#exchange !== null) return this.#exchange.clientFault(why);
+    // The framing of the body broke: the upstream must never see a complete request.
+    if (this.#exchange !== null) return this.#exchange.cut(why, 'refused');
     if (this.#state !== 'open') return;
     const record = this.record();
     this.#ask.onFault(record);
@@ -157,7 +160,16 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   record(): FlowRecord {
     const { client, flow, via } = this.#ask;
     const { trail, clock, newId, holdsKey } = this.#deps;
-    return new FlowRecord({ trail, clock, holdsKey, stage: 'request', flow, requestId: newId(), client, via });
+    return new FlowRecord({
+      trail,
+      clock,
+      holdsKey,
+      stage: 'request',
+      flow,
+      requestId: newId(),
+      client,
+      via,
+    });
   }
 
   forward(to: { identity: Identity; target: Target; path: string; secure: boolean }): void {
@@ -175,16 +187,14 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
     const head = this.#current;
     record.deny(why);
     const keepAlive = head !== null && mayFollow(head) && REASONS[why.reason].status !== 400;
-    const bytes = refusal({
-      denied: why,
-      requestId: record.requestId,
-      group: record.identity?.group ?? null,
-      host: record.at === null ? null : authorityText(record.at),
-      close: !keepAlive,
-      headOnly: head?.method === 'HEAD',
-    });
+    const bytes = refusalFor(record, why, { close: !keepAlive, headOnly: head?.method === 'HEAD' });
     this.#ask.side.write(bytes);
-    record.end({ status: REASONS[why.reason].status, ended: 'refused', reason: why.reason, bytesDown: bytes.length });
+    record.end({
+      status: REASONS[why.reason].status,
+      ended: 'refused',
+      reason: why.reason,
+      bytesDown: bytes.length,
+    });
     this.#turnOver(keepAlive);
   }
 
@@ -220,7 +230,8 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
     this.#reader.next();
     if (this.#clientEnded && this.#exchange === null && this.#state === 'open') return this.#over();
     // Bytes of the next request were there already: their deadline counts from here.
-    if (this.#reader.midMessage && this.#exchange === null) this.#deadline = this.#deps.clock.mono() + HEAD_MS;
+    if (this.#reader.midMessage && this.#exchange === null)
+      this.#deadline = this.#deps.clock.mono() + HEAD_MS;
   }
 
   /** Invariant I7: what was thrown is a refusal, recorded, and never a pass. */
@@ -255,5 +266,6 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
 
 /** After a refusal: only a next request can follow, no rest of a body and no bytes of another protocol. */
 function mayFollow(head: RequestHead): boolean {
-  return head.keepAlive && head.framing.kind === 'none' && head.upgrade === null;
+  // Contract section 5: after a refused CONNECT the connection is closed.
+  return head.keepAlive && head.framing.kind === 'none' && head.upgrade === null && head.method !== 'CONNECT';
 }

@@ -163,7 +163,7 @@ class Interception implements LinkUser, LiveFlow {
     });
     this.#tls = secure;
     const session = this.#openSession(tlsSide(secure), insideTurn(permit, true));
-    secure.on('error', (error) => {
+    secure.on('error', (error: Error) => {
       if (this.#deadline > 0) this.#onHandshakeError?.(permit.target.host, error);
       secure.destroy();
     });
@@ -210,7 +210,7 @@ class Interception implements LinkUser, LiveFlow {
 
 function tlsSide(secure: tls.TLSSocket): SessionSide {
   return {
-    write: (bytes) => secure.write(bytes),
+    write: (bytes, encoding) => secure.write(bytes, encoding),
     end: () => void secure.end(),
     destroy: () => void secure.destroy(),
     pause: () => void secure.pause(),

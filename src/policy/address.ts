@@ -17,7 +17,7 @@ export type AddressClass = {
 
 /** The proxy's own interfaces and listeners: a loop into itself is never dialled. */
 export type OwnAddresses = {
-  /** of non-loopback interfaces */
+  /** of non-loopback interfaces, and those that listeners are bound to */
   readonly addresses: readonly string[];
   /** of every interface, service addresses on the loopback one included: where a wildcard listener answers */
   readonly local: readonly string[];

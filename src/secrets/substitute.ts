@@ -9,7 +9,7 @@ import { type Authority, authorityText } from '../flow/target.ts';
 import { type BasicValue, encodeLike, findBasic } from './basic.ts';
 import type { Binding, IdentityBindings } from './binding.ts';
 import { covers, type Spot, spotOf } from './head.ts';
-import { findMarkers, hasMarker } from './placeholder.ts';
+import { hasMarker } from './placeholder.ts';
 import type { PlaceholderHit } from './placeholder-index.ts';
 import { renderValue } from './render.ts';
 
@@ -75,7 +75,7 @@ function substituteFound(
   const head = apply(ask.head, edits);
   if (head.length > MAX_SUBSTITUTED_HEAD)
     return denied('header_too_large', 'The head with its keys is too large.');
-  return { kind: 'ok', head, used: [...new Set(edits.flatMap((edit) => edit.used))] };
+  return { kind: 'ok', head, used: namesOf(edits) };
 }
 
 function editOfBasic(ask: SubstituteAsk, basic: BasicValue): Edit | Denied | null {
@@ -108,9 +108,12 @@ function editsOf(
 
 /** A marker outside every known placeholder: made up, or issued by another installation or in another time. */
 function strayMarker(text: string, hits: readonly PlaceholderHit[]): boolean {
-  return findMarkers(text).some(
-    ({ start, end }) => !hits.some((hit) => hit.start <= start && end <= hit.end),
-  );
+  let from = 0;
+  for (const hit of hits) {
+    if (hasMarker(text.slice(from, hit.start))) return true;
+    from = Math.max(from, hit.end);
+  }
+  return hasMarker(text.slice(from));
 }
 
 function editOf(ask: SubstituteAsk, hit: PlaceholderHit, spot: Spot): Edit | Denied {
@@ -168,6 +171,13 @@ function nameOf(spot: Spot): string {
     case 'none':
       return 'the request line or a field name';
   }
+}
+
+/** The usual request swaps one key once. */
+function namesOf(edits: readonly Edit[]): readonly string[] {
+  const [first, second] = edits;
+  if (first === undefined) return NOTHING_USED;
+  return second === undefined ? first.used : [...new Set(edits.flatMap((edit) => edit.used))];
 }
 
 /** Leaves out every edit that begins inside the one before it, as a placeholder inside a base64 text would. */

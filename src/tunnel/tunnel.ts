@@ -8,14 +8,15 @@ import type { Ended } from '../audit/event.ts';
 import type { Clock } from '../base/clock.ts';
 import type { LinkUser } from '../base/link.ts';
 import type { LiveFlow, LiveRegistry } from '../base/live.ts';
+import { refusalFor } from '../base/refuse.ts';
 import type { Scratch } from '../base/scratch.ts';
 import type { Admitted, Carry } from '../base/stages.ts';
 import type { DialTcp } from '../base/upstream.ts';
 import type { Identity } from '../flow/identity.ts';
 import { type Denied, denied, REASONS } from '../flow/reason.ts';
-import { authorityText, type Target } from '../flow/target.ts';
+import type { Target } from '../flow/target.ts';
 import { HelloGate, type HelloVerdict } from '../wire/hello-gate.ts';
-import { connectEstablished, refusal } from '../wire/reply.ts';
+import { connectEstablished } from '../wire/reply.ts';
 
 export type TunnelDeps = {
   readonly dial: DialTcp;
@@ -85,10 +86,11 @@ class Tunnel implements LinkUser, LiveFlow {
     this.#deps.live.add(this);
     const onread = { buffer: this.#deps.scratch.current, callback: this.#fromUpstream };
     const opts = { addresses, onread, allowHalfOpen: true, signal: this.#abort.signal };
-    this.#deps.dial(permit, opts).then(
-      (opened) => this.#dialled(opened),
-      () => this.#refuse(denied('connect_failed')),
-    );
+    this.#deps
+      .dial(permit, opts)
+      .then((opened) => this.#dialled(opened))
+      // Invariant I7: before the 200 a refusal, afterwards the end.
+      .catch(() => this.#cutOff(denied('connect_failed'), 'error'));
   }
 
   #dialled(opened: net.Socket | Denied): void {
@@ -130,7 +132,8 @@ class Tunnel implements LinkUser, LiveFlow {
     this.#clientEnded = true;
     if (this.#upstream === null) return;
     // A client that leaves before it has said what it wants gets no connection used in its name.
-    if (this.#gate !== null && this.#job.permit.verdict.protocol === 'tls') return this.#cutOff(denied('not_tls'), 'refused');
+    if (this.#gate !== null && this.#job.permit.verdict.protocol === 'tls')
+      return this.#cutOff(denied('not_tls'), 'refused');
     this.#upstream.end();
   }
 
@@ -205,9 +208,8 @@ class Tunnel implements LinkUser, LiveFlow {
   /** Before the 200 a refusal can still be told; afterwards the connection only ends. */
   #refuse(why: Denied): void {
     if (this.#over) return;
-    const { link, permit, record } = this.#job;
-    const host = authorityText(permit.target);
-    const bytes = refusal({ denied: why, requestId: record.requestId, group: permit.identity.group, host, close: true });
+    const { link, record } = this.#job;
+    const bytes = refusalFor(record, why, { close: true });
     record.end({ status: REASONS[why.reason].status, ended: 'refused', reason: why.reason });
     this.#end('refused', why);
     link.finishWith(bytes);

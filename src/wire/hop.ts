@@ -64,11 +64,20 @@ export const NO_OPTIONS: ConnectionOptions = {
   nominated: [],
 };
 
+/** What nearly every message says, spelled as nearly every program spells it. */
+const USUAL: ReadonlyMap<string, ConnectionOptions> = new Map([
+  ['keep-alive', { ...NO_OPTIONS, keepAlive: true }],
+  ['Keep-Alive', { ...NO_OPTIONS, keepAlive: true }],
+  ['close', { ...NO_OPTIONS, close: true }],
+]);
+
 /**
  * @param value all `Connection` values of a message, joined by commas
  * @returns null where the list is malformed or names a field that frames or routes the message
  */
 export function parseConnection(value: string): ConnectionOptions | null {
+  const usual = USUAL.get(value);
+  if (usual !== undefined) return usual;
   const options = value.toLowerCase().split(',');
   if (options.length > MAX_CONNECTION_OPTIONS) return null;
   const seen = new Set<string>();

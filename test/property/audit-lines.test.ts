@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { EMPTY_HEAD, type HashHex, type Head, recordBody, recordLine } from '../../src/audit/chain.ts';
+import { EMPTY_HEAD, type HashHex, type Head, recordLine } from '../../src/audit/chain.ts';
 import type { AuditEvent, DecisionEvent, EndEvent } from '../../src/audit/event.ts';
+import { RecordText } from '../../src/audit/record-text.ts';
 import { capField, redactPath } from '../../src/audit/redact.ts';
 import { ChainVerifier, readLink } from '../../src/audit/verify.ts';
 import { REASONS, type Reason } from '../../src/flow/reason.ts';
@@ -62,7 +63,7 @@ const ends: fc.Arbitrary<EndEvent> = fc.record({
 const events: fc.Arbitrary<AuditEvent> = fc.oneof(decisions, ends);
 
 function lineOf(event: AuditEvent, after: Head = EMPTY_HEAD): string {
-  return recordLine({ kind: event.kind, body: recordBody(event, AT) }, after, null);
+  return recordLine({ kind: event.kind, body: new RecordText().of(event, AT) }, after, null);
 }
 
 describe('any event with hostile strings', () => {

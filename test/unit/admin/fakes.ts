@@ -1,9 +1,9 @@
 /** A control plane and metrics that the admin tests set as they need. */
 
 import { onTestFinished } from 'vitest';
-import type { ControlPlane, ReloadResult } from '../../../src/base/control.ts';
 import type { Admin, AdminOptions } from '../../../src/admin/server.ts';
 import { createAdmin } from '../../../src/admin/server.ts';
+import type { ControlPlane, ReloadResult } from '../../../src/base/control.ts';
 import { createMetrics } from '../../../src/metrics/metrics.ts';
 
 export const TOKEN = 'a-token-of-the-admin-side-0123456789';

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { EMPTY_HEAD, GENESIS, recordBody, recordLine } from '../../../src/audit/chain.ts';
+import { EMPTY_HEAD, GENESIS, recordLine } from '../../../src/audit/chain.ts';
 import type { AuditEvent } from '../../../src/audit/event.ts';
+import { RecordText } from '../../../src/audit/record-text.ts';
 import { decision, end, parsed } from './samples.ts';
 
 const AT = '2026-03-01T12:00:00.000Z';
 
 function lineOf(event: AuditEvent, note: string | null = null): string {
-  return recordLine({ kind: event.kind, body: recordBody(event, AT) }, EMPTY_HEAD, note);
+  return recordLine({ kind: event.kind, body: new RecordText().of(event, AT) }, EMPTY_HEAD, note);
 }
 
 describe('the line of a record', () => {

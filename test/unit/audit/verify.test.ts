@@ -2,10 +2,11 @@ import { hash } from 'node:crypto';
 import { appendFileSync, copyFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { EMPTY_HEAD, GENESIS, type HashHex, recordBody, recordLine } from '../../../src/audit/chain.ts';
+import { EMPTY_HEAD, GENESIS, type HashHex, recordLine } from '../../../src/audit/chain.ts';
 import { loadCheckpointPublicKey } from '../../../src/audit/checkpoint.ts';
 import { listAuditFiles } from '../../../src/audit/files.ts';
 import { eachLine, verifyFolder } from '../../../src/audit/read.ts';
+import { RecordText } from '../../../src/audit/record-text.ts';
 import { ChainVerifier, type VerifyResult } from '../../../src/audit/verify.ts';
 import { decision, heldClock, openTrail, recordMany, stateDir } from './samples.ts';
 
@@ -17,7 +18,7 @@ function chain(change: (at: number) => string = String): { lines: string[]; hash
   const lines: string[] = [];
   let head = EMPTY_HEAD;
   for (let at = 1; at <= COUNT; at += 1) {
-    const body = recordBody(decision({ flow: change(at) }), '2026-03-01T12:00:00.000Z');
+    const body = new RecordText().of(decision({ flow: change(at) }), '2026-03-01T12:00:00.000Z');
     const line = recordLine({ kind: 'decision', body }, head, null);
     head = { seq: at, hash: sha(line) };
     lines.push(line);

@@ -10,10 +10,15 @@ import type { Authority, Host, HostKind } from '../../../src/flow/target.ts';
 export const HOUR = 3_600_000;
 export const DAY = 24 * HOUR;
 
+const made: string[] = [];
+afterAll(() => {
+  for (const dir of made) rmSync(dir, { recursive: true, force: true });
+});
+
 /** A folder of its own for each call, removed when the file's tests are done. */
 export function folder(): string {
   const dir = mkdtempSync(join(tmpdir(), 'sallyport-ca-'));
-  afterAll(() => rmSync(dir, { recursive: true, force: true }));
+  made.push(dir);
   return dir;
 }
 

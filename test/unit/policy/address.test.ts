@@ -95,7 +95,11 @@ describe('judgeAddress', () => {
       expect(judge(address, open, own, 8080), address).toBe('blocked');
     }
     expect(judge('127.0.0.1', open, own, 8081)).toBe('ok');
-    const one: OwnAddresses = { addresses: [], local: ['127.0.0.1'], listeners: [{ address: '127.0.0.1', port: 8080 }] };
+    const one: OwnAddresses = {
+      addresses: [],
+      local: ['127.0.0.1'],
+      listeners: [{ address: '127.0.0.1', port: 8080 }],
+    };
     expect(judge('127.0.0.1', open, one, 8080)).toBe('blocked');
     expect(judge('::ffff:127.0.0.1', open, one, 8080)).toBe('blocked');
     expect(judge('127.0.0.2', open, one, 8080)).toBe('ok');

@@ -24,7 +24,11 @@ const read = (name: string): unknown =>
 const hosts = read('hosts.json') as HostRow[];
 const ips = read('ips.json') as IpRow[];
 
-const OWN: OwnAddresses = { addresses: ['203.0.114.77'], local: ['203.0.114.77'], listeners: [{ address: '0.0.0.0', port: 8080 }] };
+const OWN: OwnAddresses = {
+  addresses: ['203.0.114.77'],
+  local: ['203.0.114.77'],
+  listeners: [{ address: '0.0.0.0', port: 8080 }],
+};
 
 /** The row's policy; null when it does not load, which refuses everything. */
 function policyOf(row: HostRow): PolicySet | null {

@@ -190,7 +190,8 @@ describe('parseRequestHead', () => {
   });
 
   it('refuses a Connection option that would take the credential away before it is put in', () => {
-    const text = 'GET / HTTP/1.1\r\nHost: up.test\r\nConnection: close, Authorization\r\nAuthorization: Bearer x';
+    const text =
+      'GET / HTTP/1.1\r\nHost: up.test\r\nConnection: close, Authorization\r\nAuthorization: Bearer x';
     expect(parseRequestHead(text)).toMatchObject({ kind: 'deny', reason: 'bad_request' });
   });
 

@@ -1,0 +1,119 @@
+/** One row: its participants started side by side, measured in turn round by round, and ended. */
+import type { Peer, Setting, Started, Upstream } from '../peers/peer.ts';
+import { runLoad, type Sample } from './load.ts';
+import type { RowResult, Series } from './report.ts';
+import type { Row } from './rows.ts';
+
+export type Plan = {
+  readonly setting: Setting & {
+    /** upstream on the proxy's core, for rows that are also measured without a proxy */
+    readonly directUpstream: Upstream;
+  };
+  readonly peers: readonly Peer[];
+  readonly rounds: number;
+  readonly seconds: number;
+  /** core of the load generator and the upstream */
+  readonly loadCore: number;
+  readonly say: (line: string) => void;
+  /** aborts between two measurements */
+  readonly signal: AbortSignal;
+};
+
+type Participant = {
+  readonly name: string;
+  readonly peer: Peer | null;
+  started: Started | null;
+  samples: Sample[];
+};
+
+/** Measures `row`; a peer that is missing or does not start is named in `skipped` and left out. */
+export async function runRow(row: Row, plan: Plan): Promise<RowResult> {
+  const participants: Participant[] = [];
+  const skipped: string[] = [];
+  try {
+    for (const peer of plan.peers.filter((one) => takesPart(one, row))) {
+      const missing = peer.missing();
+      if (missing.length > 0) skipped.push(`${peer.name}: needs ${missing.join(', ')}`);
+      else await enter(peer, row, plan, participants, skipped);
+    }
+    if (row.direct) participants.push({ name: 'direct', peer: null, started: null, samples: [] });
+    for (let round = 0; round < plan.rounds; round++) {
+      for (const participant of rotated(participants, round)) {
+        plan.signal.throwIfAborted();
+        const sample = await measure(participant, row, plan);
+        participant.samples.push(sample);
+        plan.say(`${row.id} round ${round + 1}: ${participant.name} ${sample.fault || summary(row, sample)}`);
+      }
+    }
+  } finally {
+    for (const { started } of participants) await started?.stop();
+  }
+  const series: Series[] = participants.map(({ name, samples }) => ({ name, samples }));
+  return { row, series, skipped };
+}
+
+function takesPart(peer: Peer, row: Row): boolean {
+  return peer.paths.includes(row.path) && (peer.rows?.includes(row.id) ?? true);
+}
+
+async function enter(
+  peer: Peer,
+  row: Row,
+  plan: Plan,
+  into: Participant[],
+  skipped: string[],
+): Promise<void> {
+  try {
+    // Rows on memory start a process per round instead; this one only proves that it can start.
+    const started = await peer.start(plan.setting, row.path);
+    into.push({ name: peer.name, peer, started, samples: [] });
+  } catch (error) {
+    skipped.push(`${peer.name}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+async function measure(participant: Participant, row: Row, plan: Plan): Promise<Sample> {
+  if (!row.fresh || participant.peer === null) return load(participant.started, row, plan, plan.seconds);
+  await participant.started?.stop();
+  participant.started = await participant.peer.start(plan.setting, row.path);
+  // Code and caches that the first connections bring in are not memory of the idle ones.
+  const first = row
+    .args(participant.started, plan.setting.upstream)
+    .map((arg) => (/^\d{3,4}$/.test(arg) ? '20' : arg));
+  await runLoad({
+    lg: plan.setting.material.lg,
+    core: plan.loadCore,
+    args: first,
+    pids: [],
+    seconds: 0.2,
+  });
+  return load(participant.started, row, plan, 1);
+}
+
+function load(started: Started | null, row: Row, plan: Plan, seconds: number): Promise<Sample> {
+  const { material, directUpstream } = plan.setting;
+  const upstream = started === null ? directUpstream : plan.setting.upstream;
+  const direct = {
+    port: upstream.tls,
+    host: '127.0.0.1',
+    direct: true,
+    authorization: `Bearer ${material.realKey}`,
+  };
+  return runLoad({
+    lg: material.lg,
+    core: plan.loadCore,
+    args: row.args(started ?? direct, upstream),
+    pids: started?.pids() ?? [],
+    seconds,
+  });
+}
+
+/** Each round starts with another participant, so that none always runs after the same one. */
+function rotated<T>(items: readonly T[], by: number): T[] {
+  const cut = items.length === 0 ? 0 : by % items.length;
+  return [...items.slice(cut), ...items.slice(0, cut)];
+}
+
+function summary(row: Row, sample: Sample): string {
+  return row.columns.map((column) => `${column} ${sample[column]}`).join(', ');
+}

@@ -1,0 +1,149 @@
+/**
+ * The body of a record: one event as ASCII JSON fields. Built by hand because it is on every request's way.
+ * What all records of a connection share, and what a rule says of itself, is put together once and kept:
+ * half the work of a record, and most of its garbage, would be to write the same words again. Pure.
+ */
+import type { RuleRef } from '../flow/reason.ts';
+import type { AuditEvent, DecisionEvent, EndEvent } from './event.ts';
+import { capField, redactPath } from './redact.ts';
+
+/** Printable ASCII without `"` and `\`: stands in JSON as it is. */
+const PLAIN = /^[ !#-[\]-~]*$/;
+const BEYOND_ASCII = /[\x7f-\uffff]/g;
+/** Connections whose shared words are kept; beyond, the memory starts anew. */
+const MAX_KEPT = 8_192;
+
+/** What is the same in all records of a connection. */
+type Shared = {
+  readonly group: string | null;
+  readonly identity: string | null;
+  readonly client: string;
+  readonly via: string | null;
+  readonly host: string | null;
+  readonly port: number | null;
+  readonly policy: string;
+  readonly stage: string;
+  /** up to `request_id` */
+  readonly head: string;
+  /** from `group` to `port` */
+  readonly middle: string;
+  readonly tail: string;
+};
+
+export class RecordText {
+  readonly #shared = new Map<string, Shared>();
+  readonly #rules = new WeakMap<RuleRef, string>();
+
+  /**
+   * Everything of a record but its place in the chain. `at`: ISO 8601 with milliseconds. Paths lose their
+   * query values here, so no caller can forget it.
+   */
+  of(event: AuditEvent, at: string): string {
+    const shared = this.#sharedOf(event);
+    const path = event.path === null ? 'null' : quoted(redactPath(event.path, event.reason));
+    const common =
+      `,"at":"${at}"${shared.head}${quoted(event.requestId)}${shared.middle}` +
+      `,"method":${orNull(event.method)},"path":${path}`;
+    const rule = this.#rule(event.rule ?? null);
+    return `${common}${event.kind === 'decision' ? decisionText(event, rule) : endText(event, rule)}${shared.tail}`;
+  }
+
+  #sharedOf(event: AuditEvent): Shared {
+    const known = this.#shared.get(event.flow);
+    if (known !== undefined && stillHolds(known, event)) return known;
+    if (this.#shared.size >= MAX_KEPT) this.#shared.clear();
+    const { group, identity, client, via, host, port, policy, stage } = event;
+    const made: Shared = {
+      group,
+      identity,
+      client,
+      via,
+      host,
+      port,
+      policy,
+      stage,
+      head: `,"stage":"${stage}","flow":${quoted(event.flow)},"request_id":`,
+      middle:
+        `,"group":${orNull(group)},"identity":${orNull(identity)},"client":${quoted(client)}` +
+        `,"via":${orNull(via)},"host":${orNull(host)},"port":${port ?? 'null'}`,
+      tail: `,"policy":${quoted(policy)}`,
+    };
+    this.#shared.set(event.flow, made);
+    return made;
+  }
+
+  #rule(rule: RuleRef | null): string {
+    if (rule === null) return 'null';
+    const known = this.#rules.get(rule);
+    if (known !== undefined) return known;
+    const text = `{"file":${quoted(rule.file)},"line":${rule.line},"text":${quoted(rule.text)}}`;
+    this.#rules.set(rule, text);
+    return text;
+  }
+}
+
+/** A JSON string of ASCII only, so that a line's bytes and characters are the same and terminals stay safe. */
+export function quoted(text: string): string {
+  const capped = capField(text);
+  if (PLAIN.test(capped)) return `"${capped}"`;
+  return JSON.stringify(capped).replace(BEYOND_ASCII, escapeUnit);
+}
+
+function stillHolds(known: Shared, event: AuditEvent): boolean {
+  return (
+    known.host === event.host &&
+    known.identity === event.identity &&
+    known.stage === event.stage &&
+    known.port === event.port &&
+    known.group === event.group &&
+    known.client === event.client &&
+    known.via === event.via &&
+    known.policy === event.policy
+  );
+}
+
+function decisionText(event: DecisionEvent, rule: string): string {
+  return (
+    `,"verdict":"${event.verdict}","reason":${word(event.reason)},"rule":${rule}` +
+    `,"treat":${word(event.treat)},"keys":${list(event.keys)}`
+  );
+}
+
+function endText(event: EndEvent, rule: string): string {
+  return (
+    `,"verdict":${word(event.verdict ?? null)},"reason":${word(event.reason)},"rule":${rule}` +
+    `,"treat":${word(event.treat)},"keys":${list(event.keys)}` +
+    `,"status":${count(event.status)},"bytes_up":${count(event.bytesUp)},"bytes_down":${count(event.bytesDown)}` +
+    `,"ms":${millis(event.ms)},"overhead_ms":${event.overheadMs === null ? 'null' : millis(event.overheadMs)}` +
+    `,"ended":"${event.ended}","scrubbed":${list(event.scrubbed)}`
+  );
+}
+
+/** Of a closed set: needs no escapes. */
+function word(text: string | null): string {
+  return text === null ? 'null' : `"${text}"`;
+}
+
+function orNull(text: string | null): string {
+  return text === null ? 'null' : quoted(text);
+}
+
+function escapeUnit(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}
+
+function list(names: readonly string[]): string {
+  const [first, second] = names;
+  if (first === undefined) return '[]';
+  return second === undefined ? `[${quoted(first)}]` : `[${names.map(quoted).join(',')}]`;
+}
+
+/** Microsecond grain: more digits are noise and cost bytes. NaN and infinities are not JSON. */
+function millis(value: number): number {
+  const rounded = Math.round(value * 1000) / 1000;
+  return Number.isFinite(rounded) ? rounded : 0;
+}
+
+function count(value: number): number {
+  return Number.isFinite(value) ? value : 0;
+}

@@ -1,0 +1,47 @@
+/** What an exchange works with, and what it is asked to do. Types only. */
+import type { FlowRecord } from '../audit/flow-record.ts';
+import type { Clock } from '../base/clock.ts';
+import type { LiveRegistry } from '../base/live.ts';
+import type { Gate, SessionSide } from '../base/stages.ts';
+import type { UpstreamPool, Vet } from '../base/upstream.ts';
+import type { Identity } from '../flow/identity.ts';
+import type { Denied } from '../flow/reason.ts';
+import type { Target } from '../flow/target.ts';
+import type { IdentityBindings } from '../secrets/binding.ts';
+import type { RequestHead } from '../wire/http1-parse.ts';
+
+export type ExchangeDeps = {
+  readonly gate: Gate;
+  readonly pool: UpstreamPool;
+  readonly vet: Vet;
+  readonly live: LiveRegistry;
+  readonly clock: Clock;
+  /** placeholders and values of one identity under the policy in force */
+  readonly bindings: (identity: Identity) => IdentityBindings;
+  /** is the identity still good, as of now */
+  readonly stillValid: (identity: Identity, client: string) => Denied | null;
+  /** id of the policy in force */
+  readonly snapshotId: () => string;
+  /** hash of the policy in force, as records name it */
+  readonly policyHash: () => string;
+  readonly draining: () => boolean;
+  /** an exception ended a request */
+  readonly onError: (error: unknown) => void;
+};
+
+export type ExchangeJob = {
+  readonly head: RequestHead;
+  readonly identity: Identity;
+  readonly target: Target;
+  /** origin-form */
+  readonly path: string;
+  /** towards the upstream: TLS */
+  readonly secure: boolean;
+  readonly client: string;
+  readonly side: SessionSide;
+  readonly record: FlowRecord;
+  /** the exchange is over; may another request follow on the client's connection */
+  readonly done: (keepAlive: boolean) => void;
+};
+
+export type Outcome = 'done' | 'refused' | 'cut' | 'timeout' | 'client_abort' | 'upstream_abort';

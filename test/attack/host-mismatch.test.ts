@@ -1,0 +1,68 @@
+/** A request inside an intercepted connection that means another host: by Host field or by absolute-form. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type AttackWorld, attackWorld } from '../helpers/attack-world.ts';
+import { askOnce, connectTls } from '../helpers/talk.ts';
+
+describe('another host inside an intercepted connection', () => {
+  let scene: AttackWorld;
+  beforeAll(async () => {
+    scene = await attackWorld();
+  });
+  afterAll(() => scene.stop());
+
+  it.each([
+    ['evil.test', 'host_mismatch'],
+    ['key.test', 'host_mismatch'],
+    ['key.test:443', 'host_mismatch'],
+    ['key.test@evil.test', 'bad_request'],
+    ['', 'bad_request'],
+  ])('Host: %s is %s', async (host, reason) => {
+    const client = await connectTls(scene.world.port, scene.at.bound, { ca: scene.world.caPem });
+    const reply = await client.ask(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    expect(reply.json()).toMatchObject({ reason });
+    client.destroy();
+    expect(scene.arrived()).toBe(0);
+  });
+
+  it('is looked for in every request, not only the first', async () => {
+    const client = await connectTls(scene.world.port, scene.at.bound, { ca: scene.world.caPem });
+    const good = `GET / HTTP/1.1\r\nHost: ${scene.at.bound}\r\n\r\n`;
+    expect((await client.ask(good)).status).toBe(200);
+    expect((await client.ask('GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n')).status).toBe(421);
+    client.destroy();
+  });
+
+  it.each([
+    ['http://evil.test/'],
+    ['https://evil.test/'],
+    ['https://key.test/'],
+    ['//evil.test@key.test/../'],
+  ])('request target %s is not forwarded as another host’s', async (target) => {
+    const before = scene.bound.seen.length;
+    const client = await connectTls(scene.world.port, scene.at.bound, { ca: scene.world.caPem });
+    const reply = await client.ask(`GET ${target} HTTP/1.1\r\nHost: ${scene.at.bound}\r\n\r\n`);
+    client.destroy();
+    if (target.startsWith('//')) {
+      // Origin-form: a path that begins with two slashes stays a path of this host.
+      expect(scene.bound.seen.at(-1)).toMatchObject({ url: target, headers: { host: scene.at.bound } });
+    } else {
+      expect(reply.json()).toMatchObject({ reason: 'bad_request' });
+      expect(scene.bound.seen.length).toBe(before);
+    }
+    expect(scene.other.connections() + scene.plain.connections()).toBe(0);
+  });
+
+  it('two Host fields are refused on the proxy port as well', async () => {
+    const reply = await askOnce(
+      scene.world.port,
+      `GET http://${scene.at.plain}/ HTTP/1.1\r\nHost: ${scene.at.plain}\r\nHost: evil.test\r\n\r\n`,
+    );
+    expect(reply.json()).toMatchObject({ reason: 'bad_request' });
+    const mismatch = await askOnce(
+      scene.world.port,
+      `GET http://${scene.at.plain}/ HTTP/1.1\r\nHost: evil.test\r\n\r\n`,
+    );
+    expect(mismatch.json()).toMatchObject({ status: 421, reason: 'host_mismatch' });
+    expect(scene.plain.seen).toEqual([]);
+  });
+});
