@@ -198,6 +198,7 @@ export function createFront(parts: Parts): ReturnType<typeof createListener> {
     credentialOf: parseProxyAuthorization,
     identify: parts.identifier.identify,
     describe,
+    holdsKey,
     newRecord: (ask: { flow: string; client: string }) =>
       new FlowRecord({ ...opening, requestId: ask.flow, via: 'connect', ...ask }),
     answerSelf: (ask: Parameters<Parameters<typeof serveHttp>[0]['answerSelf']>[0]) => {

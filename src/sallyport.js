@@ -15,12 +15,6 @@
     process.exitCode = 2;
     return;
   }
-  import('./main.ts').catch(
-    /** @param {{ code?: unknown, url?: unknown }} error */ function compiled(error) {
-      if (error.code === 'ERR_MODULE_NOT_FOUND' && String(error.url).endsWith('/main.ts')) {
-        return import('./main.js');
-      }
-      throw error;
-    },
-  );
+  // The compiled package has main.js here: the compiler rewrites the name.
+  void import('./main.ts');
 })();

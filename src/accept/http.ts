@@ -33,6 +33,8 @@ export type HttpDeps = ConnectDeps & {
   ) => Identity | Denied;
   /** fills in what the source address tells of a client */
   readonly describe: (client: string, record: FlowRecord) => void;
+  /** does a text hold a real key, current or revoked */
+  readonly holdsKey: (text: string) => boolean;
   /** of a CONNECT */
   readonly newRecord: (ask: { flow: string; client: string }) => FlowRecord;
   readonly answerSelf: (ask: {
@@ -133,6 +135,10 @@ class HttpFront {
   }
 
   #formProblem(head: RequestHead, asked: RequestTarget): Denied | null {
+    // Before the host is known to anybody: it would stand in the answer, the record and the metric label.
+    if ('authority' in asked && this.#deps.holdsKey(head.target)) {
+      return denied('secret_leak', 'The request holds a real key. Send the placeholder instead.');
+    }
     if (asked.form === 'authority') return checkHost(head, asked.authority, asked.authority.port);
     if (asked.form !== 'absolute') return null;
     if (asked.scheme === 'https') return denied('bad_request', 'Ask for https:// URLs through CONNECT.');

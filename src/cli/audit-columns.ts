@@ -74,7 +74,8 @@ function fieldsOf(line: string): Fields | null {
 
 function textOf(fields: Fields, name: string, absent = '-'): string {
   const value = fields.get(name);
-  if (typeof value === 'string') return safe(value);
+  // The one character beyond ASCII that we write ourselves: it stands for what was left out.
+  if (typeof value === 'string') return safe(value.replaceAll('…', '...'));
   return typeof value === 'number' ? String(value) : absent;
 }
 

