@@ -31,6 +31,7 @@ and compares processor time per operation, pairwise within each round.
   --peer name=host:port   another proxy that already runs on this machine; may be repeated
   --rounds N         rounds per row, 1 to 50 (default 5)
   --seconds S        measured seconds per participant and round, 0.2 to 60 (default 3)
+  --warm S           unmeasured load before the rounds, per participant and row, 0.2 to 60 (default 10)
   --json FILE        results with every sample
   --out FILE         results as Markdown (default bench/results/compare.md)
   --help             this text
@@ -43,6 +44,7 @@ type Options = {
   peers: Peer[];
   rounds: number;
   seconds: number;
+  warm: number;
   json: string | undefined;
   out: string;
 };
@@ -87,12 +89,21 @@ async function runRows(
   setting: Plan['setting'],
   signal: AbortSignal,
 ): Promise<RowResult[]> {
-  const { peers, rounds, seconds } = options;
+  const { peers, rounds, seconds, warm: warmSeconds } = options;
   const say = (line: string) => process.stderr.write(`${line}\n`);
   const results: RowResult[] = [];
   for (const row of options.rows) {
     if (signal.aborted) break;
-    const result = await runRow(row, { setting, peers, rounds, seconds, loadCore: LOAD_CORE, say, signal });
+    const result = await runRow(row, {
+      setting,
+      peers,
+      rounds,
+      seconds,
+      warmSeconds,
+      loadCore: LOAD_CORE,
+      say,
+      signal,
+    });
     results.push(result);
     const skipped = result.skipped.map((line) => `skipped ${line}\n`).join('');
     process.stdout.write(`\n${row.title}\n${rowTable(result).join('\n')}\n${skipped}`);
@@ -104,7 +115,7 @@ function write(options: Options, results: readonly RowResult[]): number {
   process.stdout.write(`\nWhat is asked, and what was reached\n${goalTable(results).join('\n')}\n`);
   const about = [
     `${new Date().toISOString()}, Node ${process.version}, ${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores`,
-    `${options.rounds} rounds of ${options.seconds} s; medians; ratios are medians of ratios within a round`,
+    `${options.rounds} rounds of ${options.seconds} s after ${options.warm} s of warm-up; medians; ratios are medians of ratios within a round`,
     'proxy on one core; load generator and upstream together on another; all on 127.0.0.1',
   ];
   save(options.out, markdown(results, about));
@@ -162,6 +173,7 @@ function readOptions(): Options | null {
       peer: { type: 'string', multiple: true, default: [] },
       rounds: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '3' },
+      warm: { type: 'string', default: '10' },
       json: { type: 'string' },
       out: { type: 'string', default: join(import.meta.dirname, 'results', 'compare.md') },
       help: { type: 'boolean', default: false },
@@ -176,6 +188,7 @@ function readOptions(): Options | null {
     peers: [...chosen(PEERS, values.peers, (peer) => peer.name), ...values.peer.map(externalPeer)],
     rounds: Math.floor(within('--rounds', values.rounds, 1, 50)),
     seconds: within('--seconds', values.seconds, 0.2, 60),
+    warm: within('--warm', values.warm, 0.2, 60),
     json: values.json === undefined ? undefined : resolve(values.json),
     out: resolve(values.out),
   };

@@ -12,6 +12,8 @@ export type Plan = {
   readonly peers: readonly Peer[];
   readonly rounds: number;
   readonly seconds: number;
+  /** unmeasured load that each participant gets first: compilers and caches of some need it */
+  readonly warmSeconds: number;
   /** core of the load generator and the upstream */
   readonly loadCore: number;
   readonly say: (line: string) => void;
@@ -37,6 +39,11 @@ export async function runRow(row: Row, plan: Plan): Promise<RowResult> {
       else await enter(peer, row, plan, participants, skipped);
     }
     if (row.direct) participants.push({ name: 'direct', peer: null, started: null, samples: [] });
+    for (const participant of row.fresh ? [] : participants) {
+      plan.signal.throwIfAborted();
+      plan.say(`${row.id}: ${participant.name} warms up for ${plan.warmSeconds} s`);
+      await load(participant.started, row, plan, plan.warmSeconds);
+    }
     for (let round = 0; round < plan.rounds; round++) {
       for (const participant of rotated(participants, round)) {
         plan.signal.throwIfAborted();
@@ -76,16 +83,13 @@ async function measure(participant: Participant, row: Row, plan: Plan): Promise<
   if (!row.fresh || participant.peer === null) return load(participant.started, row, plan, plan.seconds);
   await participant.started?.stop();
   participant.started = await participant.peer.start(plan.setting, row.path);
-  // Code and caches that the first connections bring in are not memory of the idle ones.
-  const first = row
-    .args(participant.started, plan.setting.upstream)
-    .map((arg) => (/^\d{3,4}$/.test(arg) ? '20' : arg));
+  // As many once before: what code, caches and heaps grow by is not memory of the idle ones that are measured.
   await runLoad({
     lg: plan.setting.material.lg,
     core: plan.loadCore,
-    args: first,
+    args: row.args(participant.started, plan.setting.upstream),
     pids: [],
-    seconds: 0.2,
+    seconds: 1,
   });
   return load(participant.started, row, plan, 1);
 }
