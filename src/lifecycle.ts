@@ -18,13 +18,15 @@ export type RunningProxy = {
   reload(): ReloadOutcome;
   /** stops accepting, lets open work end within `drainMs`, then cuts the rest. Safe to call twice. */
   stop(): Promise<void>;
+  /** `stop` without the wait: cuts what is open at once, also when a stop is under way */
+  stopNow(): Promise<void>;
 };
 
 /** Deadlines, expiry and revocation are looked at this often (contract: cut within 5 s). */
 const TICK_MS = 1_000;
 const DRAIN_POLL_MS = 50;
-/** From a destroyed socket to its close event. */
-const CLOSE_MS = 1_000;
+/** From a destroyed socket to its close event; well within what `start` gives a hurried stop. */
+const CLOSE_MS = 500;
 
 /** Starts. Rejects when the address is taken or a file of the state folder is unusable. */
 export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
@@ -42,14 +44,20 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   stops.push(watchFolder(options.settings.policies, () => void reload()));
   const ticker = setInterval(() => tick(parts), TICK_MS);
   stops.push(() => clearInterval(ticker));
+  const hurry = new AbortController();
   let stopping: Promise<void> | null = null;
+  const stop = (): Promise<void> => {
+    stopping ??= stopProxy(parts, { server, stops, hurry: hurry.signal });
+    return stopping;
+  };
   return {
     parts,
     address: endpoint,
     reload,
-    stop: () => {
-      stopping ??= stopProxy(parts, server, stops);
-      return stopping;
+    stop,
+    stopNow: () => {
+      hurry.abort();
+      return stop();
     },
   };
 }
@@ -89,7 +97,7 @@ function adopt(parts: Parts, now: Snapshot): void {
 function adoptIdentities(parts: Parts): void {
   const set = parts.snapshots.current()?.set;
   if (set === undefined) return;
-  const tokens = parts.tokens.list().filter((token) => parts.tokens.alive(token.id, token.group));
+  const tokens = parts.tokens.list().filter((token) => parts.tokens.valid(token.id, token.group));
   parts.bindings.rebuild(
     set.groups,
     tokens.map(({ id, group }) => ({ id, group })),
@@ -107,16 +115,23 @@ function tick(parts: Parts): void {
   parts.live.cutLosers(parts.revoker.identity);
 }
 
-async function stopProxy(parts: Parts, server: net.Server, stops: readonly (() => void)[]): Promise<void> {
+type Stop = {
+  readonly server: net.Server;
+  /** subscriptions, watchers and timers */
+  readonly stops: readonly (() => void)[];
+  /** aborted: nothing may take its time any more */
+  readonly hurry: AbortSignal;
+};
+
+async function stopProxy(parts: Parts, { server, stops, hurry }: Stop): Promise<void> {
   parts.state.draining = true;
   server.close();
-  const deadline = parts.clock.mono() + parts.options.settings.proxy.drainMs;
-  await untilEmpty(parts, deadline);
+  await untilEmpty(parts, parts.options.settings.proxy.drainMs, hurry);
   for (const stop of stops) stop();
   parts.live.cutLosers(() => denied('draining'));
   for (const link of parts.live.links()) link.socket.destroy();
   // Their close events write the last end records (invariant I4), so the trail stays open for them.
-  await untilEmpty(parts, parts.clock.mono() + CLOSE_MS);
+  await untilEmpty(parts, CLOSE_MS);
   parts.pool.close();
   parts.resolver.close();
   parts.keyring.close();
@@ -124,11 +139,16 @@ async function stopProxy(parts: Parts, server: net.Server, stops: readonly (() =
   await parts.trail.close();
 }
 
-async function untilEmpty(parts: Parts, deadline: number): Promise<void> {
-  while (parts.live.connections > 0 && parts.clock.mono() < deadline) {
+async function untilEmpty(parts: Parts, forMs: number, hurry?: AbortSignal): Promise<void> {
+  const deadline = parts.clock.mono() + forMs;
+  while (parts.live.connections > 0 && parts.clock.mono() < deadline && hurry?.aborted !== true) {
     parts.live.tick(parts.clock.mono());
     const { promise, resolve } = Promise.withResolvers<void>();
-    setTimeout(resolve, DRAIN_POLL_MS);
+    const timer = setTimeout(resolve, DRAIN_POLL_MS);
+    const wake = (): void => resolve();
+    hurry?.addEventListener('abort', wake, { once: true });
     await promise;
+    clearTimeout(timer);
+    hurry?.removeEventListener('abort', wake);
   }
 }

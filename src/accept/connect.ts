@@ -33,9 +33,17 @@ const EARLY_BYTES = 64 * 1024;
 /** Takes the connection over. `early`: bytes that came with the head. */
 export function openConnect(
   deps: ConnectDeps,
-  ask: { link: ClientLink; record: FlowRecord; identity: Identity; target: Target; early: Buffer },
+  ask: {
+    link: ClientLink;
+    record: FlowRecord;
+    identity: Identity;
+    target: Target;
+    early: Buffer;
+    /** the client has already ended its side */
+    clientEnded: boolean;
+  },
 ): void {
-  void new PendingConnect(deps, ask.link, ask.record, ask.early).run(ask.identity, ask.target);
+  void new PendingConnect(deps, ask).run(ask.identity, ask.target);
 }
 
 class PendingConnect implements LinkUser {
@@ -45,14 +53,20 @@ class PendingConnect implements LinkUser {
   readonly #abort = new AbortController();
   readonly #early: Buffer[];
   #earlyBytes: number;
-  #clientEnded = false;
+  #clientEnded: boolean;
+  #permit: Permit | null = null;
 
-  constructor(deps: ConnectDeps, link: ClientLink, record: FlowRecord, early: Buffer) {
+  constructor(
+    deps: ConnectDeps,
+    ask: { link: ClientLink; record: FlowRecord; early: Buffer; clientEnded: boolean },
+  ) {
+    const { link, record, early } = ask;
     this.#deps = deps;
     this.#link = link;
     this.#record = record;
     this.#early = early.length > 0 ? [early] : [];
     this.#earlyBytes = early.length;
+    this.#clientEnded = ask.clientEnded;
     link.user = this;
   }
 
@@ -62,12 +76,11 @@ class PendingConnect implements LinkUser {
       const { flow } = this.#record;
       const permit = this.#deps.gate.connect({ flow, identity, client: this.#link.address, target });
       if ('kind' in permit) return this.refuse(permit);
+      this.#permit = permit;
       const addresses = this.#deps.vetNow(permit) ?? (await this.#deps.vet(permit, this.#abort.signal));
       if (this.#record.ended) return;
       if ('kind' in addresses) return this.refuse(addresses);
-      const label = this.#deps.gate.label(permit.identity.group, permit.target);
-      const { verdict } = permit;
-      this.#record.allow(verdict, { label, treat: verdict.treat }, (failed) => {
+      this.#allow(permit, (failed) => {
         try {
           this.#recorded(permit, addresses, failed);
         } catch (error) {
@@ -80,6 +93,11 @@ class PendingConnect implements LinkUser {
       this.#deps.onError(error);
       this.#refuseFailed();
     }
+  }
+
+  #allow(permit: Permit, written: (failed: Error | null) => void): void {
+    const label = this.#deps.gate.label(permit.identity.group, permit.target);
+    this.#record.allow(permit.verdict, { label, treat: permit.verdict.treat }, written);
   }
 
   /** Invariant I7: whatever was thrown, it is a refusal; where even that fails, the connection ends. */
@@ -143,6 +161,8 @@ class PendingConnect implements LinkUser {
 
   onClose(): void {
     this.#abort.abort(GONE);
+    // It was judged, and a name server may have been asked: that stands in the record (invariant I4).
+    if (this.#permit !== null && !this.#record.decided) this.#allow(this.#permit, () => {});
     this.#record.end({ status: 0, ended: 'client_abort' });
   }
 

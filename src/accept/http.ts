@@ -104,16 +104,17 @@ class HttpFront {
     const asker = this.#formProblem(head, asked) ?? this.#asker(head);
     if ('kind' in asker || 'kind' in asker.identity) return false;
     const early = Buffer.from(first.subarray(end + EMPTY_LINE.length));
-    this.#connect({ ...asked.authority, via: 'connect' }, { ...asker, identity: asker.identity }, early);
+    const target: Target = { ...asked.authority, via: 'connect' };
+    this.#connect(target, { ...asker, identity: asker.identity }, { early, clientEnded: false });
     return true;
   }
 
   onHead(turn: SessionTurn): void {
     const head = turn.current;
     const asked = parseRequestTarget(head);
-    const problem = 'kind' in asked ? asked : this.#formProblem(head, asked);
-    if (problem !== null) return this.#refuse(turn, problem, null);
-    if ('kind' in asked) return;
+    if ('kind' in asked) return this.#refuse(turn, asked, null);
+    const problem = this.#formProblem(head, asked);
+    if (problem !== null) return this.#refuse(turn, problem, this.#tellable(asked));
     const asker = this.#asker(head);
     if ('kind' in asker) return this.#notReady(turn, asked, asker);
     switch (asked.form) {
@@ -134,8 +135,12 @@ class HttpFront {
     this.#deps.describe(this.#link.address, record);
   }
 
+  /** The host that was asked for, unless a real key was written there: it would stand in answer, record and metric. */
+  #tellable(asked: RequestTarget): Authority | null {
+    return 'authority' in asked && !this.#deps.holdsKey(asked.authority.host) ? asked.authority : null;
+  }
+
   #formProblem(head: RequestHead, asked: RequestTarget): Denied | null {
-    // Before the host is known to anybody: it would stand in the answer, the record and the metric label.
     if ('authority' in asked && this.#deps.holdsKey(head.target)) {
       return denied('secret_leak', 'The request holds a real key. Send the placeholder instead.');
     }
@@ -174,14 +179,19 @@ class HttpFront {
   #connectLater(turn: SessionTurn, target: Target, asker: Asker): void {
     const { identity } = asker;
     if ('kind' in identity) return turn.refuse(this.#connectRecord(target, asker), identity);
-    return this.#connect(target, { ...asker, identity }, turn.detach());
+    const { rest, ended } = turn.detach();
+    return this.#connect(target, { ...asker, identity }, { early: rest, clientEnded: ended });
   }
 
-  #connect(target: Target, asker: Asker & { identity: Identity }, early: Buffer): void {
+  #connect(
+    target: Target,
+    asker: Asker & { identity: Identity },
+    came: { early: Buffer; clientEnded: boolean },
+  ): void {
     const record = this.#connectRecord(target, asker);
     const { identity } = asker;
     record.identity = identity;
-    openConnect(this.#deps, { link: this.#link, record, identity, target, early });
+    openConnect(this.#deps, { link: this.#link, record, identity, target, ...came });
   }
 
   #connectRecord(target: Target, asker: Asker): FlowRecord {
@@ -205,7 +215,8 @@ class HttpFront {
     const answer =
       typeof proxyUrl === 'string' ? this.#deps.answerSelf({ method, path, proxyUrl, ...asker }) : proxyUrl;
     if (path === HEALTH_PATH && !('kind' in answer)) return turn.answer(null, answer);
-    const record = turn.record();
+    // Nobody is to be reached through the proxy: there is no way in to name.
+    const record = turn.record(null);
     this.describe(record, null);
     record.method = method;
     record.path = path;

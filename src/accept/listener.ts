@@ -38,10 +38,11 @@ export function createListener(deps: ListenerDeps): net.Server {
   return net.createServer(options, (accepted) => {
     const link = new ClientLink(accepted, deps.scratch, deps.onError);
     const flow = deps.newId();
-    if (deps.live.connections >= MAX_CONNECTIONS) {
+    // Every link is listed, refused ones too: the tick ends them at their limit.
+    deps.live.addLink(link);
+    if (deps.live.connections > MAX_CONNECTIONS) {
       return refuseLink(deps, link, { flow, why: denied('overloaded'), bytes: null });
     }
-    deps.live.addLink(link);
     link.user = new FirstBytes(deps, link, flow);
     link.socket.resume();
   });

@@ -39,7 +39,7 @@ export function answerSelf(ask: SelfAsk): SelfAnswer | Denied {
   const path = PATHS.find((one) => one === pathname);
   if (path === undefined) return unknownPath();
   if (ask.method !== 'GET' && ask.method !== 'HEAD') {
-    return denied('method_refused', `${path} answers GET and HEAD only.`);
+    return { ...denied('method_refused', `${path} answers GET and HEAD only.`), allow: 'GET, HEAD' };
   }
   if (path === '/healthz') return { status: 200, type: TEXT, body: 'ok\n' };
   const { identity } = ask;

@@ -48,6 +48,8 @@ export type Ended = 'done' | 'client_abort' | 'upstream_abort' | 'refused' | 'ti
 
 export type EndEvent = Common & {
   readonly kind: 'end';
+  /** it was let in by its decision and refused afterwards: counted as a refusal, too */
+  readonly overturned?: boolean;
   /** status sent to the client; 0: none sent */
   readonly status: number;
   readonly bytesUp: number;

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../base/clock.ts';
 import type { Identity } from '../flow/identity.ts';
-import type { Denied, Reason, RuleRef } from '../flow/reason.ts';
+import { type Denied, REASONS, type Reason, type RuleRef } from '../flow/reason.ts';
 import type { Authority, Via } from '../flow/target.ts';
 import type { Allow, Treat } from '../flow/verdict.ts';
 import type { Ended } from './event.ts';
@@ -130,6 +130,7 @@ export class FlowRecord {
     if (this.#ended) return;
     this.#ended = true;
     const open = this.#open;
+    const overturned = this.#decided && this.#verdict !== 'deny' && isLateRefusal(how);
     open.trail.end({
       kind: 'end',
       stage: open.stage,
@@ -151,7 +152,8 @@ export class FlowRecord {
       ms: open.clock.mono() - this.startedAt,
       overheadMs: how.overheadMs ?? null,
       ended: how.ended,
-      verdict: this.#verdict,
+      verdict: overturned ? 'deny' : this.#verdict,
+      overturned,
       rule: this.#rule,
       keys: this.keys,
       scrubbed: [],
@@ -195,6 +197,14 @@ export class FlowRecord {
       written,
     );
   }
+}
+
+/**
+ * What was let in turned out to be something else: the name in its ClientHello, the bytes of its body. Failures of
+ * the upstream are none of the client's doing.
+ */
+function isLateRefusal(how: FlowEnd): boolean {
+  return how.ended === 'refused' && how.reason != null && REASONS[how.reason].status < 500;
 }
 
 function ignore(): void {}

@@ -4,6 +4,7 @@
  * or a TLS socket that takes the handle over. Its listeners stand before anything is awaited.
  */
 import net from 'node:net';
+import { Outlet } from './outlet.ts';
 import type { Scratch } from './scratch.ts';
 import type { Session, SessionSide } from './stages.ts';
 
@@ -29,9 +30,11 @@ const NOBODY: LinkUser = {
   tick: nothing,
 };
 
-/** After an answer that ends the connection: how long and how much the client may still send. */
+/** After the last byte has left: how long and how much the client may still send before the socket goes. */
 const LINGER_MS = 2_000;
 const LINGER_BYTES = 1024 * 1024;
+/** How long a client may leave our last bytes unread. */
+const UNREAD_MS = 60_000;
 
 export class ClientLink {
   readonly socket: net.Socket;
@@ -39,8 +42,9 @@ export class ClientLink {
   readonly address: string;
   /** set by the stage that owns the connection now */
   user: LinkUser = NOBODY;
-  #kept = 0;
-  readonly #scratch: Scratch;
+  /** reads may be large: the bytes are passed on as they are */
+  bulk = false;
+  readonly #outlet: Outlet;
   readonly #onError: (error: unknown) => void;
 
   /**
@@ -48,21 +52,21 @@ export class ClientLink {
    * its connection ends, no other does (invariant I7).
    */
   constructor(accepted: net.Socket, scratch: Scratch, onError: (error: unknown) => void) {
-    this.#scratch = scratch;
     this.#onError = onError;
     this.address = plainAddress(accepted.remoteAddress ?? '');
     this.socket = rewrap(accepted, {
-      buffer: scratch.current,
+      buffer: () => (this.bulk ? scratch.bulk() : scratch.small()),
       callback: (count, buffer) => this.#onBytes(Buffer.from(buffer.buffer, buffer.byteOffset, count)),
     });
+    this.#outlet = new Outlet(this.socket, scratch);
     this.socket.on('error', () => this.socket.destroy());
     this.socket.on('end', () => this.#guarded(() => this.user.onEnd()));
     this.socket.on('drain', () => {
-      this.#releaseKept();
+      this.#outlet.release();
       this.#guarded(() => this.user.onDrain());
     });
     this.socket.on('close', (failed) => {
-      this.#releaseKept();
+      this.#outlet.release();
       this.#guarded(() => this.user.onClose(failed));
       this.user = NOBODY;
     });
@@ -103,41 +107,63 @@ export class ClientLink {
 
   /**
    * Sends the last bytes and our FIN, then reads on for a while and drops what comes: closing at once would
-   * reset the connection under a client that is still sending, and take the answer away from it.
+   * reset the connection under a client that is still sending, and take the answer away from it. A client that
+   * does not read, or does not end its side, loses the connection at a limit.
    */
-  finishWith(bytes: Buffer): void {
+  finishWith(bytes: Buffer | null): void {
     let left = LINGER_BYTES;
-    let deadline = 0;
     const stop = (): void => void this.socket.destroy();
+    const patience = new Patience(this.socket);
     this.user = {
       onBytes: (more) => {
         left -= more.length;
         if (left < 0) stop();
         return left >= 0;
       },
-      onEnd: stop,
+      onEnd: nothing,
       onDrain: nothing,
       onClose: nothing,
       tick: (now) => {
-        if (deadline === 0) deadline = now + LINGER_MS;
-        else if (now > deadline) stop();
+        if (patience.isOver(now)) stop();
       },
     };
-    this.socket.end(bytes);
+    if (bytes === null) this.socket.end();
+    else this.socket.end(bytes);
     this.socket.resume();
   }
 
-  /** Writes bytes that stand in the shared buffer. False: pause the other side until `onDrain`. */
-  writeShared(bytes: Buffer): boolean {
-    const more = this.socket.write(bytes);
-    if (this.socket.writableLength > 0) this.#kept += this.#scratch.keep();
-    return more;
+  /** Ends it so that nothing sent may look complete: what is still on the way is thrown away. */
+  reset(): void {
+    if (!this.socket.destroyed) this.socket.resetAndDestroy();
   }
 
-  #releaseKept(): void {
-    if (this.#kept === 0) return;
-    this.#scratch.release(this.#kept);
-    this.#kept = 0;
+  /** Writes bytes that stand in a shared buffer. False: pause the other side until `onDrain`. */
+  writeShared(bytes: Buffer): boolean {
+    return this.#outlet.write(bytes);
+  }
+}
+
+/**
+ * How long a socket is kept that has been ended: a while for what the peer still sends, longer while it is taking
+ * what we sent. `socket`: what tells how much waits.
+ */
+export class Patience {
+  readonly #socket: { readonly writableLength: number };
+  #waiting = -1;
+  #deadline = 0;
+
+  constructor(socket: { readonly writableLength: number }) {
+    this.#socket = socket;
+  }
+
+  /** `now`: monotonic milliseconds; to be asked about once a second. */
+  isOver(now: number): boolean {
+    const waiting = this.#socket.writableLength;
+    if (waiting !== this.#waiting) {
+      this.#waiting = waiting;
+      this.#deadline = now + (waiting > 0 ? UNREAD_MS : LINGER_MS);
+    }
+    return now >= this.#deadline;
   }
 }
 
@@ -147,7 +173,8 @@ export function linkSide(link: ClientLink): SessionSide {
   return {
     write: (bytes, encoding) => socket.write(bytes, encoding),
     end: () => void socket.end(),
-    destroy: () => void socket.destroy(),
+    destroy: () => link.reset(),
+    unsent: socket,
     pause: () => void socket.pause(),
     resume: () => void socket.resume(),
   };

@@ -1,37 +1,45 @@
 /**
- * The read buffer that all plain sockets of a process share. libuv fills it, the callback uses the bytes and
- * returns, and the next read overwrites them: no allocation per read. Where a write could not finish at once
- * the stream still holds the bytes, so the buffer is left to it and a fresh one is handed out (`keep`).
- * Slow readers could pin one large buffer each; above a budget smaller ones are handed out.
+ * The read buffers that all plain sockets of a process share: libuv fills one, the callback uses the bytes and
+ * returns, and the next read of any socket overwrites them. No allocation per read. Each socket holds the buffer that
+ * it was given last, so bytes in one are nobody's after the callback: whatever outlives it is copied (`outlet.ts`),
+ * and no write may ever hold on to one.
  */
-const LARGE_BYTES = 256 * 1024;
+const BULK_BYTES = 256 * 1024;
 const SMALL_BYTES = 16 * 1024;
-const KEPT_BUDGET_BYTES = 32 * 1024 * 1024;
+/** Copies that wait for slow peers, in all; above it reads get smaller. */
+const WAITING_BUDGET_BYTES = 64 * 1024 * 1024;
 
 export class Scratch {
-  #buffer = Buffer.allocUnsafeSlow(LARGE_BYTES);
-  #keptBytes = 0;
+  readonly #bulk = Buffer.allocUnsafeSlow(BULK_BYTES);
+  readonly #small = Buffer.allocUnsafeSlow(SMALL_BYTES);
+  /** where bytes are copied for a write that most often ends at once; given away when it did not */
+  #copy = Buffer.allocUnsafeSlow(BULK_BYTES);
+  #waitingBytes = 0;
 
-  /** The buffer for the next read, as `net`'s `onread.buffer` wants it. */
-  readonly current = (): Buffer => this.#buffer;
+  /** For connections on which a message is read: a small read cannot bring more than is worth holding. */
+  readonly small = (): Buffer => this.#small;
 
-  /** The bytes just read are still needed by a pending write. Returns how much to `release` when it ended. */
-  keep(): number {
-    const kept = this.#buffer.length;
-    this.#keptBytes += kept;
-    this.#buffer = Buffer.allocUnsafeSlow(this.#keptBytes > KEPT_BUDGET_BYTES ? SMALL_BYTES : LARGE_BYTES);
-    return kept;
+  /** For tunnels. */
+  readonly bulk = (): Buffer => (this.#waitingBytes > WAITING_BUDGET_BYTES ? this.#small : this.#bulk);
+
+  /** A copy of bytes that stand in a read buffer, good until the next call unless `keepCopy` comes first. */
+  copy(bytes: Buffer): Buffer {
+    bytes.copy(this.#copy);
+    return this.#copy.subarray(0, bytes.length);
   }
 
+  /** The last copy is still being written: it is left to the stream. `bytes`: how many wait. */
+  keepCopy(bytes: number): void {
+    this.#copy = Buffer.allocUnsafeSlow(BULK_BYTES);
+    this.#waitingBytes += bytes;
+  }
+
+  /** So many bytes wait no longer. */
   release(bytes: number): void {
-    this.#keptBytes -= bytes;
-    if (this.#buffer.length === SMALL_BYTES && this.#keptBytes <= KEPT_BUDGET_BYTES / 2) {
-      this.#buffer = Buffer.allocUnsafeSlow(LARGE_BYTES);
-    }
+    this.#waitingBytes -= bytes;
   }
 
-  /** Bytes pinned by unfinished writes. */
-  get keptBytes(): number {
-    return this.#keptBytes;
+  get waitingBytes(): number {
+    return this.#waitingBytes;
   }
 }

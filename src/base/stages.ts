@@ -48,6 +48,8 @@ export type Carry = (job: Admitted) => void;
 export type SessionSide = {
   /** false: wait for `drained` */
   write(bytes: Buffer | string, encoding?: 'latin1'): boolean;
+  /** tells how much of what was written has not left */
+  readonly unsent: { readonly writableLength: number };
   /** sends what is written, then FIN (and close_notify) */
   end(): void;
   /** nothing more may reach the client, and what did must not look complete */
@@ -71,14 +73,14 @@ export type Session = {
 export type SessionTurn = {
   readonly current: RequestHead;
   /** a record for this request, for `refuse` and `answer` */
-  record(): FlowRecord;
+  record(via?: Via | null): FlowRecord;
   /** sends it on as `identity`'s to `target`, judged in full and recorded */
   forward(to: { identity: Identity; target: Target; path: string; secure: boolean }): void;
   refuse(record: FlowRecord, why: Denied): void;
   /** `null`: health checks leave no record */
   answer(record: FlowRecord | null, reply: { type: string; body: string }): void;
-  /** leaves HTTP: returns the bytes that were read past the head; the session is over */
-  detach(): Buffer;
+  /** leaves HTTP: the bytes that were read past the head, and whether the client has ended its side */
+  detach(): { rest: Buffer; ended: boolean };
 };
 
 /** `intercept/session.ts`: an HTTP/1.1 connection of a client. */

@@ -22,6 +22,12 @@ Examples:
   $ sallyport audit tail -f --json | jq 'select(.verdict == "deny")'
 `;
 
+const TAIL_EXAMPLES = `
+Examples:
+  $ sallyport audit tail -n 50
+  $ sallyport audit tail -f --json | jq 'select(.verdict == "deny")'
+`;
+
 const CONFIG = ['--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)'] as const;
 const FOLLOW_EVERY_MS = 250;
 const MAX_TAIL = 100_000;
@@ -58,6 +64,7 @@ export function addAudit(program: Command, io: CliIo, stop?: AbortSignal): void 
     .option('-f, --follow', 'go on as records are written')
     .option('--json', 'print the lines as they stand in the file')
     .option(...CONFIG)
+    .addHelpText('after', TAIL_EXAMPLES)
     .action((options: TailOptions) => tail(options, io, stop));
 }
 

@@ -19,7 +19,7 @@ Examples:
 
 /** Adds `ca show [--json | --pem] [--config F]`. */
 export function addCa(program: Command, io: CliIo): void {
-  const ca = program.command('ca').description('the interception CA');
+  const ca = program.command('ca').description('the interception CA').addHelpText('after', EXAMPLES);
   ca.command('show')
     .description('what the CA certificate says: name, validity, fingerprint, file')
     .option('--json', 'print a JSON object')

@@ -1,10 +1,13 @@
 /** `check`: are settings and policies in order, and what in them is legal but unwise. */
-import { statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { lintSettings } from '../config/lint-settings.ts';
 import { type LoadedPolicies, loadPolicies } from '../config/load.ts';
-import { loadSettings } from '../config/settings.ts';
+import { loadSettings, type Settings } from '../config/settings.ts';
+import type { Locate } from '../config/yaml-file.ts';
+import { readCertificates } from '../intercept/authority.ts';
+import { AuthorityError } from '../intercept/authority-error.ts';
 import type { Problem } from '../policy/model.ts';
 import { CliError, type CliIo } from './io.ts';
 
@@ -44,9 +47,34 @@ function checkSettings(file: string | undefined, io: CliIo, found: Findings): st
     found.problems.push(...loaded.problems);
     return null;
   }
-  found.seen.push(loaded.settings.file ?? 'settings: the defaults');
-  found.warnings.push(...lintSettings(loaded.settings));
-  return loaded.settings.policies;
+  const { settings, locate } = loaded;
+  const extra = extraCaProblems(settings, locate);
+  found.problems.push(...extra);
+  if (extra.length === 0) found.seen.push(settings.file ?? 'settings: the defaults');
+  found.warnings.push(...lintSettings(settings, locate));
+  return settings.policies;
+}
+
+/** Files of `tls.extra_ca` that would keep `start` from starting. */
+function extraCaProblems({ tls }: Settings, locate: Locate): readonly Problem[] {
+  return tls.extraCa.flatMap((file, index) => {
+    const message = certificatesFault(file);
+    if (message === null) return [];
+    const fix = 'name a PEM file with one or more certificates, or remove the entry';
+    return [{ ...locate(['tls', 'extra_ca', index]), message, fix }];
+  });
+}
+
+function certificatesFault(file: string): string | null {
+  try {
+    readCertificates(file, readFileSync(file, 'utf8'));
+    return null;
+  } catch (error) {
+    // Its fix is one for our own CA.
+    if (error instanceof AuthorityError) return error.message.replace(`: ${error.fix}`, '');
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
+    return `${file} cannot be read (${code})`;
+  }
 }
 
 function checkPolicies(dir: string, only: readonly string[] | undefined, found: Findings): void {
@@ -67,7 +95,7 @@ function checkFiles(files: readonly string[], io: CliIo, found: Findings): void 
     const stat = statSync(path, { throwIfNoEntry: false });
     if (stat === undefined) throw new CliError(`there is no file ${file}`, 2);
     if (stat.isDirectory()) checkPolicies(path, undefined, found);
-    else if (SETTINGS_NAME.test(basename(path))) checkSettings(path, io, found);
+    else if (SETTINGS_NAME.test(basename(path))) checkSettings(file, io, found);
     else collect(path, groups);
   }
   for (const [dir, only] of groups) checkPolicies(dir, only, found);

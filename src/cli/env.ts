@@ -32,16 +32,24 @@ Examples:
 /** A token is 70 characters; what is much longer is not one. */
 const MAX_INPUT_BYTES = 4096;
 
-type EnvOptions = { group: string; format: EnvFormat; proxy?: string; tokenStdin?: true; config?: string };
+type EnvOptions = {
+  group: string;
+  format: EnvFormat;
+  json?: true;
+  proxy?: string;
+  tokenStdin?: true;
+  config?: string;
+};
 type Asker = { readonly identity: Identity; readonly credential: Credential };
 
-/** Adds `env --group G [--format F] [--proxy URL] [--token-stdin]`. */
+/** Adds `env --group G [--format F | --json] [--proxy URL] [--token-stdin]`. */
 export function addEnv(program: Command, io: CliIo): void {
   program
     .command('env')
     .description("print a sandbox's environment: proxy variables, certificates, placeholders")
     .requiredOption('--group <group>', 'the group that the sandbox belongs to')
     .addOption(new Option('--format <format>', 'how to print it').choices(ENV_FORMATS).default('export'))
+    .addOption(new Option('--json', 'the same as --format json').conflicts('format'))
     .option('--proxy <url>', 'the proxy as the sandbox reaches it (default: from proxy.listen)')
     .option('--token-stdin', 'read an issued token: its placeholders, and the token in the proxy URL')
     .option('--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)')
@@ -58,7 +66,8 @@ async function print(options: EnvOptions, io: CliIo): Promise<void> {
   const asker = options.tokenStdin ? await byToken(settings, group, io) : bySource(group);
   const caPem = readCa(settings);
   const bindings = await bindingsOf(settings, { identity: asker.identity, group, io });
-  io.stdout.write(printEnvironment(options.format, { ...asker, proxyUrl, bindings, caPem }).body);
+  const format = options.json ? 'json' : options.format;
+  io.stdout.write(printEnvironment(format, { ...asker, proxyUrl, bindings, caPem }).body);
 }
 
 function bySource(group: CompiledGroup): Asker {

@@ -42,13 +42,29 @@ Exit status: 0 done, 1 refused or found wanting, 2 wrong use.
 export async function runProgram(argv: readonly string[], io: CliIo): Promise<ExitStatus> {
   try {
     const program = await buildProgram(argv[0] ?? '', io);
-    await program.parseAsync([...argv], { from: 'user' });
+    await program.parseAsync([...(unknownCommand(program, argv) ?? argv)], { from: 'user' });
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     io.stderr.write(messageOf(error, io));
     return error instanceof CliError ? error.status : 1;
   }
+}
+
+/**
+ * commander answers `nonsense --help` and `help nonsense` with the help of what it knows and status 0. This gives
+ * the arguments up to the unknown name alone, at which it finds fault; `null`: each name is one of a command.
+ */
+function unknownCommand(program: Command, argv: readonly string[]): readonly string[] | null {
+  const names = argv[0] === 'help' ? argv.slice(1) : argv;
+  let parent = program;
+  for (const [at, name] of names.entries()) {
+    if (name.startsWith('-') || name === 'help' || parent.commands.length === 0) return null;
+    const found = parent.commands.find((one) => one.name() === name);
+    if (found === undefined) return names.slice(0, at + 1);
+    parent = found;
+  }
+  return null;
 }
 
 async function buildProgram(named: string, io: CliIo): Promise<Command> {

@@ -1,6 +1,6 @@
 /**
  * `start`: makes what is missing, runs the proxy and the admin side until a signal ends them. SIGHUP reloads;
- * SIGTERM and SIGINT drain, a second one ends at once.
+ * SIGTERM and SIGINT drain, a second one (either after either) cuts what is open and ends at once.
  */
 import path from 'node:path';
 import type { Command } from 'commander';
@@ -13,6 +13,9 @@ import { ensureInstall } from './install.ts';
 import { CliError, type CliIo } from './io.ts';
 import { settingsFor } from './load.ts';
 import { programVersion } from './version.ts';
+
+/** From the second signal to the end of the process, whatever it is doing then. */
+const HURRY_MS = 1_000;
 
 export function addStart(program: Command, io: CliIo): void {
   program
@@ -82,20 +85,30 @@ async function openAdmin(
   return { admin: { host: at.address, port: at.port } };
 }
 
-/** Resolves when the proxy is to end; a second signal ends the process without waiting for open work. */
+/** Resolves when the proxy is to end. From then on another signal means: at once, with the records written. */
 async function untilStopped(proxy: RunningProxy, log: Log): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<string>();
   const reload = (): void => void proxy.reload();
+  let signals = 0;
   const stop = (signal: NodeJS.Signals): void => {
-    process.once(signal, () => process.kill(process.pid, 'SIGKILL'));
-    resolve(signal);
+    signals += 1;
+    if (signals === 1) resolve(signal);
+    if (signals === 2) hurry(proxy, { signal, log });
   };
   process.on('SIGHUP', reload);
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
   const signal = await promise;
   log.info({ signal }, 'stopping: no new connections, open work may end');
   process.off('SIGHUP', reload);
+}
+
+/** Cuts all flows; their end records are written and the trail is closed by the stop that is under way. */
+function hurry(proxy: RunningProxy, { signal, log }: { signal: NodeJS.Signals; log: Log }): void {
+  log.info({ signal }, 'stopping at once: open work is cut');
+  // Whatever hangs (a disk, a client of the admin side): a person who asked twice is not kept waiting.
+  setTimeout(() => process.kill(process.pid, 'SIGKILL'), HURRY_MS).unref();
+  void proxy.stopNow();
 }
 
 function greeting(settings: Settings, proxy: RunningProxy, at: { admin: Endpoint }): string {

@@ -16,6 +16,13 @@ Examples:
   $ sallyport token revoke tok_4v7k2m9q0x3c5d8f
 `;
 
+const CREATE_EXAMPLES = `
+Examples:
+  $ sallyport token create --group ai-agents --name ci-runner --expires 30d
+  $ TOKEN=$(sallyport token create --group ai-agents)
+  $ sallyport token create --group ai-agents --json | jq -r .token
+`;
+
 const CONFIG = ['--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)'] as const;
 
 type CreateOptions = { group: string; name?: string; expires?: string; json?: true; config?: string };
@@ -35,6 +42,7 @@ export function addToken(program: Command, io: CliIo): void {
     .option('--expires <duration>', 'life time, for example 12h, 30d, 8w (default: until it is revoked)')
     .option('--json', 'print { id, group, name, token, expires }')
     .option(...CONFIG)
+    .addHelpText('after', CREATE_EXAMPLES)
     .action((options: CreateOptions) => create(options, io));
   token
     .command('list')
@@ -46,8 +54,9 @@ export function addToken(program: Command, io: CliIo): void {
     .command('revoke')
     .description('end a token for good; what it has open is cut within 5 s')
     .argument('<id>', 'as `token list` shows it: tok_…')
+    .option('--json', 'print { id, revoked }')
     .option(...CONFIG)
-    .action((id: string, options: { config?: string }) => revoke(id, options, io));
+    .action((id: string, options: ListOptions) => revoke(id, options, io));
 }
 
 function create(options: CreateOptions, io: CliIo): void {
@@ -82,11 +91,15 @@ function list(options: ListOptions, io: CliIo): void {
   else io.stdout.write(table(rows));
 }
 
-function revoke(id: string, options: { config?: string }, io: CliIo): void {
+function revoke(id: string, options: ListOptions, io: CliIo): void {
   const { state } = settingsFor(options.config, io);
-  if (!using(state.dir, (store) => store.revoke(id)))
-    throw new CliError(`there is no token ${JSON.stringify(id)}`);
-  io.stdout.write(`Revoked ${id}; a running proxy cuts what it has open within 5 s.\n`);
+  const record = using(state.dir, (store) => {
+    store.revoke(id);
+    return store.list().find((one) => one.id === id);
+  });
+  if (record === undefined) throw new CliError(`there is no token ${JSON.stringify(id)}`);
+  if (options.json) io.stdout.write(`${JSON.stringify({ id, revoked: record.revoked })}\n`);
+  else io.stdout.write(`Revoked ${id}; a running proxy cuts what it has open within 5 s.\n`);
 }
 
 /** Opens the store for one command; trouble with its file is the command's error. */

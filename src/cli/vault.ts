@@ -25,14 +25,20 @@ The vault's key is the file vault.key in the state folder, or a passphrase from 
 or the file that SALLYPORT_VAULT_PASSPHRASE_FILE names.
 `;
 
+const SET_EXAMPLES = `
+Examples:
+  $ printf %s "$KEY" | sallyport vault set openai
+  $ sallyport vault set openai < key-file
+  $ sallyport vault set openai                 asks for the value without showing it
+`;
+
 /** A shorter key cannot be told from ordinary text in a response, and can be guessed. */
 const MIN_VALUE_BYTES = 16;
 const MAX_IMPORT_BYTES = 4_194_304;
 
-type Common = { config?: string; stateDir?: string };
+type Common = { config?: string; stateDir?: string; json?: true };
 type SetOptions = Common & { force?: true; group?: string };
 type ImportOptions = Common & { force?: true; prefix?: string };
-type ListOptions = Common & { json?: true };
 type RekeyOptions = Common & { passphrase?: true };
 
 /** Adds `vault` and its commands. */
@@ -45,21 +51,26 @@ export function addVault(program: Command, io: CliIo): void {
     .argument('<name>', 'the NAME of `from: vault:NAME`')
     .option('--group <group>', 'what the key belongs together with')
     .option('--force', 'take a value of less than 16 bytes')
+    .option('--json', 'print { name, outcome }; outcome: created, replaced or unchanged')
+    .addHelpText('after', SET_EXAMPLES)
     .action((name: string, options: SetOptions) => guarded(() => set(name, options, io)));
   command(vault, 'import', 'store all values of a .env file')
     .argument('<file>', 'the file; - for standard input')
     .option('--prefix <text>', 'put before every name')
     .option('--force', 'take values of less than 16 bytes')
+    .option('--json', 'print { found, stored, skipped, entries: [{ name, outcome, group }] }')
     .action((file: string, options: ImportOptions) => guarded(() => importFile(file, options, io)));
   command(vault, 'list', 'names and times; never values')
     .option('--json', 'print [{ name, created, rotated, last_used, group }]')
-    .action((options: ListOptions) => guarded(() => list(options, io)));
+    .action((options: Common) => guarded(() => list(options, io)));
   command(vault, 'rotate', 'replace a value; the old one is remembered as revoked')
     .argument('<name>', 'a name that `vault list` shows')
     .option('--force', 'take a value of less than 16 bytes')
+    .option('--json', 'print { name, outcome }; outcome: replaced')
     .action((name: string, options: SetOptions) => guarded(() => rotate(name, options, io)));
   command(vault, 'rm', 'remove a value; it is remembered as revoked')
     .argument('<name>', 'a name that `vault list` shows')
+    .option('--json', 'print { name, outcome }; outcome: removed')
     .action((name: string, options: Common) => guarded(() => remove(name, options, io)));
   command(vault, 'rekey', 'encrypt everything under a new key')
     .option('--passphrase', 'ask for a new passphrase (standard input or prompt) instead of a new key file')
@@ -79,7 +90,16 @@ async function set(name: string, options: SetOptions, io: CliIo): Promise<void> 
   const value = await readValue(name, options, io);
   const more = options.group === undefined ? {} : { group: options.group };
   const outcome = await vault.set(name, value, more).finally(() => value.fill(0));
-  io.stdout.write(`${name}: ${WORDS[outcome]}\n`);
+  say({ name, outcome }, WORDS[outcome], { json: options.json, io });
+}
+
+/** What was done to a name: an object for programs, or words. */
+function say(
+  result: { readonly name: string; readonly outcome: string },
+  words: string,
+  to: { readonly json: true | undefined; readonly io: CliIo },
+): void {
+  to.io.stdout.write(to.json ? `${JSON.stringify(result)}\n` : `${result.name}: ${words}\n`);
 }
 
 const WORDS = {
@@ -94,14 +114,15 @@ async function rotate(name: string, options: SetOptions, io: CliIo): Promise<voi
   const value = await readValue(name, options, io);
   const outcome = await vault.rotate(name, value).finally(() => value.fill(0));
   if (outcome === 'unchanged') throw new CliError(`${name}: that is the value it has already`);
-  io.stdout.write(`${name}: rotated; the old value is refused as revoked\n`);
+  say({ name, outcome }, 'rotated; the old value is refused as revoked', { json: options.json, io });
 }
 
 async function remove(name: string, options: Common, io: CliIo): Promise<void> {
   const vault = open(options, io);
   known(vault, name);
   await vault.rm(name);
-  io.stdout.write(`${name}: removed; its value is refused as revoked\n`);
+  const result = { name, outcome: 'removed' };
+  say(result, 'removed; its value is refused as revoked', { json: options.json, io });
 }
 
 async function rekey(options: RekeyOptions, io: CliIo): Promise<void> {
@@ -126,23 +147,43 @@ async function importFile(file: string, options: ImportOptions, io: CliIo): Prom
     throw new CliError(['nothing was imported, the file cannot be read:', ...lines].join('\n'));
   }
   const groups = awsGroups(entries.map((entry) => entry.name));
-  const counts = { stored: 0, skipped: 0 };
+  const counts = { found: entries.length, stored: 0, skipped: 0 };
+  const rows: ImportRow[] = [];
   for (const entry of entries) {
+    const name = (options.prefix ?? '') + entry.name;
     const why = unfit(entry, options.force === true);
     if (why !== null) {
       counts.skipped += 1;
+      rows.push({ name, outcome: 'skipped', group: null });
       io.stderr.write(`${entry.name}: skipped, ${why}\n`);
       continue;
     }
-    const name = (options.prefix ?? '') + entry.name;
-    const group = groups.get(entry.name);
-    const more = group === undefined ? {} : { group: (options.prefix ?? '') + group };
-    const outcome = await vault.set(name, Buffer.from(entry.value, 'utf8'), more);
+    const part = groups.get(entry.name);
+    const group = part === undefined ? null : (options.prefix ?? '') + part;
+    const outcome = await vault.set(name, Buffer.from(entry.value, 'utf8'), group === null ? {} : { group });
     if (outcome !== 'unchanged') counts.stored += 1;
-    io.stdout.write(`${name}: ${WORDS[outcome]}${group === undefined ? '' : ` (group ${more.group})`}\n`);
+    rows.push({ name, outcome, group });
   }
-  io.stdout.write(`${entries.length} found, ${counts.stored} stored, ${counts.skipped} skipped\n`);
+  if (options.json) io.stdout.write(`${JSON.stringify({ ...counts, entries: rows })}\n`);
+  else io.stdout.write(importText(rows, counts));
   if (entries.length === counts.skipped) throw new CliError(`${file} holds nothing to import`);
+}
+
+type ImportRow = {
+  readonly name: string;
+  readonly outcome: keyof typeof WORDS | 'skipped';
+  readonly group: string | null;
+};
+
+function importText(
+  rows: readonly ImportRow[],
+  { found, stored, skipped }: { found: number; stored: number; skipped: number },
+): string {
+  const lines = rows.flatMap(({ name, outcome, group }) =>
+    // Why one was skipped stands on standard error.
+    outcome === 'skipped' ? [] : [`${name}: ${WORDS[outcome]}${group === null ? '' : ` (group ${group})`}\n`],
+  );
+  return `${lines.join('')}${found} found, ${stored} stored, ${skipped} skipped\n`;
 }
 
 function unfit({ value }: DotenvEntry, force: boolean): string | null {
@@ -163,7 +204,7 @@ async function readText(file: string, io: CliIo): Promise<string> {
   }
 }
 
-function list(options: ListOptions, io: CliIo): void {
+function list(options: Common, io: CliIo): void {
   const rows = open(options, io).list();
   if (options.json === true) {
     io.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);

@@ -7,6 +7,11 @@ import type { Problem } from '../policy/model.ts';
 import { nearestWord } from './nearest.ts';
 import type { Position, YamlFile, YamlPath } from './yaml-file.ts';
 
+/** Variables that are written in another form than the file. */
+const FORMS: ReadonlyMap<string, string> = new Map([
+  ['$SALLYPORT_DNS_HOSTS', 'name=address|address,name=address, for example api.test=127.0.0.1|::1'],
+]);
+
 type Key = { readonly path: readonly string[]; readonly kind: 'text' | 'number' | 'list' | 'table' };
 
 const PREFIX = 'SALLYPORT_';
@@ -41,6 +46,12 @@ export function applyEnvironment(
     return variable === undefined ? yaml.locate(path, key) : { file: `$${variable}`, line: 0, column: 0 };
   };
   return { yaml: { file: yaml.file, value, locate } };
+}
+
+/** A problem of such a variable, with its form as the fix; any other as it is. */
+export function withVariableForm(problem: Problem): Problem {
+  const form = FORMS.get(problem.file);
+  return form === undefined ? problem : { ...problem, fix: `write ${form}` };
 }
 
 function variableOf(path: readonly string[]): string {

@@ -22,6 +22,8 @@ type Found = { readonly path: Path; readonly key?: string; readonly message: str
 
 const RULE_KINDS = ['allow', 'deny', 'approve'];
 const MAX_PROBLEMS = 50;
+const MAX_PORT = 65_535;
+const PORT_FIX = `write a port from 1 to ${MAX_PORT}`;
 
 /** One Problem per finding, in file order. `schema` is the JSON Schema of the file, for the known keys. */
 export function problemsOf(yaml: YamlFile, issues: readonly Issue[], schema: object): readonly Problem[] {
@@ -41,24 +43,31 @@ function wordsFor(issue: Issue, base: Path, root: unknown, schema: object): read
       return (issue.keys ?? []).map((key) => unknownKey(path, key, root, schema));
     case 'invalid_union':
       return unionWords(issue, path, root, schema);
-    case 'invalid_value': {
-      const known = (issue.values ?? []).map(String);
+    case 'invalid_value':
+    case 'invalid_type': {
       if (value === undefined) return [missing(path)];
-      const fix =
-        known.length === 1 ? `write ${known[0]}` : suggest(typeof value === 'string' ? value : '', known);
+      const fix = issue.code === 'invalid_type' ? typeFix(issue, { path, value }) : choiceFix(issue, value);
       return [{ path, message: `${name(path)} cannot be ${show(value)}`, fix }];
     }
-    case 'invalid_type':
-      if (value === undefined) return [missing(path)];
-      return [
-        { path, message: `${name(path)} cannot be ${show(value)}`, fix: typeFix(issue.expected, value) },
-      ];
     case 'invalid_format':
-    case 'custom':
-      return [{ path, message: `${name(path)} ${show(value)} ${issue.message}`, fix: 'correct the value' }];
+    case 'custom': {
+      const fix = portTooHigh(value) ? PORT_FIX : 'correct the value';
+      return [{ path, message: `${name(path)} ${show(value)} ${issue.message}`, fix }];
+    }
     default:
-      return [{ path, message: `${name(path)}: ${issue.message}`, fix: 'correct the value' }];
+      return [limitWords(issue, path, value)];
   }
+}
+
+/** Too much or too little of something. */
+function limitWords({ message }: Issue, path: Path, value: unknown): Found {
+  if (path.at(-2) === 'ports') return { path, message: `${show(value)} is no port`, fix: PORT_FIX };
+  return { path, message: `${name(path)}: ${message}`, fix: 'correct the value' };
+}
+
+function choiceFix(issue: Issue, value: unknown): string {
+  const known = (issue.values ?? []).map(String);
+  return known.length === 1 ? `write ${known[0]}` : suggest(typeof value === 'string' ? value : '', known);
 }
 
 function unknownKey(path: Path, key: string, root: unknown, schema: object): Found {
@@ -149,12 +158,19 @@ function show(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 57)}..."` : text;
 }
 
-function typeFix(expected: string | undefined, value: unknown): string {
+/** `host:port` with a number that is no port. */
+function portTooHigh(value: unknown): boolean {
+  return typeof value === 'string' && Number(/:([0-9]{1,9})$/.exec(value)?.[1] ?? 0) > MAX_PORT;
+}
+
+function typeFix({ expected }: Issue, { path, value }: { path: Path; value: unknown }): string {
   if (expected === 'string' && (typeof value === 'number' || typeof value === 'boolean')) {
     return `quote it: "${value}"`;
   }
   if (expected === 'array' && !Array.isArray(value) && typeof value !== 'object') {
-    return `write a list: [${JSON.stringify(value) ?? '...'}]`;
+    // Methods are compared as they are written, and all that clients send are upper case.
+    const written = path.at(-1) === 'methods' && typeof value === 'string' ? value.toUpperCase() : value;
+    return `write a list: [${JSON.stringify(written) ?? '...'}]`;
   }
   return `write ${typeWord({ expected: expected ?? '' })}`;
 }

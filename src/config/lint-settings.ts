@@ -1,24 +1,29 @@
 /** What is legal but unwise, or not yet built, in the settings: warnings of `sallyport check`. */
 import type { Problem } from '../policy/model.ts';
 import type { Endpoint, Settings } from './settings.ts';
+import type { Locate } from './yaml-file.ts';
 
-/** Warnings, without positions: a value may as well come from the environment. */
-export function lintSettings(settings: Settings): readonly Problem[] {
-  const file = settings.file ?? 'settings';
+/** Warnings, each where the value stands: in the file, or in the variable that it came from. */
+export function lintSettings(settings: Settings, locate: Locate): readonly Problem[] {
   const { transparent, proxy, state, admin } = settings;
-  const warn = (message: string, fix: string): Problem => ({ file, line: 0, column: 0, message, fix });
-  const later: [boolean, string][] = [
-    [transparent.tls !== null || transparent.http !== null || transparent.dns !== null, 'transparent'],
-    [state.redis !== null, 'state.redis'],
-    [settings.parentProxy !== null, 'parent_proxy'],
-    [proxy.workers !== 1, 'proxy.workers'],
+  const later: [boolean, readonly string[]][] = [
+    [transparent.tls !== null, ['transparent', 'tls']],
+    [transparent.http !== null, ['transparent', 'http']],
+    [transparent.dns !== null, ['transparent', 'dns']],
+    [state.redis !== null, ['state', 'redis']],
+    [settings.parentProxy !== null, ['parent_proxy']],
+    [proxy.workers !== 1, ['proxy', 'workers']],
   ];
   const found = later
     .filter(([set]) => set)
-    .map(([, key]) => warn(`\`${key}\` is read but does nothing in this version`, 'do not rely on it yet'));
+    .map(([, path]) => {
+      const message = `\`${path.join('.')}\` is read but does nothing in this version`;
+      return { ...locate(path), message, fix: 'do not rely on it yet' };
+    });
   if (!isLoopback(admin.listen)) {
     const message = `the admin side listens on ${admin.listen.host}: it must not be reachable from a sandbox`;
-    found.push(warn(message, 'write admin.listen: 127.0.0.1:9090, or keep the sandbox network away from it'));
+    const fix = 'write admin.listen: 127.0.0.1:9090, or keep the sandbox network away from it';
+    found.push({ ...locate(['admin', 'listen']), message, fix });
   }
   return found;
 }

@@ -9,9 +9,9 @@ import { z } from 'zod';
 import type { Problem } from '../policy/model.ts';
 import { DURATION, durationMs } from '../policy/units.ts';
 import { type EndpointText, parseEndpoint, parsePeer } from './endpoint.ts';
-import { applyEnvironment } from './environment.ts';
+import { applyEnvironment, withVariableForm } from './environment.ts';
 import { problemsOf } from './issues.ts';
-import { readYaml, type YamlFile } from './yaml-file.ts';
+import { type Locate, readYaml, type YamlFile } from './yaml-file.ts';
 
 /** A listening or peer address; IPv6 without brackets. */
 export type Endpoint = EndpointText;
@@ -176,17 +176,20 @@ type SettingsFile = z.output<typeof settingsSchema>;
  */
 export function loadSettings(
   from: SettingsSource,
-): { settings: Settings } | { problems: readonly Problem[] } {
+): { settings: Settings; locate: Locate } | { problems: readonly Problem[] } {
   const read = readSettingsFile(from);
   if ('problems' in read) return read;
   const overridden = applyEnvironment(withSections(read.yaml), from.env, settingsJsonSchema());
   if ('problems' in overridden) return overridden;
   const parsed = settingsSchema.safeParse(overridden.yaml.value);
   if (!parsed.success) {
-    return { problems: problemsOf(overridden.yaml, parsed.error.issues, settingsJsonSchema()) };
+    const problems = problemsOf(overridden.yaml, parsed.error.issues, settingsJsonSchema());
+    return { problems: problems.map(withVariableForm) };
   }
   const hosts = fixedAnswers(parsed.data, overridden.yaml);
-  return 'problems' in hosts ? hosts : { settings: resolved(parsed.data, read, hosts.hosts) };
+  if ('problems' in hosts) return { problems: hosts.problems.map(withVariableForm) };
+  const locate: Locate = (path) => ({ file: overridden.yaml.file, ...overridden.yaml.locate(path) });
+  return { settings: resolved(parsed.data, read, hosts.hosts), locate };
 }
 
 /** The JSON Schema (draft 7) of sallyport.yaml. */

@@ -9,6 +9,9 @@ export type YamlPath = readonly (string | number)[];
 /** 1-based; `file` where the value came from elsewhere than the file itself */
 export type Position = { readonly line: number; readonly column: number; readonly file?: string };
 
+/** Where the value at a path of the settings stands: the file as it was named, or the variable. */
+export type Locate = (path: YamlPath) => Required<Position>;
+
 export type YamlFile = {
   /** as shown to people */
   readonly file: string;

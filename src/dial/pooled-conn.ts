@@ -77,7 +77,7 @@ export class PooledConn implements UpstreamConn {
       const { user } = this;
       this.user = null;
       this.#onGone(this);
-      user?.onClose(this.#error);
+      this.#guard(() => user?.onClose(this.#error));
     });
   }
 

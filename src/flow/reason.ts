@@ -76,6 +76,8 @@ export type Denied = {
   readonly rule?: RuleRef | undefined;
   /** `Retry-After`, milliseconds */
   readonly retryAfterMs?: number;
+  /** `Allow` of a 405, where it is not the methods that any request may have */
+  readonly allow?: string;
 };
 
 /** Where a rule stands, for answers, records and `explain`. */

@@ -21,8 +21,10 @@ export type TokenStore = {
   revoke(id: string): boolean;
   /** null for anything but a token that is valid now */
   verify(token: string): TokenRecord | null;
-  /** hot path: is the token still valid (and still of this group) */
+  /** hot path: is the token still valid (and still of this group); counts as a use, for live flows alone */
   alive(id: string, group?: string): boolean;
+  /** the same question without a use: for everything that asks on nobody's behalf */
+  valid(id: string, group?: string): boolean;
   /** reads the file again now (SIGHUP) */
   reload(): void;
   /** called after tokens came, went, or lost their validity by a change of the file; returns the unsubscribe */
@@ -115,9 +117,13 @@ class FileTokenStore implements TokenStore {
   }
 
   alive(id: string, group?: string): boolean {
-    const entry = this.#entries.get(id);
-    if (entry === undefined || (group !== undefined && entry.record.group !== group)) return false;
-    return this.#use(entry);
+    const entry = this.#entryOf(id, group);
+    return entry !== undefined && this.#use(entry);
+  }
+
+  valid(id: string, group?: string): boolean {
+    const entry = this.#entryOf(id, group);
+    return entry !== undefined && isValid(entry, this.#opts.clock.now());
   }
 
   reload(): void {
@@ -139,10 +145,15 @@ class FileTokenStore implements TokenStore {
     if (this.#opts.watch) this.#flush(WRITE_WAIT_MS);
   }
 
+  #entryOf(id: string, group: string | undefined): Entry | undefined {
+    const entry = this.#entries.get(id);
+    return group === undefined || entry?.record.group === group ? entry : undefined;
+  }
+
   /** Valid now? Then this is its latest use: an open flow uses its token. */
   #use(entry: Entry): boolean {
     const now = this.#opts.clock.now();
-    if (entry.record.revoked !== null || now >= entry.expiresAt) return false;
+    if (!isValid(entry, now)) return false;
     entry.usedAt = now;
     return true;
   }
@@ -216,6 +227,11 @@ function makeRoom(records: readonly TokenRecord[], now: number): readonly TokenR
   if (dead === -1)
     throw new TokenStoreError('full', `there are ${MAX_TOKENS} live tokens; revoke some first`);
   return records.toSpliced(dead, 1);
+}
+
+/** `now`: milliseconds since the epoch */
+function isValid({ record, expiresAt }: Entry, now: number): boolean {
+  return record.revoked === null && now < expiresAt;
 }
 
 /** All of a record that decides who gets in. */

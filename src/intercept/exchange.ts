@@ -18,6 +18,8 @@ import { RequestLeg } from './request-leg.ts';
 import { beginLeg, type ResponseLeg } from './response-leg.ts';
 import { UpstreamSlot } from './upstream-slot.ts';
 
+const OUTDATED = denied('not_ready', 'The policy changed while this was decided; ask again.');
+
 export class Exchange implements UpstreamUser, LiveFlow {
   readonly id: string;
   readonly identity: Identity;
@@ -90,7 +92,10 @@ export class Exchange implements UpstreamUser, LiveFlow {
     record.keys = swapped.used;
     if (this.#up.hasBody) this.#job.side.pause();
     this.#slot.reserve(permit, (problem) =>
-      this.#guard(() => (problem === null ? this.#record(permit) : this.#refuse(problem, 'refused'))),
+      this.#guard(() => {
+        if (problem !== null) return this.#refuse(problem, 'refused');
+        return this.#allow(permit, (failed) => this.#guard(() => this.#recorded(failed)));
+      }),
     );
   }
 
@@ -117,6 +122,7 @@ export class Exchange implements UpstreamUser, LiveFlow {
   }
 
   clientGone(): void {
+    if (this.#permit !== null && !this.#job.record.decided) this.#allow(this.#permit, () => {});
     this.#settle('client_abort', null, this.#status);
   }
 
@@ -143,22 +149,20 @@ export class Exchange implements UpstreamUser, LiveFlow {
     return this.#deps.gate.request({ flow, identity, client, target, scheme, facts: this.facts });
   }
 
-  #record(permit: Permit): void {
-    if (this.#over) return;
+  #allow(permit: Permit, written: (failed: Error | null) => void): void {
     const label = this.#deps.gate.label(this.identity.group, this.target);
-    this.#job.record.allow(permit.verdict, { label, treat: this.treat }, (failed) =>
-      this.#guard(() => this.#recorded(failed)),
-    );
+    this.#job.record.allow(permit.verdict, { label, treat: this.treat }, written);
+  }
+
+  #isOutdated(): boolean {
+    return this.#permit?.snapshotId !== this.#deps.snapshotId();
   }
 
   #recorded(failed: Error | null): void {
     if (this.#over || this.#permit === null) return;
     if (failed !== null) return this.#refuse(denied('audit_unavailable'), 'refused');
-    if (this.#permit.snapshotId !== this.#deps.snapshotId()) {
-      const again = this.#judge();
-      if ('kind' in again) return this.#refuse(again, 'cut');
-      this.#permit = again;
-    }
+    // Judged, swapped and recorded under a policy that is gone: the client asks again.
+    if (this.#isOutdated()) return this.#refuse(OUTDATED, 'cut');
     return this.#slot.conn === null ? this.#open(this.#permit) : this.#send();
   }
 
@@ -216,15 +220,8 @@ export class Exchange implements UpstreamUser, LiveFlow {
    * that is harmless to repeat, and that nothing was answered to, is sent once more (RFC 9110 section 9.2.2).
    */
   #repeat(): boolean {
-    const reused = (this.#slot.conn?.uses ?? 0) > 1;
-    if (
-      !reused ||
-      !this.#up.repeatable ||
-      this.#retried ||
-      this.#down?.started === true ||
-      this.#permit === null
-    )
-      return false;
+    const reused = (this.#slot.conn?.uses ?? 0) > 1 && this.#up.repeatable && this.#down?.started !== true;
+    if (!reused || this.#retried || this.#permit === null || this.#isOutdated()) return false;
     this.#retried = true;
     this.#up.again();
     this.#slot.drop();
@@ -266,8 +263,9 @@ export class Exchange implements UpstreamUser, LiveFlow {
     const { record, side, head } = this.#job;
     record.deny(why);
     if (this.#status !== 0) {
-      this.#settle(ended, why, this.#status);
-      return side.destroy();
+      // First of all: a FIN of ours would make what was sent look complete.
+      side.destroy();
+      return this.#settle(ended, why, this.#status);
     }
     // What follows a refused upgrade may be the other protocol's bytes: it is never read as HTTP (RFC 9931).
     const close = !this.#up.done || !head.keepAlive || head.upgrade !== null;

@@ -4,7 +4,7 @@
  * (owner: `accept/http.ts`). Every request and every fault gets one record, whatever becomes of it.
  */
 import { FlowRecord } from '../audit/flow-record.ts';
-import type { AuditTrail } from '../audit/writer.ts';
+import { Patience } from '../base/link.ts';
 import { refusalFor } from '../base/refuse.ts';
 import type { Session, SessionSide, SessionTurn } from '../base/stages.ts';
 import type { Identity } from '../flow/identity.ts';
@@ -14,36 +14,14 @@ import type { RequestHead } from '../wire/http1-parse.ts';
 import { RequestReader, type RequestSink } from '../wire/http1-reader.ts';
 import { simpleReply } from '../wire/reply.ts';
 import { Exchange } from './exchange.ts';
-import type { ExchangeDeps } from './exchange-job.ts';
-
-export type SessionDeps = ExchangeDeps & {
-  readonly trail: AuditTrail;
-  readonly newId: () => string;
-  /** does a text hold a real key, current or revoked */
-  readonly holdsKey: (text: string) => boolean;
-  /** an exception ended a connection */
-  readonly onError: (error: unknown) => void;
-};
-
-export type SessionAsk = {
-  readonly side: SessionSide;
-  /** client address */
-  readonly client: string;
-  /** id that all records of this connection share */
-  readonly flow: string;
-  readonly via: Via;
-  /** decides what becomes of a request: calls exactly one method of the turn */
-  readonly onHead: (turn: SessionTurn) => void;
-  /** fills in what is known of the client before a malformed request is recorded */
-  readonly onFault: (record: FlowRecord) => void;
-};
+import type { SessionAsk, SessionDeps } from './session-job.ts';
+import { Valve } from './valve.ts';
 
 /** From the first byte of a head to its last. */
 const HEAD_MS = 10_000;
 /** A connection on which nothing is asked. Longer than the keep-alive of the usual upstreams and clients. */
 const IDLE_MS = 120_000;
-/** After an answer that closes: how long and how much the client may still send before the socket goes. */
-const LINGER_MS = 2_000;
+/** After an answer that closes: how much the client may still send before the socket goes. */
 const LINGER_BYTES = 1024 * 1024;
 /** Bytes of later requests that may wait while one is served. */
 const HELD_BYTES = 16 * 1024;
@@ -51,6 +29,9 @@ const HELD_BYTES = 16 * 1024;
 export class HttpSession implements Session, RequestSink, SessionTurn {
   readonly #deps: SessionDeps;
   readonly #ask: SessionAsk;
+  /** the client's side as an exchange gets it */
+  readonly #side: SessionSide;
+  readonly #valve: Valve;
   readonly #reader: RequestReader;
   #exchange: Exchange | null = null;
   #current: RequestHead | null = null;
@@ -59,26 +40,47 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   #answered = false;
   #messageDone = true;
   #clientEnded = false;
-  /** monotonic milliseconds; of the head under way, else of the idle connection, else of the linger */
+  /** the client has not read all that was written */
+  #unread = false;
+  /** the next request may be looked at once it has */
+  #nextDue = false;
+  /** monotonic milliseconds; of the head under way, else of the idle connection */
   #deadline: number;
+  #patience: Patience | null = null;
   #lingered = 0;
+  /** body bytes of the exchanges that are over */
+  #doneUp = 0;
+  #doneDown = 0;
 
   constructor(deps: SessionDeps, ask: SessionAsk) {
     this.#deps = deps;
     this.#ask = ask;
     this.#reader = new RequestReader(this);
+    this.#valve = new Valve(ask.side);
+    this.#side = {
+      ...ask.side,
+      write: (bytes, encoding) => this.#write(bytes, encoding),
+      pause: () => this.#valve.shut('body'),
+      resume: () => this.#valve.open('body'),
+    };
     // Clients may connect ahead of their first request.
     this.#deadline = deps.clock.mono() + IDLE_MS;
+  }
+
+  /** Body bytes of all requests so far. */
+  get bytesUp(): number {
+    return this.#doneUp + (this.#exchange?.bytesUp ?? 0);
+  }
+
+  /** Body bytes of all responses so far. */
+  get bytesDown(): number {
+    return this.#doneDown + (this.#exchange?.bytesDown ?? 0);
   }
 
   // ---- from the owner of the bytes
 
   feed(bytes: Buffer): void {
-    try {
-      this.#feed(bytes);
-    } catch (error) {
-      this.#crash(error);
-    }
+    this.#guard(() => this.#feed(bytes));
   }
 
   #feed(bytes: Buffer): void {
@@ -90,19 +92,22 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
       this.#deadline = this.#deps.clock.mono() + HEAD_MS;
     }
     this.#exchange?.flush();
-    if (this.#reader.held > HELD_BYTES) this.#ask.side.pause();
+    if (this.#reader.held > HELD_BYTES) this.#valve.shut('held');
   }
 
   finish(): void {
-    if (this.#state === 'linger') return this.#over();
-    if (this.#state === 'over') return;
     this.#clientEnded = true;
-    this.#reader.finish();
-    if (this.#state === 'open' && this.#exchange === null) this.#over();
+    if (this.#state !== 'open') return;
+    this.#guard(() => this.#reader.finish());
+    if (this.#state === 'open' && this.#exchange === null && !this.#nextDue) this.#close();
   }
 
   drained(): void {
+    this.#unread = false;
     this.#exchange?.drained();
+    if (!this.#nextDue) return;
+    this.#nextDue = false;
+    this.#guard(() => this.#next());
   }
 
   closed(): void {
@@ -112,14 +117,18 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   }
 
   tick(now: number): void {
+    if (this.#patience?.isOver(now) === true && this.#state === 'linger') return this.#side.destroy();
     if (this.#exchange !== null) return this.#exchange.tick(now);
-    const idle = this.#state === 'open' && !this.#reader.midMessage;
-    if (idle && this.#deps.draining()) return this.#over();
-    if (now < this.#deadline || this.#state === 'over') return;
-    if (this.#state === 'open' && this.#reader.midMessage) return this.fault(denied('client_timeout'));
-    if (this.#state === 'open') return this.#over();
-    this.#state = 'over';
-    this.#ask.side.destroy();
+    if (this.#state !== 'open') return;
+    const idle = !this.#reader.midMessage;
+    if (idle && (this.#deps.draining() || now >= this.#deadline)) return this.#close();
+    if (now >= this.#deadline) this.fault(denied('client_timeout'));
+  }
+
+  #write(bytes: Buffer | string, encoding?: 'latin1'): boolean {
+    const more = this.#ask.side.write(bytes, encoding);
+    if (!more) this.#unread = true;
+    return more;
   }
 
   // ---- from the reader
@@ -158,8 +167,8 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
     return this.#current;
   }
 
-  record(): FlowRecord {
-    const { client, flow, via } = this.#ask;
+  record(via: Via | null = this.#ask.via): FlowRecord {
+    const { client, flow } = this.#ask;
     const { trail, clock, newId, holdsKey } = this.#deps;
     return new FlowRecord({
       trail,
@@ -174,8 +183,11 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   }
 
   forward(to: { identity: Identity; target: Target; path: string; secure: boolean }): void {
-    const { side, client } = this.#ask;
+    const { client } = this.#ask;
+    const side = this.#side;
     const done = (keepAlive: boolean): void => {
+      this.#doneUp = this.bytesUp;
+      this.#doneDown = this.bytesDown;
       this.#exchange = null;
       this.#turnOver(keepAlive);
     };
@@ -189,7 +201,7 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
     record.deny(why);
     const keepAlive = head !== null && mayFollow(head) && REASONS[why.reason].status !== 400;
     const bytes = refusalFor(record, why, { close: !keepAlive, headOnly: head?.method === 'HEAD' });
-    this.#ask.side.write(bytes);
+    this.#side.write(bytes);
     record.end({
       status: REASONS[why.reason].status,
       ended: 'refused',
@@ -204,14 +216,14 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
     record?.answer();
     const close = !head.keepAlive || head.framing.kind !== 'none';
     const bytes = simpleReply({ status: 200, ...reply, close, headOnly: head.method === 'HEAD' });
-    this.#ask.side.write(bytes);
+    this.#side.write(bytes);
     record?.end({ status: 200, ended: 'done', bytesDown: bytes.length });
     this.#turnOver(!close);
   }
 
-  detach(): Buffer {
+  detach(): { rest: Buffer; ended: boolean } {
     this.#state = 'over';
-    return this.#reader.takeRest();
+    return { rest: this.#reader.takeRest(), ended: this.#clientEnded };
   }
 
   // ---- between requests
@@ -225,31 +237,41 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   }
 
   #next(): void {
+    // A client that does not read its answers gets no more of them.
+    if (this.#unread) {
+      this.#nextDue = true;
+      return this.#valve.shut('unread');
+    }
     this.#answered = false;
     this.#current = null;
-    this.#ask.side.resume();
+    this.#valve.open('body');
     this.#reader.next();
-    if (this.#clientEnded && this.#exchange === null && this.#state === 'open') return this.#over();
+    if (this.#reader.held <= HELD_BYTES) this.#valve.open('held');
+    this.#valve.open('unread');
+    if (this.#state !== 'open' || this.#exchange !== null) return;
+    if (this.#clientEnded && !this.#nextDue) return this.#close();
     // Bytes of the next request were there already: their deadline counts from here.
-    if (this.#reader.midMessage && this.#exchange === null)
-      this.#deadline = this.#deps.clock.mono() + HEAD_MS;
+    if (this.#reader.midMessage) this.#deadline = this.#deps.clock.mono() + HEAD_MS;
   }
 
   /** Invariant I7: what was thrown is a refusal, recorded, and never a pass. */
-  #crash(error: unknown): void {
-    this.#deps.onError(error);
-    this.#exchange?.cut(denied('not_ready', 'The proxy failed on this request; its log says why.'));
-    this.#state = 'over';
-    this.#ask.side.destroy();
+  #guard(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#deps.onError(error);
+      this.#exchange?.cut(denied('not_ready', 'The proxy failed on this request; its log says why.'));
+      this.#state = 'over';
+      this.#ask.side.destroy();
+    }
   }
 
   /** Ends our side and reads on for a while: a reset would take the answer away from a client still sending. */
   #close(): void {
-    if (this.#messageDone && this.#reader.held === 0) return this.#over();
     this.#state = 'linger';
-    this.#deadline = this.#deps.clock.mono() + LINGER_MS;
+    this.#patience = new Patience(this.#ask.side.unsent);
     this.#ask.side.end();
-    this.#ask.side.resume();
+    this.#valve.openWide();
   }
 
   #discard(count: number): void {
@@ -257,11 +279,6 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
     if (this.#lingered < LINGER_BYTES) return;
     this.#state = 'over';
     this.#ask.side.destroy();
-  }
-
-  #over(): void {
-    this.#state = 'over';
-    this.#ask.side.end();
   }
 }
 

@@ -5,7 +5,7 @@
  */
 import tls from 'node:tls';
 import type { Ended } from '../audit/event.ts';
-import { type LinkUser, linkSide, sessionUser } from '../base/link.ts';
+import { type ClientLink, type LinkUser, linkSide, sessionUser } from '../base/link.ts';
 import type { LiveFlow } from '../base/live.ts';
 import type { Admitted, Carry, Session, SessionSide, SessionTurn } from '../base/stages.ts';
 import type { Identity } from '../flow/identity.ts';
@@ -15,7 +15,8 @@ import type { Treat } from '../flow/verdict.ts';
 import { HelloGate } from '../wire/hello-gate.ts';
 import { connectEstablished } from '../wire/reply.ts';
 import { insideTurn } from './inside.ts';
-import { HttpSession, type SessionDeps } from './session.ts';
+import { HttpSession } from './session.ts';
+import type { SessionDeps } from './session-job.ts';
 
 export type TerminateDeps = SessionDeps & {
   /** leaf and key for a host, from `leaf.ts` */
@@ -44,15 +45,13 @@ class Interception implements LinkUser, LiveFlow {
   readonly treat: Treat;
   readonly facts = null;
   readonly startedAt: number;
-  readonly bytesUp = 0;
-  readonly bytesDown = 0;
   readonly #deps: SessionDeps;
   readonly #job: Admitted;
   #gate: HelloGate | null;
   #contextFor: TerminateDeps['contextFor'] | null = null;
   #onHandshakeError: TerminateDeps['onHandshakeError'] | null = null;
   #tls: tls.TLSSocket | null = null;
-  #session: Session | null = null;
+  #session: HttpSession | null = null;
   /** monotonic milliseconds; 0 once the handshake is done */
   #deadline: number;
   #over = false;
@@ -67,6 +66,12 @@ class Interception implements LinkUser, LiveFlow {
     deps.live.add(this);
   }
 
+  get bytesUp(): number {
+    return this.#session?.bytesUp ?? 0;
+  }
+  get bytesDown(): number {
+    return this.#session?.bytesDown ?? 0;
+  }
   get id(): string {
     return this.#job.permit.flow;
   }
@@ -138,8 +143,9 @@ class Interception implements LinkUser, LiveFlow {
 
   cut(why: Denied): void {
     this.#end('cut', why);
+    // The reset has to leave on the plain socket: what was sent must not look complete.
+    this.#job.link.reset();
     this.#tls?.destroy();
-    this.#job.link.socket.destroy();
   }
 
   #refuseHello(why: Denied): void {
@@ -162,7 +168,7 @@ class Interception implements LinkUser, LiveFlow {
       sessionIdContext: 'sallyport',
     });
     this.#tls = secure;
-    const session = this.#openSession(tlsSide(secure), insideTurn(permit, true));
+    const session = this.#openSession(tlsSide(link, secure), insideTurn(permit, true));
     secure.on('error', (error: Error) => {
       if (this.#deadline > 0) this.#onHandshakeError?.(permit.target.host, error);
       secure.destroy();
@@ -208,11 +214,15 @@ class Interception implements LinkUser, LiveFlow {
   }
 }
 
-function tlsSide(secure: tls.TLSSocket): SessionSide {
+function tlsSide(link: ClientLink, secure: tls.TLSSocket): SessionSide {
   return {
     write: (bytes, encoding) => secure.write(bytes, encoding),
     end: () => void secure.end(),
-    destroy: () => void secure.destroy(),
+    destroy: () => {
+      link.reset();
+      secure.destroy();
+    },
+    unsent: secure,
     pause: () => void secure.pause(),
     resume: () => void secure.resume(),
   };

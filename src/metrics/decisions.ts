@@ -27,6 +27,8 @@ export type RefusedHost = {
   readonly last: number;
 };
 
+/** What of an event is counted. */
+type Counted = Pick<DecisionEvent, 'verdict' | 'reason' | 'host' | 'hostLabel'>;
 type Refused = { readonly tally: Tally; last: number };
 
 export class GroupDecisions {
@@ -38,7 +40,7 @@ export class GroupDecisions {
   });
 
   /** `now`: milliseconds since the epoch. */
-  count(event: DecisionEvent, now: () => number): void {
+  count(event: Counted, now: () => number): void {
     this.#tallyOf(event, now).add(event.verdict, event.reason ?? '');
   }
 
@@ -65,7 +67,7 @@ export class GroupDecisions {
     );
   }
 
-  #tallyOf(event: DecisionEvent, now: () => number): Tally {
+  #tallyOf(event: Counted, now: () => number): Tally {
     const pattern = event.hostLabel;
     if (pattern !== null) {
       let tally = this.#byPattern.get(pattern);

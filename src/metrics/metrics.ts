@@ -73,17 +73,21 @@ export function createMetrics(opts: { version: string; commit?: string; clock?: 
   };
 }
 
+function decisionsOf(counts: Counts, group: string): GroupDecisions {
+  let decisions = counts.decisions.get(group);
+  if (decisions === undefined) {
+    decisions = new GroupDecisions();
+    counts.decisions.set(group, decisions);
+  }
+  return decisions;
+}
+
 function observe(counts: Counts, event: AuditEvent, clock: Clock): void {
   counts.records += 1;
   const group = event.group ?? '';
-  if (event.kind === 'decision') {
-    let decisions = counts.decisions.get(group);
-    if (decisions === undefined) {
-      decisions = new GroupDecisions();
-      counts.decisions.set(group, decisions);
-    }
-    decisions.count(event, clock.now);
-    return;
+  if (event.kind === 'decision') return decisionsOf(counts, group).count(event, clock.now);
+  if (event.overturned === true) {
+    decisionsOf(counts, group).count({ ...event, verdict: 'deny', hostLabel: null }, clock.now);
   }
   const treat = requestTreat(event);
   if (treat === null) return;

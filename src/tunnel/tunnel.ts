@@ -6,8 +6,9 @@
 import type net from 'node:net';
 import type { Ended } from '../audit/event.ts';
 import type { Clock } from '../base/clock.ts';
-import type { LinkUser } from '../base/link.ts';
+import type { ClientLink, LinkUser } from '../base/link.ts';
 import type { LiveFlow, LiveRegistry } from '../base/live.ts';
+import { Outlet } from '../base/outlet.ts';
 import { refusalFor } from '../base/refuse.ts';
 import type { Scratch } from '../base/scratch.ts';
 import type { Admitted, Carry } from '../base/stages.ts';
@@ -29,6 +30,8 @@ export type TunnelDeps = {
 const GONE = 'the flow is over';
 /** From the 200 to a whole ClientHello. */
 const HELLO_MS = 10_000;
+/** How long an upstream may take what the client sent last. */
+const FLUSH_MS = 60_000;
 /** Bytes a client may send before the upstream is connected. */
 const EARLY_BYTES = 64 * 1024;
 
@@ -49,12 +52,13 @@ class Tunnel implements LinkUser, LiveFlow {
   #early: Buffer[];
   #earlyBytes: number;
   #upstream: net.Socket | null = null;
+  #outlet: Outlet | null = null;
+  /** by when a whole ClientHello must have come, monotonic milliseconds */
+  #helloBy = Number.POSITIVE_INFINITY;
   #clientEnded: boolean;
   #over = false;
   /** monotonic milliseconds of the last byte either way */
   #activeAt: number;
-  /** bytes of the shared buffer that a slow upstream pins */
-  #kept = 0;
 
   constructor(deps: TunnelDeps, job: Admitted) {
     this.#deps = deps;
@@ -83,8 +87,9 @@ class Tunnel implements LinkUser, LiveFlow {
   start(): void {
     const { link, permit, addresses } = this.#job;
     link.user = this;
+    link.bulk = true;
     this.#deps.live.add(this);
-    const onread = { buffer: this.#deps.scratch.current, callback: this.#fromUpstream };
+    const onread = { buffer: this.#deps.scratch.bulk, callback: this.#fromUpstream };
     const opts = { addresses, onread, allowHalfOpen: true, signal: this.#abort.signal };
     this.#deps
       .dial(permit, opts)
@@ -100,6 +105,8 @@ class Tunnel implements LinkUser, LiveFlow {
       return;
     }
     this.#upstream = opened;
+    this.#outlet = new Outlet(opened, this.#deps.scratch);
+    this.#helloBy = this.#deps.clock.mono() + HELLO_MS;
     opened.on('error', () => opened.destroy());
     opened.on('end', () => this.#job.link.socket.end());
     opened.on('drain', () => this.#upstreamDrained());
@@ -118,14 +125,12 @@ class Tunnel implements LinkUser, LiveFlow {
   // ---- client to upstream
 
   onBytes(bytes: Buffer): boolean {
-    const upstream = this.#upstream;
-    if (upstream === null) return this.#holdEarly(bytes);
+    const outlet = this.#outlet;
+    if (outlet === null) return this.#holdEarly(bytes);
     if (this.#gate !== null) return this.#judgeFirst(bytes);
     this.#activeAt = this.#deps.clock.mono();
     this.bytesUp += bytes.length;
-    const more = upstream.write(bytes);
-    if (upstream.writableLength > 0) this.#kept += this.#deps.scratch.keep();
-    return more;
+    return outlet.write(bytes);
   }
 
   onEnd(): void {
@@ -169,13 +174,8 @@ class Tunnel implements LinkUser, LiveFlow {
   }
 
   #upstreamDrained(): void {
-    this.#releaseKept();
+    this.#outlet?.release();
     this.#job.link.socket.resume();
-  }
-
-  #releaseKept(): void {
-    if (this.#kept > 0) this.#deps.scratch.release(this.#kept);
-    this.#kept = 0;
   }
 
   // ---- upstream to client
@@ -189,9 +189,10 @@ class Tunnel implements LinkUser, LiveFlow {
   // ---- every way out
 
   tick(now: number): void {
-    const quiet = now - this.#activeAt;
-    if (this.#gate !== null && this.#upstream !== null && quiet > HELLO_MS) return this.#helloLate();
-    if (quiet >= this.#job.permit.verdict.idleMs) this.#end('timeout', null);
+    // Connecting has a limit of its own.
+    if (this.#upstream === null) return;
+    if (this.#gate !== null && now > this.#helloBy) this.#helloLate();
+    else if (now - this.#activeAt >= this.#job.permit.verdict.idleMs) this.#end('timeout', null);
   }
 
   #helloLate(): void {
@@ -199,6 +200,7 @@ class Tunnel implements LinkUser, LiveFlow {
     // A protocol in which the server speaks first, or bytes that only look like the start of TLS.
     const held = this.#gate?.release();
     if (held !== undefined && held.bytes.length > 0) this.#afterGate(held);
+    else this.#helloBy = Number.POSITIVE_INFINITY;
   }
 
   cut(why: Denied): void {
@@ -225,7 +227,7 @@ class Tunnel implements LinkUser, LiveFlow {
     this.#over = true;
     if (this.#upstream === null) this.#abort.abort(GONE);
     this.#deps.live.drop(this);
-    this.#releaseKept();
+    this.#outlet?.release();
     this.#job.record.end({
       status: this.#upstream === null ? 0 : 200,
       ended,
@@ -233,8 +235,18 @@ class Tunnel implements LinkUser, LiveFlow {
       bytesUp: this.bytesUp,
       bytesDown: this.bytesDown,
     });
-    if (this.#upstream === null) return;
-    this.#upstream.destroy();
-    this.#job.link.socket.destroySoon();
+    if (this.#upstream !== null) this.#part(this.#upstream, this.#job.link, ended);
+  }
+
+  /** What ended well is sent to its end, within limits; what did not must not look complete to either side. */
+  #part(upstream: net.Socket, link: ClientLink, ended: Ended): void {
+    if (ended !== 'done') {
+      if (!upstream.destroyed) upstream.resetAndDestroy();
+      return link.reset();
+    }
+    upstream.setTimeout(FLUSH_MS, () => upstream.destroy());
+    upstream.destroySoon();
+    if (!link.socket.destroyed) link.finishWith(null);
+    return undefined;
   }
 }

@@ -1,12 +1,19 @@
 /**
- * Notices that files changed, by looking at them four times a second. Plain polling on purpose: it sees
- * renames, Kubernetes' swapped links, network folders and files that do not exist yet, all of which
- * `fs.watch` misses somewhere, and a `stat` costs microseconds.
+ * Notices that files changed: within milliseconds by `fs.watch` on their folders, where the system tells, and
+ * in any case by looking at them four times a second. The look alone sees renames of folders, network folders
+ * and what overlay file systems keep quiet about; events alone would make a rotated key wait for nothing.
  */
-import { type BigIntStats, stat } from 'node:fs';
+import { type BigIntStats, type FSWatcher, stat, watch } from 'node:fs';
+import { basename, dirname } from 'node:path';
 
 const POLL_MS = 250;
 const YOUNG_MS = 1_000;
+/** A write is several events, and a file that was just emptied is about to be filled. */
+const SETTLE_MS = 5;
+/** Folders with a watch of their own; files elsewhere are only looked at. */
+const MAX_FOLDERS = 64;
+/** Kubernetes swaps this one, through which the files themselves are links. */
+const LINK_NAMES = ['..data'];
 
 export type FileWatch = {
   /** Adds a file; nothing happens if it is watched already. */
@@ -20,25 +27,92 @@ export type FileWatch = {
  */
 export function watchFiles(onChange: () => void, pollMs = POLL_MS): FileWatch {
   const seen = new Map<string, string | null>();
-  let looking = false;
-  const look = async (): Promise<void> => {
-    if (looking) return;
-    looking = true;
+  const look = onceAtATime(async () => {
     const changed = await Promise.all([...seen.keys()].map((path) => differs(seen, path)));
-    looking = false;
     if (changed.includes(true) && !stopped) onChange();
-  };
+  });
+  const names = new Set(LINK_NAMES);
+  const folders = watchFolders(names, look);
   let stopped = false;
-  const timer = setInterval(() => void look(), pollMs);
+  const timer = setInterval(() => {
+    folders.mend();
+    look();
+  }, pollMs);
   timer.unref();
   return {
     add: (path) => {
       if (seen.has(path)) return;
       seen.set(path, null);
+      names.add(basename(path));
+      folders.add(dirname(path));
     },
     stop: () => {
       stopped = true;
       clearInterval(timer);
+      folders.stop();
+    },
+  };
+}
+
+/** A call while the work runs makes it run once more after that. */
+function onceAtATime(work: () => Promise<void>): () => void {
+  let running = false;
+  let again = false;
+  const run = async (): Promise<void> => {
+    running = true;
+    do {
+      again = false;
+      await work();
+    } while (again);
+    running = false;
+  };
+  return () => {
+    again = true;
+    if (!running) void run();
+  };
+}
+
+type FolderWatch = {
+  add(dir: string): void;
+  /** tries again where there was no folder yet */
+  mend(): void;
+  stop(): void;
+};
+
+/** Calls `onEvent` soon after something happened to a file of one of these names. */
+function watchFolders(names: ReadonlySet<string>, onEvent: () => void): FolderWatch {
+  const watchers = new Map<string, FSWatcher | null>();
+  let timer: NodeJS.Timeout | null = null;
+  const settle = (name: string | null): void => {
+    // Without a name it may be any file of the folder.
+    if (timer !== null || (name !== null && !names.has(name))) return;
+    timer = setTimeout(() => {
+      timer = null;
+      onEvent();
+    }, SETTLE_MS).unref();
+  };
+  const begin = (dir: string): void => {
+    try {
+      const watcher = watch(dir, { persistent: false }, (_event, name) => settle(name));
+      watchers.set(dir, watcher);
+      watcher.on('error', () => {
+        watcher.close();
+        watchers.set(dir, null);
+      });
+    } catch {
+      watchers.set(dir, null); // no such folder yet, or no watches left: the look finds what happens there
+    }
+  };
+  return {
+    add: (dir) => {
+      if (!watchers.has(dir) && watchers.size < MAX_FOLDERS) begin(dir);
+    },
+    mend: () => {
+      for (const [dir, watcher] of watchers) if (watcher === null) begin(dir);
+    },
+    stop: () => {
+      for (const watcher of watchers.values()) watcher?.close();
+      clearTimeout(timer ?? undefined);
     },
   };
 }

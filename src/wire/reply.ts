@@ -62,7 +62,7 @@ const PROXY_ERRORS: Partial<Record<Reason, string>> = {
 
 /** @returns a whole HTTP/1.1 response */
 export function refusal(to: Refusal): Buffer {
-  const { reason, detail, retryAfterMs } = to.denied;
+  const { reason, detail, retryAfterMs, allow } = to.denied;
   const row = REASONS[reason];
   const requestId = to.requestId.replace(/[^\w.-]/g, '');
   const host = to.host === null ? null : shortened(to.host);
@@ -89,7 +89,7 @@ export function refusal(to: Refusal): Buffer {
     lines.push(`Retry-After: ${Math.max(1, Math.ceil((retryAfterMs ?? DEFAULT_RETRY_MS) / 1000))}`);
   }
   if (row.status === 407) lines.push('Proxy-Authenticate: Basic realm="sallyport"');
-  if (row.status === 405) lines.push(`Allow: ${METHODS}`);
+  if (row.status === 405) lines.push(`Allow: ${allow ?? METHODS}`);
   if (to.close) lines.push('Connection: close');
   return assemble(lines, to.headOnly === true ? null : body);
 }

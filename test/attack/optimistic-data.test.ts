@@ -34,6 +34,6 @@ describe('optimistic data', () => {
     for (let n = 0; n < 40 && !client.socket.destroyed; n += 1) client.write(piece);
     await client.over();
     client.destroy();
-    expect(scene.world.proxy.parts.scratch.keptBytes).toBe(0);
+    expect(scene.world.proxy.parts.scratch.waitingBytes).toBe(0);
   });
 });

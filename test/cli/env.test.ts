@@ -42,6 +42,14 @@ async function tokenOf(group: string): Promise<{ id: string; token: string }> {
 }
 
 describe('env', () => {
+  it('takes --json for --format json, and not beside --format', async () => {
+    const ask = ['env', '--group', 'ai-agents', '--json'];
+    const { out, status } = await home.run(ask, { env: ENV });
+    expect(status).toBe(0);
+    expect(JSON.parse(out)).toEqual(await env([]));
+    expect((await home.run([...ask, '--format', 'docker'], { env: ENV })).status).toBe(2);
+  });
+
   it('prints proxy, trust and one placeholder per usable key, never a key', async () => {
     const variables = await env([]);
     expect(variables).toMatchObject({

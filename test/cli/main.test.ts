@@ -48,6 +48,15 @@ describe('the program', () => {
     expect(byName.out).toBe(byOption.out);
   });
 
+  it.each(['vault set', 'token create', 'audit tail', 'ca show', 'ca'])(
+    'gives examples in the help of %s',
+    async (name) => {
+      const { out, status } = await home.run([...name.split(' '), '--help']);
+      expect(status).toBe(0);
+      expect(out).toContain(`$ sallyport ${name}`);
+    },
+  );
+
   it('prints its version', async () => {
     for (const option of ['--version', '-V']) {
       expect(await home.run([option])).toEqual({ status: 0, out: `${MANIFEST.version}\n`, err: '' });
@@ -61,6 +70,9 @@ describe('the program', () => {
     ['an unknown option of a command', ['init', '--frobnicate']],
     ['too many arguments', ['init', 'now']],
     ['a group of commands without one', ['token']],
+    ['an unknown command, asked for its help', ['strat', '--help']],
+    ['an unknown command under a known one, asked for its help', ['token', 'crate', '--help']],
+    ['the help of an unknown command', ['help', 'strat']],
     ['a choice that is none', ['env', '--group', 'ai-agents', '--format', 'xml']],
   ])('takes %s for wrong use: status 2 and a message', async (_what, args) => {
     const { status, out, err } = await home.run(args);

@@ -122,6 +122,14 @@ describe('token list', () => {
 });
 
 describe('token revoke', () => {
+  it('prints id and time with --json, the first time also when it is revoked again', async () => {
+    const { id } = await create();
+    const { out, status } = await home.run(['token', 'revoke', id, '--json']);
+    expect(status).toBe(0);
+    expect(JSON.parse(out)).toEqual({ id, revoked: (await list())[0]?.revoked });
+    expect((await home.run(['token', 'revoke', id, '--json'])).out).toBe(out);
+  });
+
   it('ends a token', async () => {
     const { id } = await create();
     expect((await home.run(['token', 'revoke', id])).status).toBe(0);

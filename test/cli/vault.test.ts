@@ -129,6 +129,36 @@ describe('vault rotate and rm', () => {
   });
 });
 
+describe('--json', () => {
+  const told = async (args: readonly string[], stdin?: string): Promise<unknown> =>
+    JSON.parse(await done([...args, '--json'], stdin === undefined ? {} : { stdin }));
+
+  it('of set, rotate and rm prints what was done to which name, never a value', async () => {
+    expect(await told(['set', 'a'], VALUE)).toEqual({ name: 'a', outcome: 'created' });
+    expect(await told(['set', 'a'], VALUE)).toEqual({ name: 'a', outcome: 'unchanged' });
+    expect(await told(['rotate', 'a'], OTHER)).toEqual({ name: 'a', outcome: 'replaced' });
+    expect(await told(['rm', 'a'])).toEqual({ name: 'a', outcome: 'removed' });
+  });
+
+  it('of import prints counts and one entry for each line, also for what was skipped', async () => {
+    const stdin = `A=${VALUE}\nB=short\nAWS_ACCESS_KEY_ID=${OTHER}\nAWS_SECRET_ACCESS_KEY=${VALUE}${OTHER}\n`;
+    const { out, status } = await home.run(['vault', 'import', '-', '--prefix', 'p/', '--json'], { stdin });
+    expect(status).toBe(0);
+    const group: unknown = expect.stringMatching(/^p\//);
+    expect(JSON.parse(out)).toEqual({
+      found: 4,
+      stored: 3,
+      skipped: 1,
+      entries: [
+        { name: 'p/A', outcome: 'created', group: null },
+        { name: 'p/B', outcome: 'skipped', group: null },
+        { name: 'p/AWS_ACCESS_KEY_ID', outcome: 'created', group },
+        { name: 'p/AWS_SECRET_ACCESS_KEY', outcome: 'created', group },
+      ],
+    });
+  });
+});
+
 describe('vault import', () => {
   const FILE = [
     '# keys',

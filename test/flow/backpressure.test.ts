@@ -95,12 +95,12 @@ describe('a slow reader', () => {
     client.socket.pause();
     const state = await eventually(() => sources.at(-1));
     expect(await stalled(state)).toBeLessThan(MOST_ON_THE_WAY);
-    expect(world.proxy.parts.scratch.keptBytes).toBeLessThan(2 * 1024 * 1024);
+    expect(world.proxy.parts.scratch.waitingBytes).toBeLessThan(2 * 1024 * 1024);
     const before = client.socket.readableLength;
     expect(before).toBeLessThan(MOST_ON_THE_WAY);
     const unread = (await client.bytes(0)).length;
     expect(unread + (await resumed(client.socket))).toBe(TOTAL);
-    expect(world.proxy.parts.scratch.keptBytes).toBe(0);
+    expect(world.proxy.parts.scratch.waitingBytes).toBe(0);
   });
 
   it('of an intercepted response stops the upstream, then gets every byte', async () => {
@@ -123,7 +123,7 @@ describe('a slow reader', () => {
     const socket = await eventually(() => accepted.at(-1));
     expect(await resumed(socket)).toBe(TOTAL);
     socket.end();
-    await eventually(() => world.proxy.parts.scratch.keptBytes === 0);
+    await eventually(() => world.proxy.parts.scratch.waitingBytes === 0);
   });
 
   it('of many tunnels pins no more than the budget of the shared buffer', async () => {
@@ -143,8 +143,8 @@ describe('a slow reader', () => {
       },
     };
     await stalled(all);
-    expect(world.proxy.parts.scratch.keptBytes).toBeLessThan(48 * 1024 * 1024);
+    expect(world.proxy.parts.scratch.waitingBytes).toBeLessThan(48 * 1024 * 1024);
     for (const client of clients) client.socket.resetAndDestroy();
-    await eventually(() => world.proxy.parts.scratch.keptBytes === 0);
+    await eventually(() => world.proxy.parts.scratch.waitingBytes === 0);
   });
 });

@@ -23,6 +23,9 @@ describe('half-close through a tunnel', () => {
       socket.on('end', () => {
         ended = true;
       });
+      socket.on('close', () => {
+        ended = true;
+      });
     });
     at = `raw.test:${upstream.port}`;
     world = await makeWorld({

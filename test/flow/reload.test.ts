@@ -54,6 +54,15 @@ describe('reload', () => {
     expect(await statusOf('b')).toBe(403);
   });
 
+  it('is no use of a token', async () => {
+    await start(rules('a'));
+    const { tokens } = world.proxy.parts;
+    const { record } = tokens.create({ group: 'agents' });
+    save(rules('a', 'b'));
+    expect(world.proxy.reload()).toMatchObject({ ok: true });
+    expect(tokens.list().find(({ id }) => id === record.id)?.lastUsed).toBeNull();
+  });
+
   it('on request: SIGHUP and the admin side call the same reload', async () => {
     await start(rules('a'));
     save(BROKEN);

@@ -26,7 +26,7 @@ describe('a client link', () => {
     let shared = false;
     link.user = {
       onBytes: (bytes) => {
-        shared = bytes.buffer === scratch.current().buffer;
+        shared = bytes.buffer === scratch.small().buffer;
         events.push(bytes.toString());
         link.socket.write(Buffer.from(bytes));
         return true;

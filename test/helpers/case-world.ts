@@ -178,7 +178,7 @@ async function settledRecords(
 
 /** Every judged thing has one decision and one end, joined by its request id; the sentence that says what is wrong, or null. */
 export function recordProblem(records: readonly AuditRecord[]): string | null {
-  const byId = Map.groupBy(records, (record) => `${record.stage} ${record.request_id}`);
+  const byId = Map.groupBy(records, (record) => JSON.stringify([record.stage, record.request_id]));
   for (const [id, group] of byId) {
     const decisions = group.filter((record) => record.kind === 'decision').length;
     const ends = group.filter((record) => record.kind === 'end').length;
@@ -188,6 +188,9 @@ export function recordProblem(records: readonly AuditRecord[]): string | null {
 }
 
 /** Do the counters say what the audit file says? The difference in words, or null. */
+const idOf = (record: { stage?: unknown; request_id?: unknown }): string =>
+  JSON.stringify([record.stage, record.request_id]);
+
 export async function counterProblem(world: CaseWorld): Promise<string | null> {
   const counted = new Map<string, number>();
   for (const line of (await world.metrics()).split('\n')) {
@@ -197,9 +200,15 @@ export async function counterProblem(world: CaseWorld): Promise<string | null> {
     const key = [label('group'), label('verdict'), label('reason')].join(' ');
     counted.set(key, (counted.get(key) ?? 0) + Number(parts[2]));
   }
-  const decisions = world.audit().filter((record) => record.kind === 'decision');
+  const records = world.audit();
+  const decisions = records.filter((record) => record.kind === 'decision');
+  // Let in by its decision and refused by what it then sent: its end says so, and counts as a refusal of its own.
+  const refusedFirst = new Set(decisions.filter(({ verdict }) => verdict === 'deny').map(idOf));
+  const overturned = records.filter(
+    (record) => record.kind === 'end' && record.verdict === 'deny' && !refusedFirst.has(idOf(record)),
+  );
   const recorded = new Map<string, number>();
-  for (const { group, verdict, reason } of decisions) {
+  for (const { group, verdict, reason } of [...decisions, ...overturned]) {
     const key = [group ?? '', verdict ?? '', reason ?? ''].join(' ');
     recorded.set(key, (recorded.get(key) ?? 0) + 1);
   }

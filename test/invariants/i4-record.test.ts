@@ -1,9 +1,10 @@
 /** I4: one decision before a byte goes upstream, one end for every connection and exchange, malformed ones too. */
 import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { intercepted, metric, metricSum, policy, records, tunnelled } from '../helpers/scene.ts';
-import { askOnce, connect, connectTls, open, tryConnect } from '../helpers/talk.ts';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type DnsStub, startDnsStub } from '../helpers/dns-stub.ts';
+import { intercepted, metric, metricSum, policy, records, theRecord, tunnelled } from '../helpers/scene.ts';
+import { askOnce, connect, connectText, connectTls, open, tryConnect } from '../helpers/talk.ts';
 import { httpUpstream, rawUpstream, type Upstream } from '../helpers/upstream.ts';
 import { eventually, makeWorld, type World } from '../helpers/world.ts';
 
@@ -142,5 +143,85 @@ describe('I4: the record comes first and is closed once', () => {
     );
     expect(await records(world, { kind: 'decision', path: '/after', verdict: 'allow' })).not.toHaveLength(0);
     client.destroy();
+  });
+});
+
+describe('I4: what is refused or left late is recorded as what it became', () => {
+  let dns: DnsStub;
+  let web: Upstream;
+  let raw: Awaited<ReturnType<typeof rawUpstream>>;
+  let world: World;
+
+  beforeAll(async () => {
+    dns = await startDnsStub({
+      'silent.test': { silent: true },
+      'tunnel.test': { a: ['127.0.0.1'] },
+      'web.test': { a: ['127.0.0.1'] },
+    });
+    web = await httpUpstream({ name: 'web.test' });
+    raw = await rawUpstream((socket) => socket.resume());
+  });
+  beforeEach(async () => {
+    world = await makeWorld({
+      policies: {
+        'agents.yaml': policy([
+          tunnelled(`silent.test:${raw.port}`),
+          tunnelled(`tunnel.test:${raw.port}`),
+          intercepted('silent.test:80'),
+          intercepted(`web.test:${web.port}`),
+        ]),
+      },
+      dns: [dns.address],
+    });
+  });
+  afterEach(() => world.stop());
+  afterAll(async () => {
+    await web.close();
+    await raw.close();
+    await dns.close();
+  });
+
+  const kinds = async (): Promise<unknown[]> => (await world.audit()).map((one) => one['kind']);
+
+  it.each([
+    ['CONNECT', () => connectText(`silent.test:${raw.port}`)],
+    ['GET', () => 'GET http://silent.test/ HTTP/1.1\r\nHost: silent.test\r\n\r\n'],
+  ])(
+    'a client that leaves while the name of its %s is asked for: one decision, one end',
+    async (method, ask) => {
+      const before = dns.queries.length;
+      const client = await open(world.port);
+      client.write(ask());
+      await eventually(() => dns.queries.length > before);
+      client.reset();
+      await eventually(async () => (await kinds()).includes('end'));
+      await eventually(() => world.proxy.parts.live.connections === 0);
+      expect(await kinds()).toEqual(['decision', 'end']);
+      const [decision, end] = await world.audit();
+      expect(end).toMatchObject({ method, ended: 'client_abort', request_id: decision?.['request_id'] });
+    },
+  );
+
+  /** One decision of its stage, an end that says what came of it, and one count under its reason. */
+  const refusedLate = async (host: string, reason: string): Promise<void> => {
+    const end = await theRecord(world, { kind: 'end', host });
+    expect(end).toMatchObject({ ended: 'refused', verdict: 'deny', reason });
+    expect(await records(world, { kind: 'decision', host })).toHaveLength(1);
+    const labels = ['verdict="deny"', `reason="${reason}"`];
+    expect(await metricSum(world, 'sallyport_decisions_total', labels)).toBe(1);
+  };
+
+  it('a server name that is not the CONNECT host, in a tunnel: its end is a refusal, counted once', async () => {
+    const at = `tunnel.test:${raw.port}`;
+    await expect(connectTls(world.port, at, { ca: world.caPem, servername: 'evil.test' })).rejects.toThrow();
+    await refusedLate('tunnel.test', 'sni_mismatch');
+  });
+
+  it('bytes that are no TLS, where TLS is intercepted: its end is a refusal, counted once', async () => {
+    const client = await connect(world.port, `web.test:${web.port}`);
+    client.write('GET / HTTP/1.1\r\nHost: web.test\r\n\r\n');
+    await client.over();
+    client.destroy();
+    await refusedLate('web.test', 'not_tls');
   });
 });

@@ -52,7 +52,11 @@ describe('what a sandbox may ask the proxy', () => {
   });
 
   it.each(['POST', 'PUT', 'DELETE', 'OPTIONS', 'get'])('is refused to %s', (method) => {
-    expect(answerSelf(ask({ method }))).toMatchObject({ kind: 'deny', reason: 'method_refused' });
+    expect(answerSelf(ask({ method }))).toMatchObject({
+      kind: 'deny',
+      reason: 'method_refused',
+      allow: 'GET, HEAD',
+    });
   });
 
   it.each([

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
+import { rootCertificates } from 'node:tls';
 import { Command } from 'commander';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { addCheck } from '../../../src/cli/check.ts';
@@ -63,6 +64,30 @@ describe('check', () => {
       ok: false,
       problems: [{ file: 'policies/bad.yaml', line: 4, column: 5 }],
     });
+  });
+
+  it('reads the files of tls.extra_ca, and names the entry that is missing or bad', async () => {
+    const pem = rootCertificates[0] ?? '';
+    write('good.pem', pem);
+    write('empty.pem', 'nothing\n');
+    write('broken.pem', pem.replace(/\n[A-Za-z0-9+/]{20}/, '\nAAAAAAAAAAAAAAAAAAAA'));
+    write('sallyport.yaml', 'tls:\n  extra_ca: [good.pem]\n');
+    expect((await run('check')).status).toBe(0);
+    write(
+      'sallyport.yaml',
+      'tls:\n  extra_ca:\n    - good.pem\n    - gone.pem\n    - empty.pem\n    - broken.pem\n',
+    );
+    const { status, out } = await run('check');
+    expect(status).toBe(1);
+    expect(out.match(/^error: .*$/gm)).toEqual([
+      expect.stringMatching(
+        /^error: sallyport\.yaml:4:7: .*gone\.pem cannot be read \(ENOENT\) \(name a PEM file/,
+      ),
+      expect.stringMatching(/^error: sallyport\.yaml:5:7: .*empty\.pem holds no certificate \(name a/),
+      expect.stringMatching(
+        /^error: sallyport\.yaml:6:7: .*broken\.pem holds a certificate that cannot be read/,
+      ),
+    ]);
   });
 
   it('judges a policy file with the profiles and guardrails beside it, and settings by themselves', async () => {

@@ -23,6 +23,12 @@ function settings(env: Env = {}, file?: string): Settings {
   throw new Error(JSON.stringify(loaded.problems));
 }
 
+function linted(env: Env = {}): readonly Problem[] {
+  const loaded = load(env);
+  if ('problems' in loaded) throw new Error(JSON.stringify(loaded.problems));
+  return lintSettings(loaded.settings, loaded.locate);
+}
+
 function problems(env: Env = {}, file?: string): readonly Problem[] {
   const loaded = load(env, file);
   return 'settings' in loaded ? [] : loaded.problems;
@@ -180,12 +186,37 @@ describe('the environment', () => {
   });
 });
 
+describe('fixes', () => {
+  it('name the ports there are, for one that is none', () => {
+    expect(problems({ SALLYPORT_PROXY_LISTEN: '127.0.0.1:70000' })).toMatchObject([
+      { file: '$SALLYPORT_PROXY_LISTEN', fix: 'write a port from 1 to 65535' },
+    ]);
+  });
+
+  it.each(['api.test', 'api.test=nowhere', 'a b=127.0.0.1'])(
+    'show the form of SALLYPORT_DNS_HOSTS: %s',
+    (text) => {
+      const [first] = problems({ SALLYPORT_DNS_HOSTS: text });
+      expect(first?.file).toBe('$SALLYPORT_DNS_HOSTS');
+      expect(first?.fix).toContain('name=address|address');
+    },
+  );
+});
+
 describe('warnings', () => {
   it('name what listens too widely and what this version does not do', () => {
-    const found = lintSettings(
-      settings({ SALLYPORT_ADMIN_LISTEN: '0.0.0.0:9090', SALLYPORT_PARENT_PROXY: 'http://p.example:1' }),
-    );
+    const found = linted({
+      SALLYPORT_ADMIN_LISTEN: '0.0.0.0:9090',
+      SALLYPORT_PARENT_PROXY: 'http://p.example:1',
+    });
     expect(found.map(({ message }) => message).join('\n')).toMatch(/parent_proxy[\s\S]*admin side listens/);
-    expect(lintSettings(settings())).toEqual([]);
+    expect(found.map(({ file }) => file)).toEqual(['$SALLYPORT_PARENT_PROXY', '$SALLYPORT_ADMIN_LISTEN']);
+    expect(linted()).toEqual([]);
+  });
+
+  it('tell the file as it was named, line and column', () => {
+    write('proxy:\n  workers: 4\nadmin:\n  listen: "0.0.0.0:9090"\n');
+    const places = linted().map(({ file, line, column }) => `${file}:${line}:${column}`);
+    expect(places).toEqual(['sallyport.yaml:2:12', 'sallyport.yaml:4:11']);
   });
 });

@@ -36,6 +36,7 @@ function fakeTokens(): { tokens: TokenStore; dead: Set<string> } {
       return id === undefined || group === undefined || dead.has(id) ? null : record(id, group);
     },
     alive: (id) => !dead.has(id),
+    valid: never,
   };
   return { tokens, dead };
 }

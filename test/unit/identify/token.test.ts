@@ -311,6 +311,20 @@ describe('the running proxy', () => {
     expect(open().list()[0]?.lastUsed).toBe('2026-01-01T00:00:06.000Z');
   });
 
+  it('is not stamped as used by asking whether it is valid', () => {
+    const store = open();
+    const { record } = store.create({ group: 'g', expiresMs: DAY });
+    expect(store.valid(record.id, 'g')).toBe(true);
+    expect(store.valid(record.id, 'h')).toBe(false);
+    expect(store.valid('tok_none')).toBe(false);
+    expect(store.list()[0]?.lastUsed).toBeNull();
+    now += DAY;
+    expect(store.valid(record.id)).toBe(false);
+    now -= DAY;
+    store.revoke(record.id);
+    expect(store.valid(record.id)).toBe(false);
+  });
+
   it('never brings back a token that was revoked or removed behind its back', () => {
     const cli = open();
     const one = cli.create({ group: 'g' });

@@ -64,6 +64,9 @@ describe('a policy file with a mistake names line, column and the fix', () => {
       '"faß.example:8443" is not in A-labels',
       'write "xn--fa-hia.example:8443"',
     ],
+    ['rules: [{ allow: a.test, methods: get }]', 3, 35, '`methods` cannot be "get"', 'write a list: ["GET"]'],
+    ['rules: [{ allow: a.test, ports: [70000] }]', 3, 34, '70000 is no port', 'write a port from 1 to 65535'],
+    ['rules: [{ allow: a.test, ports: [0] }]', 3, 34, '0 is no port', 'write a port from 1 to 65535'],
     ['rules: [{ allow: a.test, methods: [get] }]', 3, 36, '"get": methods are case-sensitive', 'write GET'],
     [
       'rules: [{ allow: a.test, methods: [TRACE] }]',

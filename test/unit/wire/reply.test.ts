@@ -76,6 +76,13 @@ describe('refusal', () => {
     expect(JSON.parse(body)).not.toHaveProperty('host');
   });
 
+  it('allows what the refusal says, where it says so', () => {
+    const at = { close: false, group: null, host: null };
+    const narrow = told({ ...denied('method_refused'), allow: 'GET, HEAD' }, at);
+    expect(narrow.fields.get('Allow')).toBe('GET, HEAD');
+    expect(told(denied('method_refused'), at).fields.get('Allow')).toContain('POST');
+  });
+
   it('rounds Retry-After up to whole seconds', () => {
     const retryAfter = (retryAfterMs: number): string | undefined =>
       told({ ...denied('rate_limited'), retryAfterMs }).fields.get('Retry-After');

@@ -1,0 +1,28 @@
+/** What an HTTP session works with, and what it is asked to do. Types only. */
+import type { FlowRecord } from '../audit/flow-record.ts';
+import type { AuditTrail } from '../audit/writer.ts';
+import type { SessionSide, SessionTurn } from '../base/stages.ts';
+import type { Via } from '../flow/target.ts';
+import type { ExchangeDeps } from './exchange-job.ts';
+
+export type SessionDeps = ExchangeDeps & {
+  readonly trail: AuditTrail;
+  readonly newId: () => string;
+  /** does a text hold a real key, current or revoked */
+  readonly holdsKey: (text: string) => boolean;
+  /** an exception ended a connection */
+  readonly onError: (error: unknown) => void;
+};
+
+export type SessionAsk = {
+  readonly side: SessionSide;
+  /** client address */
+  readonly client: string;
+  /** id that all records of this connection share */
+  readonly flow: string;
+  readonly via: Via;
+  /** decides what becomes of a request: calls exactly one method of the turn */
+  readonly onHead: (turn: SessionTurn) => void;
+  /** fills in what is known of the client before a malformed request is recorded */
+  readonly onFault: (record: FlowRecord) => void;
+};
