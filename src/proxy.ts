@@ -70,6 +70,8 @@ export type Parts = {
   readonly bindings: Bindings;
   readonly gate: Gate;
   readonly revoker: Revoker;
+  /** is an identity still good under the policy in force */
+  readonly stillValid: (identity: Identity, client: string) => Denied | null;
   readonly newId: () => string;
   /** changes while the proxy runs */
   readonly state: { draining: boolean; listeners: Endpoint[]; startedAt: number };
@@ -125,6 +127,7 @@ export function createParts(options: ProxyOptions): Parts {
     ...keys,
     gate,
     revoker: createRevoker({ gate, stillValid }),
+    stillValid,
     newId: createIdSource(clock),
     state,
   };
@@ -226,7 +229,7 @@ export function createFront(parts: Parts): ReturnType<typeof createListener> {
 }
 
 function sessionDeps(parts: Parts): SessionDeps {
-  const { snapshots, identifier, dialer, state, bindings } = parts;
+  const { snapshots, dialer, state, bindings } = parts;
   const bindingsOf = (identity: Identity) => {
     const group = snapshots.current()?.set.groups.get(identity.group);
     // Judged just before with the same snapshot: a group that is gone was refused.
@@ -247,10 +250,7 @@ function sessionDeps(parts: Parts): SessionDeps {
       parts.options.log.error({ error: shown }, 'a connection failed on an exception');
     },
     bindings: bindingsOf,
-    stillValid: (identity, client) => {
-      const snapshot = snapshots.current();
-      return snapshot === null ? denied('not_ready') : identifier.stillValid(identity, client, snapshot);
-    },
+    stillValid: parts.stillValid,
     snapshotId: () => snapshots.current()?.id ?? '',
     policyHash: () => snapshots.current()?.set.hash ?? '',
     draining: () => state.draining,
