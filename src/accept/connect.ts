@@ -4,8 +4,8 @@
  * the first await, and every await looks again (invariants I3, I4).
  */
 import type { FlowRecord } from '../audit/flow-record.ts';
+import { type Answerer, sendRefusal } from '../base/answer.ts';
 import type { ClientLink, LinkUser } from '../base/link.ts';
-import { refusalFor } from '../base/refuse.ts';
 import type { Carry, Gate } from '../base/stages.ts';
 import type { Vet, VetNow } from '../base/upstream.ts';
 import type { Identity } from '../flow/identity.ts';
@@ -30,12 +30,13 @@ const GONE = 'the client left';
 /** Bytes that a client may send before it has its answer. */
 const EARLY_BYTES = 64 * 1024;
 
-/** Takes the connection over. `early`: bytes that came with the head. */
+/** Takes the connection over. `early`: bytes that came with what the client asked with. */
 export function openConnect(
   deps: ConnectDeps,
   ask: {
     link: ClientLink;
     record: FlowRecord;
+    answers: Answerer;
     identity: Identity;
     target: Target;
     early: Buffer;
@@ -50,6 +51,7 @@ class PendingConnect implements LinkUser {
   readonly #deps: ConnectDeps;
   readonly #link: ClientLink;
   readonly #record: FlowRecord;
+  readonly #answers: Answerer;
   readonly #abort = new AbortController();
   readonly #early: Buffer[];
   #earlyBytes: number;
@@ -58,12 +60,13 @@ class PendingConnect implements LinkUser {
 
   constructor(
     deps: ConnectDeps,
-    ask: { link: ClientLink; record: FlowRecord; early: Buffer; clientEnded: boolean },
+    ask: { link: ClientLink; record: FlowRecord; answers: Answerer; early: Buffer; clientEnded: boolean },
   ) {
     const { link, record, early } = ask;
     this.#deps = deps;
     this.#link = link;
     this.#record = record;
+    this.#answers = ask.answers;
     this.#early = early.length > 0 ? [early] : [];
     this.#earlyBytes = early.length;
     this.#clientEnded = ask.clientEnded;
@@ -119,6 +122,7 @@ class PendingConnect implements LinkUser {
       link: this.#link,
       permit: current,
       record: this.#record,
+      answers: this.#answers,
       addresses,
       early: Buffer.concat(this.#early),
       clientEnded: this.#clientEnded,
@@ -141,10 +145,10 @@ class PendingConnect implements LinkUser {
   refuse(why: Denied): void {
     if (this.#record.ended) return;
     this.#record.deny(why);
-    const bytes = refusalFor(this.#record, why, { close: true });
+    const bytes = this.#answers.refusal(this.#record, why);
     const { status } = REASONS[why.reason];
-    this.#record.end({ status, ended: 'refused', reason: why.reason, bytesDown: bytes.length });
-    this.#link.finishWith(bytes);
+    this.#record.end({ status, ended: 'refused', reason: why.reason, bytesDown: bytes?.length ?? 0 });
+    sendRefusal(this.#link, bytes);
   }
 
   onBytes(bytes: Buffer): boolean {

@@ -3,6 +3,7 @@
  * proxy itself), identifies who asks, and hands over. One HTTP session may hold requests of all three kinds.
  */
 import type { FlowRecord } from '../audit/flow-record.ts';
+import { HTTP_ANSWERS } from '../base/answer.ts';
 import { type ClientLink, linkSide, sessionUser } from '../base/link.ts';
 import type { OpenSession, SessionTurn } from '../base/stages.ts';
 import type { Snapshot } from '../config/snapshot.ts';
@@ -191,7 +192,8 @@ class HttpFront {
     const record = this.#connectRecord(target, asker);
     const { identity } = asker;
     record.identity = identity;
-    openConnect(this.#deps, { link: this.#link, record, identity, target, ...came });
+    const link = this.#link;
+    openConnect(this.#deps, { link, record, answers: HTTP_ANSWERS, identity, target, ...came });
   }
 
   #connectRecord(target: Target, asker: Asker): FlowRecord {

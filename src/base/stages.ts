@@ -9,6 +9,7 @@ import type { Denied } from '../flow/reason.ts';
 import type { Authority, Target, Via } from '../flow/target.ts';
 import type { Facts } from '../flow/verdict.ts';
 import type { RequestHead } from '../wire/http1-parse.ts';
+import type { Answerer } from './answer.ts';
 import type { ClientLink } from './link.ts';
 
 /** `gate/gate.ts`: judges, and mints the Permit. */
@@ -33,9 +34,11 @@ export type Admitted = {
   readonly link: ClientLink;
   readonly permit: Permit;
   readonly record: FlowRecord;
+  /** how this client hears of success and refusal */
+  readonly answers: Answerer;
   /** the judged addresses of the target */
   readonly addresses: readonly string[];
-  /** bytes that came after the CONNECT head so far */
+  /** bytes that came after what the client asked with, so far */
   readonly early: Buffer;
   /** the client has already ended its side */
   readonly clientEnded: boolean;

@@ -5,6 +5,7 @@
  */
 import tls from 'node:tls';
 import type { Ended } from '../audit/event.ts';
+import { sendSuccess } from '../base/answer.ts';
 import { type ClientLink, type LinkUser, linkSide, sessionUser } from '../base/link.ts';
 import type { LiveFlow } from '../base/live.ts';
 import type { Admitted, Carry, Session, SessionSide, SessionTurn } from '../base/stages.ts';
@@ -13,7 +14,6 @@ import { type Denied, denied } from '../flow/reason.ts';
 import type { Authority, Target } from '../flow/target.ts';
 import type { Treat } from '../flow/verdict.ts';
 import { HelloGate } from '../wire/hello-gate.ts';
-import { connectEstablished } from '../wire/reply.ts';
 import { insideTurn } from './inside.ts';
 import { HttpSession } from './session.ts';
 import type { SessionDeps } from './session-job.ts';
@@ -86,18 +86,18 @@ class Interception implements LinkUser, LiveFlow {
   }
 
   startTls(deps: TerminateDeps): void {
-    const { link, early, clientEnded } = this.#job;
+    const { link, answers, early, clientEnded } = this.#job;
     this.#contextFor = deps.contextFor;
     this.#onHandshakeError = deps.onHandshakeError;
     link.user = this;
-    link.socket.write(connectEstablished());
+    sendSuccess(link, answers);
     if (early.length > 0) this.onBytes(early);
     if (clientEnded) this.onEnd();
     if (!this.#over && this.#tls === null) link.socket.resume();
   }
 
   startPlain(): void {
-    const { link, permit, early, clientEnded } = this.#job;
+    const { link, answers, permit, early, clientEnded } = this.#job;
     this.#deadline = 0;
     this.#gate = null;
     const session = this.#openSession(linkSide(link), insideTurn(permit, false));
@@ -107,7 +107,7 @@ class Interception implements LinkUser, LiveFlow {
       this.#end(failed ? 'client_abort' : 'done', null);
     };
     link.user = { ...user, onClose };
-    link.socket.write(connectEstablished());
+    sendSuccess(link, answers);
     if (early.length > 0) session.feed(early);
     if (clientEnded) session.finish();
     link.socket.resume();

@@ -5,11 +5,11 @@
  */
 import type net from 'node:net';
 import type { Ended } from '../audit/event.ts';
+import { sendRefusal, sendSuccess } from '../base/answer.ts';
 import type { Clock } from '../base/clock.ts';
 import type { ClientLink, LinkUser } from '../base/link.ts';
 import type { LiveFlow, LiveRegistry } from '../base/live.ts';
 import { Outlet } from '../base/outlet.ts';
-import { refusalFor } from '../base/refuse.ts';
 import type { Scratch } from '../base/scratch.ts';
 import type { Admitted, Carry } from '../base/stages.ts';
 import type { DialTcp } from '../base/upstream.ts';
@@ -17,7 +17,6 @@ import type { Identity } from '../flow/identity.ts';
 import { type Denied, denied, REASONS } from '../flow/reason.ts';
 import type { Target } from '../flow/target.ts';
 import { HelloGate, type HelloVerdict } from '../wire/hello-gate.ts';
-import { connectEstablished } from '../wire/reply.ts';
 
 export type TunnelDeps = {
   readonly dial: DialTcp;
@@ -112,7 +111,7 @@ class Tunnel implements LinkUser, LiveFlow {
     opened.on('drain', () => this.#upstreamDrained());
     opened.on('close', (failed) => this.#end(failed ? 'upstream_abort' : 'done', null));
     this.#activeAt = this.#deps.clock.mono();
-    this.#job.link.socket.write(connectEstablished());
+    sendSuccess(this.#job.link, this.#job.answers);
     const early = Buffer.concat(this.#early);
     this.#early = [];
     if (early.length > 0) this.#judgeFirst(early);
@@ -210,11 +209,11 @@ class Tunnel implements LinkUser, LiveFlow {
   /** Before the 200 a refusal can still be told; afterwards the connection only ends. */
   #refuse(why: Denied): void {
     if (this.#over) return;
-    const { link, record } = this.#job;
-    const bytes = refusalFor(record, why, { close: true });
+    const { link, record, answers } = this.#job;
+    const bytes = answers.refusal(record, why);
     record.end({ status: REASONS[why.reason].status, ended: 'refused', reason: why.reason });
     this.#end('refused', why);
-    link.finishWith(bytes);
+    sendRefusal(link, bytes);
   }
 
   #cutOff(why: Denied, ended: Ended): void {
