@@ -215,6 +215,7 @@ export function createFront(parts: Parts): ReturnType<typeof createListener> {
     scratch: parts.scratch,
     clock,
     newId,
+    draining: session.draining,
     onError: session.onError,
     http: (link, flow, first) => serveHttp(http, link, flow, first),
     faultRecord: (link, flow) => {

@@ -18,6 +18,8 @@ export type ListenerDeps = {
   readonly scratch: Scratch;
   readonly clock: Clock;
   readonly newId: () => string;
+  /** the proxy is about to end */
+  readonly draining: () => boolean;
   /** an exception ended a connection */
   readonly onError: (error: unknown) => void;
   /** serves HTTP on the link; sets its user */
@@ -104,7 +106,7 @@ class FirstBytes implements LinkUser {
   onClose(): void {}
 
   tick(now: number): void {
-    if (now > this.#deadline) this.#link.socket.destroy();
+    if (now > this.#deadline || this.#deps.draining()) this.#link.socket.destroy();
   }
 
   #refuse(why: Denied, bytes: Buffer | null): boolean {

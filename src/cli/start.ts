@@ -88,8 +88,11 @@ async function openAdmin(
 /** Resolves when the proxy is to end. From then on another signal means: at once, with the records written. */
 async function untilStopped(proxy: RunningProxy, log: Log): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<string>();
-  const reload = (): void => void proxy.reload();
   let signals = 0;
+  // The handler stays while work drains: without one, SIGHUP would end the process there and then.
+  const reload = (): void => {
+    if (signals === 0) proxy.reload();
+  };
   const stop = (signal: NodeJS.Signals): void => {
     signals += 1;
     if (signals === 1) resolve(signal);
@@ -100,7 +103,6 @@ async function untilStopped(proxy: RunningProxy, log: Log): Promise<void> {
   process.on('SIGINT', stop);
   const signal = await promise;
   log.info({ signal }, 'stopping: no new connections, open work may end');
-  process.off('SIGHUP', reload);
 }
 
 /** Cuts all flows; their end records are written and the trail is closed by the stop that is under way. */

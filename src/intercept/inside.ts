@@ -7,11 +7,18 @@ import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 import { checkHost, parseRequestTarget } from '../wire/http1-parse.ts';
 
-/** Judges the form of the request and forwards it. `secure`: the connection to the upstream is TLS. */
-export function insideTurn(permit: Permit, secure: boolean): (turn: SessionTurn) => void {
+/**
+ * Judges the form of the request and forwards it. `secure`: the connection to the upstream is TLS; `draining`: the
+ * proxy is about to end and takes nothing new.
+ */
+export function insideTurn(
+  permit: Permit,
+  secure: boolean,
+  draining: () => boolean,
+): (turn: SessionTurn) => void {
   const { identity, target } = permit;
   return (turn) => {
-    const path = insidePath(turn, permit, secure);
+    const path = draining() ? denied('draining') : insidePath(turn, permit, secure);
     if (typeof path === 'string') return turn.forward({ identity, target, path, secure });
     const record = turn.record();
     record.identity = identity;

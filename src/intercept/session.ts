@@ -199,7 +199,8 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   refuse(record: FlowRecord, why: Denied): void {
     const head = this.#current;
     record.deny(why);
-    const keepAlive = head !== null && mayFollow(head) && REASONS[why.reason].status !== 400;
+    const follows = head !== null && mayFollow(head) && REASONS[why.reason].status !== 400;
+    const keepAlive = follows && !this.#deps.draining();
     const bytes = refusalFor(record, why, { close: !keepAlive, headOnly: head?.method === 'HEAD' });
     this.#side.write(bytes);
     record.end({
@@ -214,7 +215,7 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   answer(record: FlowRecord | null, reply: { type: string; body: string }): void {
     const head = this.current;
     record?.answer();
-    const close = !head.keepAlive || head.framing.kind !== 'none';
+    const close = !head.keepAlive || head.framing.kind !== 'none' || this.#deps.draining();
     const bytes = simpleReply({ status: 200, ...reply, close, headOnly: head.method === 'HEAD' });
     this.#side.write(bytes);
     record?.end({ status: 200, ended: 'done', bytesDown: bytes.length });

@@ -100,7 +100,7 @@ class Interception implements LinkUser, LiveFlow {
     const { link, answers, permit, early, clientEnded } = this.#job;
     this.#deadline = 0;
     this.#gate = null;
-    const session = this.#openSession(linkSide(link), insideTurn(permit, false));
+    const session = this.#openSession(linkSide(link), insideTurn(permit, false, this.#deps.draining));
     const user = sessionUser(session);
     const onClose = (failed: boolean): void => {
       user.onClose(failed);
@@ -168,7 +168,7 @@ class Interception implements LinkUser, LiveFlow {
       sessionIdContext: 'sallyport',
     });
     this.#tls = secure;
-    const session = this.#openSession(tlsSide(link, secure), insideTurn(permit, true));
+    const session = this.#openSession(tlsSide(link, secure), insideTurn(permit, true, this.#deps.draining));
     secure.on('error', (error: Error) => {
       if (this.#deadline > 0) this.#onHandshakeError?.(permit.target.host, error);
       secure.destroy();

@@ -89,6 +89,20 @@ describe('a stop', () => {
     await world.stop();
   });
 
+  it('refuses a new request inside an intercepted connection as draining, and closes it', async () => {
+    const client = await connectTls(world.port, at, { ca: world.caPem });
+    client.write('GET /half');
+    await eventually(() => world.proxy.parts.live.connectionsOpen().length === 1);
+    world.proxy.parts.state.draining = true;
+    client.write(` HTTP/1.1\r\nHost: ${at}\r\n\r\n`);
+    const reply = await client.reply();
+    expect(reply.json()).toMatchObject({ status: 503, reason: 'draining' });
+    expect(reply.field('connection')).toBe('close');
+    await client.over();
+    client.destroy();
+    await world.stop();
+  });
+
   it('twice is once', async () => {
     await Promise.all([world.stop(), world.proxy.stop()]);
     await expect(open(world.port)).rejects.toThrow();

@@ -1,0 +1,89 @@
+/** `start` as a process of its own, with what a test asks of it: its ports, its words, its admin side, its record. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { jsonLines } from '../helpers/json.ts';
+import { eventually } from '../helpers/world.ts';
+import { type Installation, installation } from './main-harness.ts';
+
+const SCRIPT = fileURLToPath(new URL('../../src/sallyport.js', import.meta.url));
+const START_MS = 30_000;
+
+export type Running = {
+  readonly home: Installation;
+  readonly child: ChildProcess;
+  readonly port: number;
+  /** everything it has written to both streams */
+  readonly said: () => string;
+  /** an answer of the admin side; the body as JSON, or as text where it is none */
+  readonly admin: (method: string, path: string) => Promise<{ status: number; body: unknown }>;
+  /** all records, those of several chains one after the other */
+  readonly records: () => Record<string, unknown>[];
+  /** status and signal of its end */
+  readonly gone: Promise<unknown>;
+  /** ends it, whatever it is doing, and removes its folder */
+  readonly remove: () => Promise<void>;
+};
+
+/** Both listeners must be on port 0 in `settings`. */
+export async function startProcess(opts: {
+  policies: Record<string, string>;
+  settings: string;
+}): Promise<Running> {
+  const home = installation(opts);
+  const child = spawn(process.execPath, [SCRIPT, 'start'], {
+    cwd: home.dir,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (bytes: Buffer) => {
+      said += bytes.toString();
+    });
+  }
+  const gone = once(child, 'exit');
+  const remove = async (): Promise<void> => {
+    child.kill('SIGKILL');
+    await gone;
+    home.remove();
+  };
+  const ports = await eventually(
+    () => /proxy {3}http:\/\/127\.0\.0\.1:(\d+)[\s\S]*admin {3}http:\/\/127\.0\.0\.1:(\d+)/.exec(said),
+    START_MS,
+  ).catch(async () => {
+    await remove();
+    throw new Error(`it did not start:\n${said}`);
+  });
+  const token = readFileSync(join(home.dir, '.sallyport', 'admin.token'), 'utf8').trim();
+  return {
+    home,
+    child,
+    port: Number(ports[1]),
+    said: () => said,
+    admin: async (method, path) => {
+      const headers = { authorization: `Bearer ${token}` };
+      const answer = await fetch(`http://127.0.0.1:${ports[2]}${path}`, { method, headers });
+      const text = await answer.text();
+      const isJson = /json/.test(answer.headers.get('content-type') ?? '');
+      const body: unknown = isJson ? JSON.parse(text) : text;
+      return { status: answer.status, body };
+    },
+    records: () => recordsBelow(join(home.dir, '.sallyport', 'audit')),
+    gone,
+    remove,
+  };
+}
+
+function recordsBelow(dir: string): Record<string, unknown>[] {
+  const files = readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.jsonl'),
+  );
+  return files.sort().flatMap((name) => jsonLines(wholeLines(readFileSync(join(dir, name), 'utf8'))));
+}
+
+/** A live writer may be in the middle of a line. */
+function wholeLines(text: string): string {
+  return text.slice(0, text.lastIndexOf('\n') + 1);
+}
