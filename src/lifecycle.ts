@@ -8,7 +8,8 @@ import type { Endpoint } from './config/settings.ts';
 import type { ReloadOutcome, Snapshot } from './config/snapshot.ts';
 import { watchFolder } from './config/watch.ts';
 import { denied } from './flow/reason.ts';
-import { createFront, createParts, type Parts, type ProxyOptions } from './proxy.ts';
+import { createFront } from './front.ts';
+import { createParts, type Parts, type ProxyOptions } from './proxy.ts';
 
 export type RunningProxy = {
   readonly parts: Parts;
@@ -37,6 +38,8 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const reload = (): ReloadOutcome => reloadAll(parts);
   reload();
   await parts.keyring.load(secretRefs(parts));
+  // Before anything is accepted.
+  if (parts.parent !== null) parts.state.hop = await parts.parent.listen();
   const server = createFront(parts);
   const address = await listen(server, options.settings.proxy.listen);
   const endpoint = { host: address.address, port: address.port };
@@ -133,6 +136,7 @@ async function stopProxy(parts: Parts, { server, stops, hurry }: Stop): Promise<
   // Their close events write the last end records (invariant I4), so the trail stays open for them.
   await untilEmpty(parts, CLOSE_MS);
   parts.pool.close();
+  await parts.parent?.close();
   parts.resolver.close();
   parts.keyring.close();
   parts.tokens.close();

@@ -28,9 +28,8 @@ export function addStart(program: Command, io: CliIo): void {
 
 /** What the settings may ask for and this version cannot give: starting without it would open what they close. */
 function refuseUnbuilt(settings: Settings): void {
-  const { parentProxy, state, transparent } = settings;
+  const { state, transparent } = settings;
   const asked = [
-    ...(parentProxy === null ? [] : ['parent_proxy']),
     ...(state.redis === null ? [] : ['state.redis']),
     ...((transparent.tls ?? transparent.http ?? transparent.dns) ? ['transparent'] : []),
   ];

@@ -11,7 +11,6 @@ export function lintSettings(settings: Settings, locate: Locate): readonly Probl
     [transparent.http !== null, ['transparent', 'http']],
     [transparent.dns !== null, ['transparent', 'dns']],
     [state.redis !== null, ['state', 'redis']],
-    [settings.parentProxy !== null, ['parent_proxy']],
     [proxy.workers !== 1, ['proxy', 'workers']],
   ];
   const found = later

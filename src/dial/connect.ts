@@ -10,7 +10,7 @@ import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 import { type Authority, authorityText } from '../flow/target.ts';
 import { judgeAddress, type OwnAddresses } from '../policy/address.ts';
-import { type ConnectFailure, connectFirst } from './happy-eyeballs.ts';
+import { type ConnectAsk, type ConnectFailure, type ConnectOutcome, connectFirst } from './happy-eyeballs.ts';
 import type { Answers, Resolver } from './resolve.ts';
 import { handshake, upstreamContext } from './tls.ts';
 
@@ -59,6 +59,8 @@ export type DialerOptions = {
   /** PEM texts to trust, and nobody else */
   readonly tls: { readonly ca: readonly string[] };
   readonly onConnect?: (outcome: ConnectResult) => void;
+  /** connects otherwise than by TCP: through a parent proxy */
+  readonly through?: ((ask: ConnectAsk) => Promise<ConnectOutcome>) | undefined;
   readonly limits?: Partial<DialLimits>;
 };
 
@@ -69,6 +71,7 @@ export type DialerOptions = {
 export function createDialer(opts: DialerOptions): Dialer {
   const limits = { ...DIAL_LIMITS, ...opts.limits };
   const context = upstreamContext(opts.tls.ca);
+  const connectBy = opts.through ?? connectFirst;
   const sessions = createSessionBook();
   const judgements = new Judgements(opts.own);
   const judgedFor = new WeakMap<readonly string[], Permit>();
@@ -95,12 +98,11 @@ export function createDialer(opts: DialerOptions): Dialer {
     const given = ask.addresses !== undefined && judgedFor.get(ask.addresses) === permit;
     const addresses = given && ask.addresses !== undefined ? ask.addresses : await vet(permit, ask.signal);
     if (!isAddresses(addresses)) return addresses;
-    const { staggerMs, connectMs: limitMs } = limits;
-    const { port } = permit.target;
-    const outcome = await connectFirst({ ...ask, addresses, port, staggerMs, limitMs });
+    const bounds = { staggerMs: limits.staggerMs, limitMs: limits.connectMs };
+    const outcome = await connectBy({ ...ask, addresses, port: permit.target.port, ...bounds });
     if (outcome.kind === 'connected') return outcome.socket;
     if (outcome.why !== 'aborted') told(outcome.why === 'elsewhere' ? 'error' : outcome.why);
-    return unconnected(outcome.why, permit);
+    return unconnected(outcome.why, permit, outcome.detail);
   };
 
   return {
@@ -163,7 +165,8 @@ function unlessLeft<T extends Socket>(
   return unconnected('aborted', permit);
 }
 
-function unconnected(why: ConnectFailure, permit: Permit): Denied {
+function unconnected(why: ConnectFailure, permit: Permit, detail = ''): Denied {
+  if (detail !== '') return denied(why === 'timeout' ? 'connect_timeout' : 'connect_failed', detail);
   const at = authorityText(permit.target);
   switch (why) {
     case 'timeout':

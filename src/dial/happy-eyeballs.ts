@@ -8,7 +8,8 @@ import { parseAddress } from '../wire/authority.ts';
 
 export type ConnectOutcome =
   | { readonly kind: 'connected'; readonly socket: Socket }
-  | { readonly kind: 'failed'; readonly why: ConnectFailure };
+  /** `detail`: a sentence for the agent, where there is more to say than `why` */
+  | { readonly kind: 'failed'; readonly why: ConnectFailure; readonly detail?: string };
 
 /** `elsewhere`: the kernel names another peer than the one asked for */
 export type ConnectFailure = 'refused' | 'timeout' | 'error' | 'aborted' | 'elsewhere';

@@ -65,6 +65,8 @@ export class PooledConn implements UpstreamConn {
       if (user === null) this.destroy();
       else this.#guard(() => user.onData(bytes));
     });
+    // A connection through a parent proxy comes paused, lest what follows the parent's answer be lost.
+    if (socket.isPaused()) socket.resume();
     socket.on('drain', () => this.#guard(() => this.user?.onDrain()));
     socket.on('end', () => {
       if (this.user === null) this.destroy();

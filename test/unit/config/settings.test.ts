@@ -207,10 +207,10 @@ describe('warnings', () => {
   it('name what listens too widely and what this version does not do', () => {
     const found = linted({
       SALLYPORT_ADMIN_LISTEN: '0.0.0.0:9090',
-      SALLYPORT_PARENT_PROXY: 'http://p.example:1',
+      SALLYPORT_STATE_REDIS: 'redis://p.example:1',
     });
-    expect(found.map(({ message }) => message).join('\n')).toMatch(/parent_proxy[\s\S]*admin side listens/);
-    expect(found.map(({ file }) => file)).toEqual(['$SALLYPORT_PARENT_PROXY', '$SALLYPORT_ADMIN_LISTEN']);
+    expect(found.map(({ message }) => message).join('\n')).toMatch(/state.redis[\s\S]*admin side listens/);
+    expect(found.map(({ file }) => file)).toEqual(['$SALLYPORT_STATE_REDIS', '$SALLYPORT_ADMIN_LISTEN']);
     expect(linted()).toEqual([]);
   });
 

@@ -1,0 +1,129 @@
+/**
+ * The stages, wired together over the parts of `proxy.ts`: what the listener needs to serve a connection. No decision
+ * is taken here. `lifecycle.ts` calls it once.
+ */
+import { serveHttp } from './accept/http.ts';
+import { createListener } from './accept/listener.ts';
+import { answerSelf } from './accept/self.ts';
+import { FlowRecord } from './audit/flow-record.ts';
+import type { Carry } from './base/stages.ts';
+import type { Identity } from './flow/identity.ts';
+import type { Treat } from './flow/verdict.ts';
+import { parseProxyAuthorization } from './identify/credential.ts';
+import { createLeafMint } from './intercept/leaf.ts';
+import { HttpSession } from './intercept/session.ts';
+import type { SessionDeps } from './intercept/session-job.ts';
+import { createPlainCarrier, createTerminator } from './intercept/terminate.ts';
+import type { Parts } from './proxy.ts';
+import { createTunnel } from './tunnel/tunnel.ts';
+
+/** The stages, wired: what the listener needs to serve a connection. */
+export function createFront(parts: Parts): ReturnType<typeof createListener> {
+  const { gate, clock, trail, newId, live, snapshots, dialer, options } = parts;
+  const session = sessionDeps(parts);
+  const carry = carriers(parts, session);
+  const connect = {
+    gate,
+    vet: dialer.vet,
+    vetNow: dialer.vetNow,
+    carry,
+    stillValid: session.stillValid,
+    snapshotId: session.snapshotId,
+    onError: session.onError,
+  };
+  const { holdsKey } = session;
+  const opening = { trail, clock, holdsKey, stage: 'connect' as const };
+  const describe = (client: string, record: FlowRecord): void => {
+    const snapshot = snapshots.current();
+    if (snapshot === null) return;
+    record.policy = snapshot.set.hash;
+    const known = parts.identifier.identify({ address: client, credential: { kind: 'none' } }, snapshot);
+    if (!('kind' in known)) record.identity = known;
+  };
+  const { authority, log } = options;
+  const bundlePem = parts.roots.bundlePem([authority.certPem]);
+  const http = {
+    ...connect,
+    openSession: (ask: ConstructorParameters<typeof HttpSession>[1]) => new HttpSession(session, ask),
+    snapshot: snapshots.current,
+    draining: session.draining,
+    credentialOf: parseProxyAuthorization,
+    identify: parts.identifier.identify,
+    describe,
+    holdsKey,
+    newRecord: (ask: { flow: string; client: string }) =>
+      new FlowRecord({ ...opening, requestId: ask.flow, via: 'connect', ...ask }),
+    answerSelf: (ask: Parameters<Parameters<typeof serveHttp>[0]['answerSelf']>[0]) => {
+      const bindings = 'kind' in ask.identity ? [] : session.bindings(ask.identity).bindings;
+      return answerSelf({ ...ask, bindings, caPem: authority.certPem, bundlePem });
+    },
+  };
+  const listener = createListener({
+    live,
+    scratch: parts.scratch,
+    clock,
+    newId,
+    draining: session.draining,
+    onError: session.onError,
+    http: (link, flow, first) => serveHttp(http, link, flow, first),
+    faultRecord: (link, flow) => {
+      const client = link.address;
+      const record = new FlowRecord({ ...opening, flow, requestId: flow, client, via: null });
+      describe(client, record);
+      return record;
+    },
+  });
+  listener.on('error', (error) => log.error({ error: error.message }, 'listener'));
+  return listener;
+}
+
+function sessionDeps(parts: Parts): SessionDeps {
+  const { snapshots, dialer, state, bindings } = parts;
+  const bindingsOf = (identity: Identity) => {
+    const group = snapshots.current()?.set.groups.get(identity.group);
+    // Judged just before with the same snapshot: a group that is gone was refused.
+    if (group === undefined) throw new Error(`no group ${identity.group}`);
+    return bindings.forIdentity(identity, group);
+  };
+  return {
+    gate: parts.gate,
+    pool: parts.pool,
+    vet: dialer.vet,
+    live: parts.live,
+    clock: parts.clock,
+    trail: parts.trail,
+    newId: parts.newId,
+    holdsKey: (text) => parts.keyring.leaks().found(text),
+    onError: (error) => {
+      const shown = error instanceof Error ? error.stack : String(error);
+      parts.options.log.error({ error: shown }, 'a connection failed on an exception');
+    },
+    bindings: bindingsOf,
+    stillValid: parts.stillValid,
+    snapshotId: () => snapshots.current()?.id ?? '',
+    policyHash: () => snapshots.current()?.set.hash ?? '',
+    draining: () => state.draining,
+  };
+}
+
+function carriers(parts: Parts, session: SessionDeps): Readonly<Record<Treat, Carry>> {
+  const { clock, live, scratch, dialer, metrics, options } = parts;
+  const mint = createLeafMint({
+    authority: options.authority,
+    clock,
+    onMint: () => metrics.leafCertificate(),
+  });
+  return {
+    tunnel: createTunnel({ clock, live, scratch, dial: dialer.tcp }),
+    intercept: createTerminator({
+      ...session,
+      contextFor: mint.contextFor,
+      onHandshakeError: (host, error) =>
+        options.log.warn(
+          { host, error: error.message },
+          'TLS with the client failed; does the sandbox trust our CA?',
+        ),
+    }),
+    plain: createPlainCarrier(session),
+  };
+}
