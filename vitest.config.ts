@@ -19,6 +19,7 @@ export default defineConfig({
       {
         test: {
           name: 'live',
+          globalSetup: 'test/helpers/clients-summary.ts',
           include: [
             'test/flow/**/*.test.ts',
             'test/attack/**/*.test.ts',

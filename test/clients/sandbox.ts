@@ -14,13 +14,25 @@ export type Ran = { readonly status: number | null; readonly stdout: string; rea
 export type Sandbox = {
   readonly home: string;
   /** runs a shell script; `$proxy` is the proxy's URL, `$setup` a script that does what an image does */
-  run(script: string, from?: { token?: string }): Promise<Ran>;
+  run(script: string, from?: { token?: string; limitMs?: number }): Promise<Ran>;
 };
 
 const LIMIT_MS = 30_000;
 
-/** `PATH` and `HOME` are all that the clean environment has before `eval`. */
-export async function makeSandbox(world: World): Promise<Sandbox> {
+/** The Node of this run and Debian's programs come before what else a developer's machine has. */
+export function programPath(): string {
+  return `${path.dirname(process.execPath)}:/usr/bin:/bin:${process.env['PATH'] ?? ''}`;
+}
+
+/**
+ * `PATH` and `HOME` are all that the clean environment has before `eval`.
+ * `roots`: PEM of more roots of the bundle, standing in for public ones; each also as `trust/root-N.crt`.
+ */
+export async function makeSandbox(
+  world: World,
+  options: { roots?: readonly string[] } = {},
+): Promise<Sandbox> {
+  const roots = options.roots ?? [];
   const home = path.join(world.dir, 'home');
   const trust = path.join(home, 'trust');
   mkdirSync(trust, { recursive: true });
@@ -29,8 +41,10 @@ export async function makeSandbox(world: World): Promise<Sandbox> {
     ['/bundle.pem', 'bundle.crt'],
   ] as const) {
     const reply = await askOnce(world.port, `GET ${page} HTTP/1.1\r\nHost: sallyport\r\n\r\n`);
-    writeFileSync(path.join(trust, file), reply.body);
+    const more = file === 'bundle.crt' ? roots.join('') : '';
+    writeFileSync(path.join(trust, file), `${reply.body.toString()}\n${more}`);
   }
+  for (const [index, pem] of roots.entries()) writeFileSync(path.join(trust, `root-${index}.crt`), pem);
   return {
     home,
     run: (script, from = {}) => {
@@ -40,18 +54,19 @@ export async function makeSandbox(world: World): Promise<Sandbox> {
         `text=$(curl -fsS "http://${user}127.0.0.1:${world.port}/env")`,
         `eval "$(printf '%s\\n' "$text" | sed 's#/etc/sallyport#${trust}#g')"`,
       ].join('\n');
-      return execute('sh', ['-c', `${prelude}\n${script}`], { PATH: process.env['PATH'] ?? '', HOME: home });
+      const env = { PATH: programPath(), HOME: home };
+      return execute(`${prelude}\n${script}`, env, from.limitMs ?? LIMIT_MS);
     },
   };
 }
 
-function execute(program: string, args: readonly string[], env: Record<string, string>): Promise<Ran> {
+function execute(script: string, env: Record<string, string>, limitMs: number): Promise<Ran> {
   const { promise, resolve, reject } = Promise.withResolvers<Ran>();
-  const child = spawn(program, args, {
+  const child = spawn('sh', ['-c', script], {
     env,
     cwd: env['HOME'],
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: LIMIT_MS,
+    timeout: limitMs,
   });
   let stdout = '';
   let stderr = '';
