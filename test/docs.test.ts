@@ -153,7 +153,7 @@ describe('the other tables', () => {
     expect(names('### What a sandbox asks the proxy')).toEqual(expect.arrayContaining(paths));
     expect(paths.length).toBeGreaterThan(4);
     for (const format of ENV_FORMATS)
-      expect(README).toContain(`\`${format === 'export' ? '?format=export' : format}\``);
+      expect(README).toContain(`\`${format === 'sh' ? '?format=sh' : format}\``);
   });
 
   it('have every field of a record, and no other', () => {

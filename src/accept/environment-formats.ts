@@ -1,11 +1,12 @@
 /**
- * The environment of a sandbox as text: `export` lines to evaluate, dotenv, JSON, or Docker's `--env-file`.
- * Called by `self.ts` for `GET /env` and by the command `env`.
+ * The environment of a sandbox as text: `export` lines to evaluate, dotenv, JSON, Docker's `--env-file`, and the
+ * lists that compose files and Kubernetes manifests take. Called by `self.ts` for `GET /env` and by the command `env`.
  */
 import { type EnvironmentAsk, type EnvVariable, environmentOf } from './environment.ts';
 import { exportScript } from './export-script.ts';
 
-export const ENV_FORMATS = ['export', 'dotenv', 'json', 'docker'] as const;
+/** `export` is another name of `sh`. */
+export const ENV_FORMATS = ['sh', 'export', 'dotenv', 'json', 'docker', 'compose', 'k8s'] as const;
 export type EnvFormat = (typeof ENV_FORMATS)[number];
 
 /** The answer of `/env` and of the command `env`: its text and media type. */
@@ -20,6 +21,20 @@ export function printEnvironment(format: EnvFormat, ask: EnvironmentAsk): { type
       return plain(variables.map(({ name, value }) => `${name}=${quoteDotenv(value)}`));
     case 'docker':
       return plain(variables.map(dockerLine));
+    case 'compose':
+      return yaml([
+        'environment:',
+        ...variables.map(({ name, value }) => `  ${name}: ${yamlString(value.replaceAll('$', '$$$$'))}`),
+      ]);
+    case 'k8s':
+      return yaml([
+        'env:',
+        ...variables.flatMap(({ name, value }) => [
+          `  - name: ${name}`,
+          `    value: ${yamlString(value.replaceAll('$', '$$$$'))}`,
+        ]),
+      ]);
+    case 'sh':
     case 'export':
       return plain(exportScript(variables, ask));
   }
@@ -27,6 +42,18 @@ export function printEnvironment(format: EnvFormat, ask: EnvironmentAsk): { type
 
 function plain(lines: readonly string[]): { type: string; body: string } {
   return { type: 'text/plain; charset=utf-8', body: `${lines.join('\n')}\n` };
+}
+
+function yaml(lines: readonly string[]): { type: string; body: string } {
+  return { type: 'application/yaml', body: `${lines.join('\n')}\n` };
+}
+
+/** JSON is YAML, but for what JSON leaves raw and YAML does not allow: it goes as an escape. */
+function yamlString(value: string): string {
+  return JSON.stringify(value).replace(
+    /[\u007f-\u009f\u2028\u2029\ufeff]/g,
+    (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 /** Single quotes keep every reader from expanding `$`; line breaks need the double-quoted form's escapes. */

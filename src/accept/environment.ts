@@ -66,6 +66,7 @@ const VARIABLES: readonly Row[] = [
 export const CERTIFICATE_DIR = '/etc/sallyport';
 export const CA_FILE = 'ca.crt';
 export const BUNDLE_FILE = 'bundle.crt';
+export const PRELOAD_FILE = 'preload.cjs';
 
 export type EnvVariable = { readonly name: string; readonly value: string; readonly kind: EnvKind | 'key' };
 

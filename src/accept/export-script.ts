@@ -10,6 +10,7 @@ import {
   CERTIFICATE_DIR,
   type EnvironmentAsk,
   type EnvVariable,
+  PRELOAD_FILE,
 } from './environment.ts';
 
 /** Lines of a script for POSIX shells. Values are single-quoted; only the folder of the CA files is looked up. */
@@ -25,6 +26,7 @@ export function exportScript(variables: readonly EnvVariable[], ask: Environment
     ...files.map(
       ({ name, kind }) => `  export ${name}="$sallyport_dir/${kind === 'ca' ? CA_FILE : BUNDLE_FILE}";`,
     ),
+    ...preloadLines(),
     'fi;',
     'unset -f sallyport_fetch;',
     'unset sallyport_dir sallyport_mark;',
@@ -34,6 +36,22 @@ export function exportScript(variables: readonly EnvVariable[], ask: Environment
 /** One word for a POSIX shell, whatever is in it. */
 export function shellQuote(value: string): string {
   return `'${value.replaceAll("'", "'\\''")}'`;
+}
+
+/**
+ * Node's preload joins what NODE_OPTIONS holds, once, and only where its file is: without it Node would not start.
+ * A path with a space or a quote would need NODE_OPTIONS' own quoting; there Node does without.
+ */
+function preloadLines(): string[] {
+  const file = `"$sallyport_dir/${PRELOAD_FILE}"`;
+  return [
+    `  if [ -r ${file} ] && ! printf '%s' "$sallyport_dir" | grep -q '[^A-Za-z0-9_./-]' &&`,
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's own expansion
+    `    ! printf '%s' "${'${NODE_OPTIONS:-}'}" | grep -qF -e ${file}; then`,
+    `    NODE_OPTIONS="--require $sallyport_dir/${PRELOAD_FILE}\${NODE_OPTIONS:+ $NODE_OPTIONS}";`,
+    '    export NODE_OPTIONS;',
+    '  fi;',
+  ];
 }
 
 function findCertificates(ask: EnvironmentAsk): string[] {
@@ -57,10 +75,12 @@ function findCertificates(ask: EnvironmentAsk): string[] {
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's own expansion
     '  sallyport_dir="${SALLYPORT_DIR:-${HOME:+$HOME/.sallyport-ca}}";',
     '  { mkdir -p "$sallyport_dir" && [ -w "$sallyport_dir" ]; } 2>/dev/null || sallyport_dir=$(mktemp -d);',
-    `  ${fetch('/ca.pem', CA_FILE)} && ${fetch('/bundle.pem', BUNDLE_FILE)} || {`,
+    `  if ${fetch('/ca.pem', CA_FILE)} && ${fetch('/bundle.pem', BUNDLE_FILE)}; then`,
+    `    ${fetch('/preload.cjs', PRELOAD_FILE)} || :;`,
+    '  else',
     "    echo 'sallyport: could not fetch the CA certificate; hosts whose TLS is read will fail' >&2;",
     "    sallyport_dir='';",
-    '  };',
+    '  fi;',
     'fi;',
   ];
 }

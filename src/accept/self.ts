@@ -8,6 +8,7 @@ import type { Credential, Identity } from '../flow/identity.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 import type { CompiledGroup } from '../policy/model.ts';
 import { ENV_FORMATS, printEnvironment } from './environment-formats.ts';
+import { PRELOAD } from './kit-files.ts';
 
 export type SelfAsk = {
   readonly method: string;
@@ -26,8 +27,9 @@ export type SelfAsk = {
 
 export type SelfAnswer = { readonly status: 200; readonly type: string; readonly body: string };
 
-const PATHS = ['/ca.pem', '/bundle.pem', '/env', '/whoami', '/healthz'] as const;
+const PATHS = ['/ca.pem', '/bundle.pem', '/env', '/preload.cjs', '/whoami', '/healthz'] as const;
 const TEXT = 'text/plain; charset=utf-8';
+const SCRIPT = 'text/javascript; charset=utf-8';
 const PEM = 'application/x-pem-file';
 
 /**
@@ -52,6 +54,8 @@ export function answerSelf(ask: SelfAsk): SelfAnswer | Denied {
       return { status: 200, type: PEM, body: ask.caPem };
     case '/bundle.pem':
       return { status: 200, type: PEM, body: ask.bundlePem };
+    case '/preload.cjs':
+      return { status: 200, type: SCRIPT, body: PRELOAD };
     case '/whoami':
       return whoami(ask.snapshot, identity, group);
     case '/env':
@@ -79,8 +83,8 @@ function whoami(snapshot: Snapshot, identity: Identity, group: CompiledGroup): S
 }
 
 function environment(ask: SelfAsk, identity: Identity, query: string): SelfAnswer | Denied {
-  const wanted = /^(?:format=([a-z]+))?$/.exec(query);
-  const format = ENV_FORMATS.find((one) => one === (wanted?.[1] ?? 'export'));
+  const wanted = /^(?:format=([a-z0-9]+))?$/.exec(query);
+  const format = ENV_FORMATS.find((one) => one === (wanted?.[1] ?? 'sh'));
   if (wanted === null || format === undefined) {
     return denied('bad_request', `/env takes ?format= with one of ${ENV_FORMATS.join(', ')}.`);
   }

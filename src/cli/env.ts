@@ -48,7 +48,7 @@ export function addEnv(program: Command, io: CliIo): void {
     .command('env')
     .description("print a sandbox's environment: proxy variables, certificates, placeholders")
     .requiredOption('--group <group>', 'the group that the sandbox belongs to')
-    .addOption(new Option('--format <format>', 'how to print it').choices(ENV_FORMATS).default('export'))
+    .addOption(new Option('--format <format>', 'how to print it').choices(ENV_FORMATS).default('sh'))
     .addOption(new Option('--json', 'the same as --format json').conflicts('format'))
     .option('--proxy <url>', 'the proxy as the sandbox reaches it (default: from proxy.listen)')
     .option('--token-stdin', 'read an issued token: its placeholders, and the token in the proxy URL')

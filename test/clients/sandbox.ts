@@ -1,5 +1,5 @@
 /**
- * What a sandbox looks like from outside: an empty environment, the two certificate files where images keep them,
+ * What a sandbox looks like from outside: an empty environment, the files of the kit where images keep them,
  * and nothing else but the lines that `/env` prints. The files stand in a folder of the test; paths in the printed
  * lines are moved there, because a test must not write to /etc.
  */
@@ -39,6 +39,7 @@ export async function makeSandbox(
   for (const [page, file] of [
     ['/ca.pem', 'ca.crt'],
     ['/bundle.pem', 'bundle.crt'],
+    ['/preload.cjs', 'preload.cjs'],
   ] as const) {
     const reply = await askOnce(world.port, `GET ${page} HTTP/1.1\r\nHost: sallyport\r\n\r\n`);
     const more = file === 'bundle.crt' ? roots.join('') : '';

@@ -56,7 +56,7 @@ afterEach(async () => {
 });
 
 function script(more: Partial<EnvironmentAsk> = {}): string {
-  return printEnvironment('export', {
+  return printEnvironment('sh', {
     proxyUrl: `http://127.0.0.1:${port}`,
     identity: { id: 'group:agents', group: 'agents', proof: 'source' },
     credential: { kind: 'none' },
@@ -128,7 +128,7 @@ describe('the export lines', () => {
     expect(vars.get('SSL_CERT_FILE')).toBe(join(home, '.sallyport-ca/bundle.crt'));
     expect(readFileSync(join(home, '.sallyport-ca/ca.crt'), 'utf8')).toBe(CA_PEM);
     expect(readFileSync(join(home, '.sallyport-ca/bundle.crt'), 'utf8')).toBe(`ROOTS\n${CA_PEM}`);
-    expect(seen.map(({ path }) => path)).toEqual(['/ca.pem', '/bundle.pem']);
+    expect(seen.map(({ path }) => path)).toEqual(['/ca.pem', '/bundle.pem', '/preload.cjs']);
     expect([...vars.keys()].filter((name) => name.startsWith('sallyport_'))).toEqual([]);
   });
 
@@ -138,18 +138,31 @@ describe('the export lines', () => {
     expect(vars.get('JAVA_TOOL_OPTIONS')).toContain('-Dhttp.nonProxyHosts=localhost|127.*|[::1] ');
   });
 
+  it('put the preload before what NODE_OPTIONS holds, and once', async () => {
+    const file = join(home, '.sallyport-ca/preload.cjs');
+    const again = `eval "$(cat FILE)"; eval "$(cat FILE)"`;
+    const { vars } = await evaluate(script(), { eval: again, env: { NODE_OPTIONS: '--no-warnings' } });
+    expect(vars.get('NODE_OPTIONS')).toBe(`--require ${file} --no-warnings`);
+  });
+
+  it('leave NODE_OPTIONS alone where its path would need quotes', async () => {
+    const { vars } = await evaluate(script(), { env: { SALLYPORT_DIR: join(home, 'a folder') } });
+    expect(vars.get('SSL_CERT_FILE')).toBe(join(home, 'a folder/bundle.crt'));
+    expect(vars.has('NODE_OPTIONS')).toBe(false);
+  });
+
   it('use wget where there is no curl', async () => {
     const { vars, stderr } = await evaluate(script(), { path: pathOf('wget', ...BASICS) });
     expect(stderr).toBe('');
     expect(vars.get('SSL_CERT_FILE')).toBe(join(home, '.sallyport-ca/bundle.crt'));
-    expect(seen).toHaveLength(2);
+    expect(seen).toHaveLength(3);
   });
 
   it('fetch with the token where one was used, past any proxy variable', async () => {
     const identity = { id: 'tok_1', group: 'agents', proof: 'token' as const };
     const text = script({ identity, credential: { kind: 'token', token: TOKEN } });
     const { vars } = await evaluate(text);
-    expect(seen.map(({ auth }) => auth)).toEqual([`Bearer ${TOKEN}`, `Bearer ${TOKEN}`]);
+    expect(seen.map(({ auth }) => auth)).toEqual([`Bearer ${TOKEN}`, `Bearer ${TOKEN}`, `Bearer ${TOKEN}`]);
     expect(vars.get('HTTPS_PROXY')).toBe(`http://agents:${TOKEN}@127.0.0.1:${port}`);
   });
 
@@ -183,7 +196,7 @@ describe('the export lines', () => {
     expect(seen).toEqual([]);
     writeFileSync(join(image, 'bundle.crt'), CA_PEM.replace('MARK', 'OTHR'));
     expect((await evaluate(moved)).vars.get('SSL_CERT_FILE')).toBe(join(home, '.sallyport-ca/bundle.crt'));
-    expect(seen).toHaveLength(2);
+    expect(seen).toHaveLength(3);
   });
 
   it('carry any placeholder unchanged and run nothing of it', async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { answerSelf, type SelfAsk } from '../../../src/accept/self.ts';
 import { denied } from '../../../src/flow/reason.ts';
 import type { SecretSpec } from '../../../src/policy/model.ts';
@@ -74,13 +75,15 @@ describe('what a sandbox may ask the proxy', () => {
     expect(answerSelf(ask({ path }))).toMatchObject({
       kind: 'deny',
       reason: 'bad_request',
-      detail: expect.stringContaining('/ca.pem, /bundle.pem, /env, /whoami, /healthz') as unknown,
+      detail: expect.stringContaining(
+        '/ca.pem, /bundle.pem, /env, /preload.cjs, /whoami, /healthz',
+      ) as unknown,
     });
   });
 
   it('needs an identity but for /healthz', () => {
     const refusal = denied('auth_required');
-    for (const path of ['/ca.pem', '/bundle.pem', '/env', '/whoami']) {
+    for (const path of ['/ca.pem', '/bundle.pem', '/env', '/preload.cjs', '/whoami']) {
       expect(answerSelf(ask({ path, identity: refusal }))).toBe(refusal);
     }
     expect(answerSelf(ask({ path: '/healthz', identity: refusal }))).toMatchObject({ status: 200 });
@@ -159,7 +162,10 @@ describe('/env', () => {
       [...bodyOf({ path: `/env?format=${format}` }).matchAll(line)].map((match) => match[1] ?? '').sort();
     expect(namesOf('dotenv', /^(\w+)=/gm)).toEqual(names);
     expect(namesOf('docker', /^(\w+)=/gm)).toEqual(names);
-    expect(namesOf('export', /^ *export (\w+)=/gm)).toEqual(names);
+    expect(namesOf('sh', /^ *export (\w+)=/gm)).toEqual(names);
+    expect(namesOf('compose', /^ {2}(\w+): "/gm)).toEqual(names);
+    expect(namesOf('k8s', /^ {2}- name: (\w+)$/gm)).toEqual(names);
+    expect(bodyOf({ path: '/env' })).toBe(bodyOf({ path: '/env?format=sh' }));
     expect(bodyOf({ path: '/env' })).toBe(bodyOf({ path: '/env?format=export' }));
   });
 
@@ -186,6 +192,19 @@ describe('/env', () => {
     ];
     const lines = bodyOf({ path: '/env?format=docker', bindings }).trimEnd().split('\n').slice(-2);
     expect(lines).toEqual(["A=it's $x", '# PEM: has line breaks, which this format cannot hold']);
+  });
+
+  it('for compose files and Kubernetes is YAML that gives every value back, whatever is in it', () => {
+    const value = 'it\'s "$HOME" $(Y) $$ #\n- name: EVIL\u0085\u2028 \\';
+    const bindings = [{ env: 'ODD', placeholder: value }];
+    const compose: unknown = parse(bodyOf({ path: '/env?format=compose', bindings }));
+    const escaped = value.replaceAll('$', '$$$$');
+    expect(compose).toMatchObject({ environment: { ODD: escaped, NODE_USE_ENV_PROXY: '1' } });
+    const k8s = parse(bodyOf({ path: '/env?format=k8s', bindings })) as {
+      env: { name: string; value: string }[];
+    };
+    expect(k8s.env.at(-1)).toEqual({ name: 'ODD', value: escaped });
+    expect(k8s.env.filter(({ name }) => name === 'EVIL')).toEqual([]);
   });
 
   it.each(['?format=xml', '?format=', '?', '?format=json&x=1', '?x=1', '?format=json?', '?FORMAT=json'])(

@@ -1,0 +1,12 @@
+/**
+ * The texts of the kit that are files of their own, so that a reviewer reads them as what they are: shell and
+ * JavaScript for sandboxes. Read once, when the proxy starts; `self.ts` serves them and `install-script.ts` puts them together.
+ */
+import { readFileSync } from 'node:fs';
+
+/** Loaded by Node before a program: proxy support for versions without. */
+export const PRELOAD = kitFile('preload.cjs');
+
+function kitFile(name: string): string {
+  return readFileSync(new URL(`./kit/${name}`, import.meta.url), 'utf8');
+}
