@@ -33,8 +33,8 @@ export class Checkpointer {
   }
 
   /** Reads the key (made on first use) and the checkpoint of a folder. */
-  static open(dir: string): Checkpointer {
-    return new Checkpointer(dir, loadCheckpointKey(checkpointKeyPath(dir)));
+  static open(dir: string, keyPath = checkpointKeyPath(dir)): Checkpointer {
+    return new Checkpointer(dir, loadCheckpointKey(keyPath));
   }
 
   /** From here the trail goes on. Written before the first record: a folder without one was tampered with. */

@@ -43,8 +43,16 @@ export type DecisionEvent = Common & {
   readonly hostLabel: string | null;
 };
 
-/** How a connection or exchange ended. */
-export type Ended = 'done' | 'client_abort' | 'upstream_abort' | 'refused' | 'timeout' | 'cut' | 'error';
+/** How a connection or exchange ended. `crash`: with its process; the next one on the chain says so. */
+export type Ended =
+  | 'done'
+  | 'client_abort'
+  | 'upstream_abort'
+  | 'refused'
+  | 'timeout'
+  | 'cut'
+  | 'error'
+  | 'crash';
 
 export type EndEvent = Common & {
   readonly kind: 'end';

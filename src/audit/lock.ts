@@ -10,6 +10,8 @@ import { createFileDurable } from '../base/durable.ts';
 import { AuditError } from './audit-error.ts';
 
 export type FolderLock = {
+  /** its last holder did not give it back */
+  readonly stale: boolean;
   /** Says that the holder lives; called about once a second. Throws when the lock was taken away. */
   readonly beat: () => void;
   readonly release: () => void;
@@ -39,7 +41,9 @@ export function lockFolder(dir: string, silentMs = SILENT_MS): FolderLock {
   const me: Holder = { pid: process.pid, started: startOf('self'), space: pidSpace() };
   // An inode number may come again; the nonce tells our lock from every other one.
   const text = `${JSON.stringify({ ...me, nonce: randomBytes(16).toString('hex') })}\n`;
+  let stale = false;
   while (!createFileDurable(path, text, MODE)) {
+    stale = true;
     const judged = textOf(path);
     if (isHeld(path, silentMs)) {
       throw new AuditError('AUDIT_LOCKED', `another process writes the audit trail in ${dir}`);
@@ -48,6 +52,7 @@ export function lockFolder(dir: string, silentMs = SILENT_MS): FolderLock {
     if (textOf(path) === judged) removeStale(path);
   }
   return {
+    stale,
     beat() {
       if (textOf(path) === null) {
         mkdirSync(dir, { recursive: true, mode: 0o700 });

@@ -4,15 +4,11 @@
  */
 import { hash as cryptoHash, type KeyObject } from 'node:crypto';
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
-import { MAX_LINE_BYTES } from './chain.ts';
 import { CHECKPOINT_FILE, checkpointKeyPath, loadCheckpointPublicKey, readCheckpoint } from './checkpoint.ts';
 import { type AuditFile, listAuditFiles } from './files.ts';
+import { CHUNK_BYTES, eachLine, NEWLINE } from './lines.ts';
 import { folderIsLocked } from './lock.ts';
 import { ChainVerifier, type Finding, type VerifyResult } from './verify.ts';
-
-/** More than the longest line, so that a whole one always fits. */
-const CHUNK_BYTES = 2 * MAX_LINE_BYTES;
-const NEWLINE = 10;
 
 export type FolderReport = VerifyResult & { readonly files: number };
 
@@ -42,34 +38,6 @@ export function verifyFolder(dir: string, key: KeyObject | null = null): FolderR
   const result = verifier.finish();
   const fault = anchorFault(checkpoint, trusted, files);
   return { ...result, finding: result.finding ?? fault, files: files.length };
-}
-
-/** Calls `use` with each whole line (without its newline); returns how many bytes follow the last one. */
-export function eachLine(path: string, use: (line: Uint8Array) => void): number {
-  const fd = openSync(path, 'r');
-  try {
-    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
-    let held = 0;
-    for (;;) {
-      if (held > MAX_LINE_BYTES) {
-        // No record of ours is so long: judged as a line of its own, so that memory stays bounded.
-        use(chunk.subarray(0, held));
-        held = 0;
-      }
-      const got = readSync(fd, chunk, held, chunk.length - held, null);
-      if (got === 0) return held;
-      const end = held + got;
-      let from = 0;
-      for (let at = chunk.indexOf(NEWLINE, held); at !== -1 && at < end; at = chunk.indexOf(NEWLINE, from)) {
-        use(chunk.subarray(from, at));
-        from = at + 1;
-      }
-      chunk.copyWithin(0, from, end);
-      held = end - from;
-    }
-  } finally {
-    closeSync(fd);
-  }
 }
 
 /** The last `count` lines of the trail, oldest first, and where the reading stopped. */

@@ -3,11 +3,22 @@
  * `*.torn`, and compares with the signed checkpoint. Where the checkpoint is ahead of the files, records
  * were taken away: the chain goes on from the checkpoint, so that `audit verify` keeps showing the gap.
  */
-import { closeSync, fstatSync, ftruncateSync, openSync, readSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename } from 'node:path';
 import { EMPTY_HEAD, GENESIS, type HashHex, type Head, MAX_LINE_BYTES } from './chain.ts';
 import type { Checkpoint } from './checkpoint.ts';
+import type { EndEvent } from './event.ts';
 import { type AuditFile, listAuditFiles } from './files.ts';
+import { openDecisions } from './open-decisions.ts';
 import { type Link, readLink } from './verify.ts';
 
 export type Recovered = {
@@ -17,6 +28,8 @@ export type Recovered = {
   readonly file: (AuditFile & { readonly size: number }) | null;
   /** what the next record must tell */
   readonly notes: readonly string[];
+  /** of decisions that a crash left without one */
+  readonly missingEnds: readonly EndEvent[];
 };
 
 type Tail = { readonly head: Head; readonly size: number };
@@ -25,12 +38,14 @@ const MODE = 0o600;
 /** Whole lines beyond this much garbage are not looked for: the file is then left and a new one begun. */
 const MAX_TAIL_BYTES = 4 * MAX_LINE_BYTES;
 
-/** Reads the folder; moves torn ends aside. Throws what the file system throws. */
-export function recover(
-  dir: string,
-  checkpoint: Checkpoint | 'missing' | 'not_signed',
-  hash: HashHex,
-): Recovered {
+/** Reads the folder; moves torn ends aside. `crashed`: the last writer did not end well. Throws what the file system throws. */
+export function recover(opts: {
+  readonly dir: string;
+  readonly checkpoint: Checkpoint | 'missing' | 'not_signed';
+  readonly hash: HashHex;
+  readonly crashed: boolean;
+}): Recovered {
+  const { dir, checkpoint, hash } = opts;
   const files = listAuditFiles(dir);
   const notes: string[] = [];
   if (checkpoint === 'not_signed') notes.push('checkpoint.json is not signed by this install');
@@ -44,7 +59,15 @@ export function recover(
   }
   if (signed !== null && signed.head.seq >= head.seq) head = signed.head;
   const file = found === null ? null : { ...found.file, size: found.tail.size };
-  return { head, start, file, notes };
+  return { head, start, file, notes, missingEnds: opts.crashed ? missingEnds(dir, notes) : [] };
+}
+
+function missingEnds(dir: string, notes: string[]): readonly EndEvent[] {
+  const files = listAuditFiles(dir).map((file) => ({ ...file, size: statSync(file.path).size }));
+  const { ends, skipped } = openDecisions(files);
+  if (ends.length > 0) notes.push(`the process before crashed: ${ends.length} ends that it owed follow`);
+  if (skipped > 0) notes.push(`${skipped} more decisions may have no end`);
+  return ends;
 }
 
 function lastRecord(

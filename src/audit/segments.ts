@@ -5,11 +5,12 @@
 import { mkdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { auditFileName, dayOf } from './files.ts';
-import { type AuditFs, Segment } from './segment.ts';
+import { type AuditFs, Segment, systemAuditFs } from './segment.ts';
 
 export type SegmentsOptions = {
   readonly dir: string;
-  readonly fs: AuditFs;
+  /** default: the system's */
+  readonly fs: AuditFs | undefined;
   readonly maxBytes: number;
   /** the file to go on with and its whole bytes */
   readonly last: { readonly path: string; readonly day: string; readonly size: number } | null;
@@ -25,6 +26,7 @@ const MAX_COPIES = 100;
 
 export class Segments {
   readonly #opts: SegmentsOptions;
+  readonly #fs: AuditFs;
   #now: Segment | null = null;
   #last: SegmentsOptions['last'];
   /** days since the epoch, and their text: computed once a day */
@@ -33,6 +35,7 @@ export class Segments {
 
   constructor(opts: SegmentsOptions) {
     this.#opts = opts;
+    this.#fs = opts.fs ?? systemAuditFs;
     this.#last = opts.last;
   }
 
@@ -85,7 +88,7 @@ export class Segments {
     const last = this.#last;
     if (last === null || last.day !== this.#day) return null;
     this.#last = null;
-    this.#now = Segment.reopen(this.#opts.fs, last);
+    this.#now = Segment.reopen(this.#fs, last);
     return this.#now;
   }
 
@@ -93,7 +96,7 @@ export class Segments {
   #mend(segment: Segment): void {
     this.leave();
     try {
-      this.#now = Segment.reopen(this.#opts.fs, segment);
+      this.#now = Segment.reopen(this.#fs, segment);
     } catch {
       // The old file stays as it is, torn; the new one that is begun next goes on with the chain.
       this.#now = null;
@@ -105,7 +108,7 @@ export class Segments {
     for (let copy = 0; ; copy += 1) {
       const path = join(this.#opts.dir, auditFileName(this.#day, seq, copy));
       try {
-        return Segment.create(this.#opts.fs, path, this.#day);
+        return Segment.create(this.#fs, path, this.#day);
       } catch (error) {
         const taken = error instanceof Error && 'code' in error && error.code === 'EEXIST';
         if (!taken || copy === MAX_COPIES) throw error;

@@ -6,6 +6,8 @@ import type { AuditFs } from './segment.ts';
 export type AuditTrailOptions = {
   /** the audit folder; made when missing, 0700 */
   readonly dir: string;
+  /** the checkpoint's signing key; default: `DIR.key` beside the folder */
+  readonly keyPath?: string;
   /** `batch`: on the disk within 200 ms; `always`: before `written` is called */
   readonly sync: 'batch' | 'always';
   readonly clock: Clock;

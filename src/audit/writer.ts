@@ -13,7 +13,6 @@ import type { AuditEvent, DecisionEvent, EndEvent } from './event.ts';
 import { type FolderLock, lockFolder } from './lock.ts';
 import { Notes } from './notes.ts';
 import { recover } from './recover.ts';
-import { systemAuditFs } from './segment.ts';
 import { Segments } from './segments.ts';
 import type { AuditTrailOptions } from './trail-options.ts';
 import { Turns } from './turns.ts';
@@ -83,15 +82,15 @@ class FileTrail implements AuditTrail {
     this.#lock = lock;
     this.#backlog = new Backlog(opts.clock);
     this.#hash = opts.hash ?? ((bytes) => cryptoHash('sha256', bytes, 'hex'));
-    const signer = Checkpointer.open(opts.dir);
-    const found = recover(opts.dir, signer.found, this.#hash);
+    const signer = Checkpointer.open(opts.dir, opts.keyPath);
+    const found = recover({ dir: opts.dir, checkpoint: signer.found, hash: this.#hash, crashed: lock.stale });
     this.#head = found.head;
     for (const note of found.notes) this.#notes.add(note);
     this.#checkpoints = signer;
     signer.begin({ head: found.head, start: found.start });
     this.#segments = new Segments({
       dir: opts.dir,
-      fs: opts.fs ?? systemAuditFs,
+      fs: opts.fs,
       maxBytes: opts.maxFileBytes ?? MAX_FILE_BYTES,
       last: found.file,
       onBegun: () => this.#retain(),
@@ -99,6 +98,7 @@ class FileTrail implements AuditTrail {
     });
     this.#retain();
     this.#ticker = setInterval(() => this.#tick(), TICK_MS).unref();
+    for (const event of found.missingEnds) this.end(event);
   }
 
   decision(event: DecisionEvent, written: Written): void {

@@ -4,12 +4,13 @@
  */
 import type { KeyObject } from 'node:crypto';
 import { statSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Command, InvalidArgumentError } from 'commander';
+import { type ChainReport, chainsSince, lastOfChains, verifyChains } from '../audit/chains.ts';
 import { loadCheckpointPublicKey } from '../audit/checkpoint.ts';
-import { type FolderReport, lastLines, linesSince, verifyFolder } from '../audit/read.ts';
+import type { FolderReport } from '../audit/read.ts';
 import { columnHeads, columnsOf } from './audit-columns.ts';
 import { CliError, type CliIo } from './io.ts';
 import { settingsFor } from './load.ts';
@@ -50,7 +51,10 @@ export function addAudit(program: Command, io: CliIo, stop?: AbortSignal): void 
     .command('verify')
     .description('check the chain of all records; names the first one that was touched')
     .argument('[dir]', 'audit folder (default: audit/ in state.dir)')
-    .option('--json', 'print { ok, dir, files, records, first, last, finding }')
+    .option(
+      '--json',
+      'print { ok, dir, files, records, first, last, finding }, and chains where there are several',
+    )
     .option(
       '--key <file>',
       'key of the checkpoint, private or public PEM (default: DIR.key beside the folder)',
@@ -72,15 +76,34 @@ function verify(given: string | undefined, options: VerifyOptions, io: CliIo): v
   const dir = given === undefined ? defaultDir(options.config, io) : resolve(io.cwd, given);
   needFolder(dir);
   const key = options.key === undefined ? null : readKey(resolve(io.cwd, options.key));
-  const report = verifyFolder(dir, key);
-  const ok = report.finding === null;
+  const chains = verifyChains(dir, key);
+  const ok = chains.every(({ finding }) => finding === null);
   if (options.json) {
-    io.stdout.write(`${JSON.stringify({ ok, dir, ...report })}\n`);
+    io.stdout.write(`${JSON.stringify(jsonReport(dir, ok, chains))}\n`);
   } else {
-    (ok ? io.stdout : io.stderr).write(verdictText(report));
+    for (const chain of chains) {
+      const name = chains.length === 1 ? '' : `${relative(dir, chain.dir) || '.'}: `;
+      (chain.finding === null ? io.stdout : io.stderr).write(`${name}${verdictText(chain)}`);
+    }
   }
   // All is said; the status remains.
   if (!ok) throw new CliError('', 1);
+}
+
+/** One chain as it always was; of several the sums, the first finding, and each by itself. */
+function jsonReport(dir: string, ok: boolean, chains: readonly ChainReport[]): object {
+  const [only] = chains;
+  if (chains.length === 1 && only !== undefined) return { ok, ...only, dir };
+  return {
+    ok,
+    dir,
+    files: chains.reduce((sum, { files }) => sum + files, 0),
+    records: chains.reduce((sum, { records }) => sum + records, 0),
+    first: null,
+    last: null,
+    finding: chains.find(({ finding }) => finding !== null)?.finding ?? null,
+    chains,
+  };
 }
 
 function verdictText({ finding, files, records, first, last }: FolderReport): string {
@@ -97,14 +120,14 @@ async function tail(options: TailOptions, io: CliIo, stop?: AbortSignal): Promis
     if (lines.length === 0) return;
     io.stdout.write(`${lines.map((line) => (options.json ? line : columnsOf(line))).join('\n')}\n`);
   };
-  const { lines, at } = lastLines(dir, options.lines);
+  const { lines, at } = lastOfChains(dir, options.lines);
   print(lines);
   if (!options.follow) return;
   const readerGone = goneSignal(io.stdout);
   const ends = stop === undefined ? readerGone : AbortSignal.any([stop, readerGone]);
   let place = at;
   while (!ends.aborted) {
-    const fresh = linesSince(dir, place);
+    const fresh = chainsSince(dir, place);
     place = fresh.at;
     print(fresh.lines);
     await rest(ends);
