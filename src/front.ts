@@ -5,11 +5,13 @@
 import { serveHttp } from './accept/http.ts';
 import { createListener } from './accept/listener.ts';
 import { answerSelf } from './accept/self.ts';
+import { serveSocks } from './accept/socks.ts';
 import { FlowRecord } from './audit/flow-record.ts';
 import type { Carry } from './base/stages.ts';
 import type { Identity } from './flow/identity.ts';
+import type { Via } from './flow/target.ts';
 import type { Treat } from './flow/verdict.ts';
-import { parseProxyAuthorization } from './identify/credential.ts';
+import { parseProxyAuthorization, parseSocksPassword } from './identify/credential.ts';
 import { createLeafMint } from './intercept/leaf.ts';
 import { HttpSession } from './intercept/session.ts';
 import type { SessionDeps } from './intercept/session-job.ts';
@@ -42,17 +44,21 @@ export function createFront(parts: Parts): ReturnType<typeof createListener> {
   };
   const { authority, log } = options;
   const bundlePem = parts.roots.bundlePem([authority.certPem]);
-  const http = {
+  const ways = {
     ...connect,
-    openSession: (ask: ConstructorParameters<typeof HttpSession>[1]) => new HttpSession(session, ask),
     snapshot: snapshots.current,
     draining: session.draining,
-    credentialOf: parseProxyAuthorization,
     identify: parts.identifier.identify,
     describe,
     holdsKey,
-    newRecord: (ask: { flow: string; client: string }) =>
-      new FlowRecord({ ...opening, requestId: ask.flow, via: 'connect', ...ask }),
+    newRecord: (ask: { flow: string; client: string; via: Via }) =>
+      new FlowRecord({ ...opening, requestId: ask.flow, ...ask }),
+  };
+  const socks = { ...ways, clock, credentialOfPassword: parseSocksPassword };
+  const http = {
+    ...ways,
+    openSession: (ask: ConstructorParameters<typeof HttpSession>[1]) => new HttpSession(session, ask),
+    credentialOf: parseProxyAuthorization,
     answerSelf: (ask: Parameters<Parameters<typeof serveHttp>[0]['answerSelf']>[0]) => {
       const bindings = 'kind' in ask.identity ? [] : session.bindings(ask.identity).bindings;
       return answerSelf({ ...ask, bindings, caPem: authority.certPem, bundlePem });
@@ -66,6 +72,7 @@ export function createFront(parts: Parts): ReturnType<typeof createListener> {
     draining: session.draining,
     onError: session.onError,
     http: (link, flow, first) => serveHttp(http, link, flow, first),
+    socks: (link, flow, first) => serveSocks(socks, link, flow, first),
     faultRecord: (link, flow) => {
       const client = link.address;
       const record = new FlowRecord({ ...opening, flow, requestId: flow, client, via: null });

@@ -9,7 +9,7 @@ import type { OpenSession, SessionTurn } from '../base/stages.ts';
 import type { Snapshot } from '../config/snapshot.ts';
 import type { Credential, Identity } from '../flow/identity.ts';
 import { type Denied, denied } from '../flow/reason.ts';
-import type { Authority, Target } from '../flow/target.ts';
+import type { Authority, Target, Via } from '../flow/target.ts';
 import { parseAuthority } from '../wire/authority.ts';
 import { HEAD_LIMITS } from '../wire/http1-fields.ts';
 import {
@@ -20,46 +20,35 @@ import {
   type RequestHead,
   type RequestTarget,
 } from '../wire/http1-parse.ts';
+import { type Asker, type AskerDeps, askerOf } from './asker.ts';
 import { type ConnectDeps, openConnect } from './connect.ts';
 import type { SelfAnswer } from './self.ts';
 
-export type HttpDeps = ConnectDeps & {
-  readonly openSession: OpenSession;
-  readonly snapshot: () => Snapshot | null;
-  readonly draining: () => boolean;
-  readonly credentialOf: (value: string | null) => Credential;
-  readonly identify: (
-    ask: { address: string; credential: Credential },
-    snapshot: Snapshot,
-  ) => Identity | Denied;
-  /** fills in what the source address tells of a client */
-  readonly describe: (client: string, record: FlowRecord) => void;
-  /** does a text hold a real key, current or revoked */
-  readonly holdsKey: (text: string) => boolean;
-  /** of a CONNECT */
-  readonly newRecord: (ask: { flow: string; client: string }) => FlowRecord;
-  readonly answerSelf: (ask: {
-    method: string;
-    path: string;
-    identity: Identity | Denied;
-    snapshot: Snapshot;
-    proxyUrl: string;
-    credential: Credential;
-  }) => SelfAnswer | Denied;
-};
+export type HttpDeps = ConnectDeps &
+  AskerDeps & {
+    readonly openSession: OpenSession;
+    readonly credentialOf: (value: string | null) => Credential;
+    /** fills in what the source address tells of a client */
+    readonly describe: (client: string, record: FlowRecord) => void;
+    /** does a text hold a real key, current or revoked */
+    readonly holdsKey: (text: string) => boolean;
+    /** of a CONNECT */
+    readonly newRecord: (ask: { flow: string; client: string; via: Via }) => FlowRecord;
+    readonly answerSelf: (ask: {
+      method: string;
+      path: string;
+      identity: Identity | Denied;
+      snapshot: Snapshot;
+      proxyUrl: string;
+      credential: Credential;
+    }) => SelfAnswer | Denied;
+  };
 
 const CONNECT = 'CONNECT ';
 const EMPTY_LINE: Buffer = Buffer.from('\r\n\r\n');
 const MAX_HEAD_BYTES = HEAD_LIMITS.maxHeadBytes - EMPTY_LINE.length;
 /** Asked every few seconds by whoever watches the container. */
 const HEALTH_PATH = '/healthz';
-
-/** What the head says of its sender. */
-type Asker = {
-  readonly identity: Identity | Denied;
-  readonly credential: Credential;
-  readonly snapshot: Snapshot;
-};
 
 /**
  * Serves the connection as HTTP/1.1 from now on. `flow`: id that all its records share; `first`: the bytes that have
@@ -153,12 +142,7 @@ class HttpFront {
 
   /** Who asks, or why nobody can be let in now. */
   #asker(head: RequestHead): Asker | Denied {
-    const snapshot = this.#deps.snapshot();
-    if (snapshot === null) return denied('not_ready', 'No policy is loaded.');
-    if (this.#deps.draining()) return denied('draining');
-    const credential = this.#credential(head);
-    const identity = this.#deps.identify({ address: this.#link.address, credential }, snapshot);
-    return { identity, credential, snapshot };
+    return askerOf(this.#deps, this.#link.address, this.#credential(head));
   }
 
   #credential(head: RequestHead): Credential {
@@ -197,7 +181,7 @@ class HttpFront {
   }
 
   #connectRecord(target: Target, asker: Asker): FlowRecord {
-    const record = this.#deps.newRecord({ flow: this.#flow, client: this.#link.address });
+    const record = this.#deps.newRecord({ flow: this.#flow, client: this.#link.address, via: 'connect' });
     record.at = target;
     record.method = 'CONNECT';
     record.policy = asker.snapshot.set.hash;

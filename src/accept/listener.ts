@@ -1,6 +1,6 @@
 /**
- * The one port of the sandbox side: accepts sockets, tells HTTP from the rest by the first bytes, caps how many
- * are open. What is not HTTP gets the clearest answer its protocol has, one record, and the end.
+ * The one port of the sandbox side: accepts sockets, tells HTTP, SOCKS5 and the rest apart by the first
+ * byte, caps how many are open. What is neither gets the clearest answer its protocol has, one record, and the end.
  */
 import net from 'node:net';
 import type { FlowRecord } from '../audit/flow-record.ts';
@@ -10,7 +10,6 @@ import type { LiveRegistry } from '../base/live.ts';
 import { refusalFor } from '../base/refuse.ts';
 import type { Scratch } from '../base/scratch.ts';
 import { type Denied, denied, REASONS } from '../flow/reason.ts';
-import { socks5NoMethod } from '../wire/reply.ts';
 import { sniff } from '../wire/sniff.ts';
 
 export type ListenerDeps = {
@@ -24,6 +23,8 @@ export type ListenerDeps = {
   readonly onError: (error: unknown) => void;
   /** serves HTTP on the link; sets its user */
   readonly http: (link: ClientLink, flow: string, first: Buffer) => void;
+  /** serves SOCKS5 on the link; sets its user */
+  readonly socks: (link: ClientLink, flow: string, first: Buffer) => void;
   /** a record of something that is no HTTP request, filled in with what is known of the client */
   readonly faultRecord: (link: ClientLink, flow: string) => FlowRecord;
 };
@@ -43,7 +44,7 @@ export function createListener(deps: ListenerDeps): net.Server {
     // Every link is listed, refused ones too: the tick ends them at their limit.
     deps.live.addLink(link);
     if (deps.live.connections > MAX_CONNECTIONS) {
-      return refuseLink(deps, link, { flow, why: denied('overloaded'), bytes: null });
+      return refuseLink(deps, link, { flow, why: denied('overloaded') });
     }
     link.user = new FirstBytes(deps, link, flow);
     link.socket.resume();
@@ -84,17 +85,14 @@ class FirstBytes implements LinkUser {
         this.#deps.http(this.#link, this.#flow, bytes);
         return true;
       case 'socks5':
-        return this.#refuse(
-          denied('bad_request', 'SOCKS5 is not served here; use HTTP CONNECT.'),
-          socks5NoMethod(),
-        );
+        this.#deps.socks(this.#link, this.#flow, bytes);
+        return true;
       case 'tls':
         return this.#refuse(
           denied('bad_request', 'TLS on the proxy port; the proxy URL starts with http://.'),
-          null,
         );
       case 'unknown':
-        return this.#refuse(denied('bad_request', 'These bytes are no HTTP request.'), null);
+        return this.#refuse(denied('bad_request', 'These bytes are no HTTP request.'));
     }
   }
 
@@ -109,20 +107,16 @@ class FirstBytes implements LinkUser {
     if (now > this.#deadline || this.#deps.draining()) this.#link.socket.destroy();
   }
 
-  #refuse(why: Denied, bytes: Buffer | null): boolean {
-    refuseLink(this.#deps, this.#link, { flow: this.#flow, why, bytes });
+  #refuse(why: Denied): boolean {
+    refuseLink(this.#deps, this.#link, { flow: this.#flow, why });
     return true;
   }
 }
 
-/** `bytes`: the answer in the client's own protocol; `null`: an HTTP answer. */
-function refuseLink(
-  deps: ListenerDeps,
-  link: ClientLink,
-  to: { flow: string; why: Denied; bytes: Buffer | null },
-): void {
+/** An HTTP answer: what the client speaks is not known, or nothing of ours. */
+function refuseLink(deps: ListenerDeps, link: ClientLink, to: { flow: string; why: Denied }): void {
   const record = deps.faultRecord(link, to.flow);
-  const answer = to.bytes ?? refusalFor(record, to.why, { close: true });
+  const answer = refusalFor(record, to.why, { close: true });
   record.deny(to.why);
   const { status } = REASONS[to.why.reason];
   record.end({ status, ended: 'refused', reason: to.why.reason, bytesDown: answer.length });

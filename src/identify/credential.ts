@@ -12,6 +12,9 @@ const MAX_CREDENTIAL_CHARS = 2048;
 /** Scheme, exactly one run of spaces, one token68 (RFC 9110 section 11.2): no parameters, no lists. */
 const SCHEME_AND_VALUE = /^(basic|bearer) +([A-Za-z0-9\-._~+/]+={0,2})$/i;
 
+/** Printable ASCII without blanks. */
+const TOKEN = /^[\x21-\x7e]+$/;
+
 const MALFORMED: Credential = { kind: 'malformed' };
 const NONE: Credential = { kind: 'none' };
 
@@ -28,6 +31,15 @@ export function parseProxyAuthorization(value: string | null): Credential {
   return parseBasic(text);
 }
 
+/**
+ * The password of a SOCKS5 login (RFC 1929), latin-1. An empty one is no credential: clients that always log in send it
+ * where they have none.
+ */
+export function parseSocksPassword(password: string): Credential {
+  if (password === '') return NONE;
+  return TOKEN.test(password) ? { kind: 'token', token: password } : MALFORMED;
+}
+
 function parseBasic(text: string): Credential {
   const bytes = Buffer.from(text, 'base64');
   // Node's decoder skips what it does not know and takes the URL alphabet; only the canonical spelling counts.
@@ -36,7 +48,7 @@ function parseBasic(text: string): Credential {
   const colon = plain.indexOf(':');
   if (colon === -1) return MALFORMED;
   const token = plain.slice(colon + 1);
-  // RFC 7617 section 2: no control characters; a token is printable ASCII without blanks.
-  if (!/^[\x21-\x7e]+$/.test(token) || /[\x00-\x1f\x7f]/.test(plain)) return MALFORMED;
+  // RFC 7617 section 2: no control characters.
+  if (!TOKEN.test(token) || /[\x00-\x1f\x7f]/.test(plain)) return MALFORMED;
   return { kind: 'token', token };
 }

@@ -99,9 +99,25 @@ export function connectEstablished(): Buffer {
   return Buffer.from('HTTP/1.1 200 Connection Established\r\n\r\n');
 }
 
-/** RFC 1928 section 3: no acceptable method. */
-export function socks5NoMethod(): Buffer {
-  return Buffer.from([0x05, 0xff]);
+/** RFC 1928 section 3: the chosen method; 0xff: none is acceptable. */
+export function socks5Method(method: 0x00 | 0x02 | 0xff): Buffer {
+  return Buffer.from([0x05, method]);
+}
+
+/** RFC 1929 section 2. */
+export function socks5Login(accepted: boolean): Buffer {
+  return Buffer.from([0x01, accepted ? 0x00 : 0x01]);
+}
+
+/** RFC 1928 section 6, without the address that we are bound to: it is nobody's business. 0: the connection is open. */
+export function socks5Reply(code: number): Buffer {
+  return Buffer.from([0x05, code, 0, 1, 0, 0, 0, 0, 0, 0]);
+}
+
+/** A refusal in the words of SOCKS5, by what the client waits for. */
+export function socks5Refusal(phase: 'greeting' | 'login' | 'request', why: Denied): Buffer {
+  if (phase === 'greeting') return socks5Method(0xff);
+  return phase === 'login' ? socks5Login(false) : socks5Reply(REASONS[why.reason].socks);
 }
 
 /**

@@ -10,6 +10,7 @@ const LIMIT_MS = 90_000;
 const AFTER_DNS = ['address_not_allowed', 'dns_failed', 'dns_timeout'];
 const EMPTY: HostReport = {
   rows: [],
+  socks: [],
   connections: [],
   queried: [],
   checks: [],
@@ -37,6 +38,18 @@ describeInNamespace('hosts.json through a live proxy', () => {
     expect(got.heard.closed, shown).toBe(true);
     expect(got.recordProblem, shown).toBeNull();
     expect(got.records.length, shown).toBeGreaterThan(0);
+  });
+
+  it('says through SOCKS5 what it says to CONNECT', () => {
+    expect(report.socks.length).toBeGreaterThan(100);
+    const differing = report.socks.filter(({ id, heard, records, recordProblem }) => {
+      const connect = report.rows.find((row) => row.id === id);
+      const opened = heard.text.startsWith('\x05\x00\x05\x00');
+      const refused = /^\x05\x00\x05[\x01-\x08]/.test(heard.text);
+      const same = opened === connect?.heard.text.startsWith('HTTP/1.1 200') && opened !== refused;
+      return !same || recordProblem !== null || records.length !== 2;
+    });
+    expect(differing).toEqual([]);
   });
 
   it('connects once for each CONNECT that it answers with 200, and for no other', () => {

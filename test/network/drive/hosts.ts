@@ -18,6 +18,7 @@ import {
   startCaseWorld,
 } from '../../helpers/case-world.ts';
 import type { StubScript } from '../../helpers/dns-stub.ts';
+import { greetingBytes, requestBytes } from '../../helpers/socks.ts';
 import { eventually } from '../../helpers/world.ts';
 
 export type HostRow = {
@@ -41,6 +42,8 @@ export type HostResult = {
 
 export type HostReport = {
   readonly rows: readonly HostResult[];
+  /** the rows that SOCKS5 has bytes for, asked through it */
+  readonly socks: readonly HostResult[];
   /** connections that upstreams saw */
   readonly connections: readonly string[];
   /** names that the name server was asked for */
@@ -53,6 +56,8 @@ export type HostReport = {
 };
 
 const LANES = 6;
+/** Source addresses of the SOCKS clients begin here. */
+const SOCKS_CLIENTS = 20_000;
 const ROOT = path.resolve(import.meta.dirname, '../../..');
 /** An address on `lo` that one proxy listens on. */
 const LISTEN_IP = '51.15.88.88';
@@ -112,6 +117,23 @@ async function runLoadable(world: CaseWorld, sets: readonly string[]): Promise<H
   return inLanes(good, LANES, async (row, index) => {
     const from = sourceAddress(`127.${100 + sets.indexOf(setOf(row))}`, index);
     return { id: row.id, ...(await ask(world, from, row.authority)) };
+  });
+}
+
+/** A name of up to 255 bytes and a number for a port: what else a row is about cannot be said in SOCKS5. */
+function speaksSocks({ authority }: HostRow): boolean {
+  const [, host = '', port = ''] = /^(.*):(\d{1,5})$/s.exec(authority) ?? [];
+  return port !== '' && Number(port) <= 65_535 && Buffer.byteLength(host) <= 255;
+}
+
+async function runSocks(world: CaseWorld, sets: readonly string[]): Promise<HostResult[]> {
+  const good = rows.filter((row) => loads(row) && speaksSocks(row));
+  return inLanes(good, LANES, async (row, index) => {
+    const from = sourceAddress(`127.${100 + sets.indexOf(setOf(row))}`, SOCKS_CLIENTS + index);
+    const bytes = Buffer.concat([greetingBytes(0), requestBytes(row.authority)]);
+    const heard = await say({ port: world.port, from, bytes });
+    const records = await world.recordsOf(from);
+    return { id: row.id, heard, records, recordProblem: recordProblem(records) };
   });
 }
 
@@ -211,6 +233,7 @@ async function main(): Promise<void> {
   const results = await runLoadable(world, sets);
   const connections = recorded();
   const queried = [...new Set(world.dns.queries.map(({ name }) => name))];
+  const socks = await runSocks(world, sets);
   const rebound = await rebind(world, recorded);
   await eventually(async () => (await counterProblem(world)) === null, 2_000).catch(() => undefined);
   const counters = await counterProblem(world);
@@ -218,6 +241,7 @@ async function main(): Promise<void> {
   const broken = await Promise.all(rows.filter((row) => !loads(row)).map(runBroken));
   const report: HostReport = {
     rows: [...results, ...broken.map(({ result }) => result)],
+    socks,
     connections,
     queried,
     checks: broken.map(({ check }) => check),

@@ -1,9 +1,24 @@
 import { Buffer } from 'node:buffer';
 import { describe, expect, it } from 'vitest';
-import { parseProxyAuthorization } from '../../../src/identify/credential.ts';
+import { parseProxyAuthorization, parseSocksPassword } from '../../../src/identify/credential.ts';
 
 const basic = (text: string): string => `Basic ${Buffer.from(text, 'latin1').toString('base64')}`;
 const TOKEN = `sp_tok_${'a'.repeat(16)}_${'b'.repeat(43)}`;
+
+describe('the password of a SOCKS5 login', () => {
+  it('is a token, or nothing where it is empty', () => {
+    expect(parseSocksPassword(TOKEN)).toEqual({ kind: 'token', token: TOKEN });
+    expect(parseSocksPassword('')).toEqual({ kind: 'none' });
+  });
+
+  it.each([
+    ['a blank', 'a b'],
+    ['a control character', 'a\x00'],
+    ['a byte beyond ASCII', 'a\xfc'],
+  ])('identifies nobody with %s in it', (_what, password) => {
+    expect(parseSocksPassword(password)).toEqual({ kind: 'malformed' });
+  });
+});
 
 describe('what counts as a credential', () => {
   it('is none when the field is absent', () => {

@@ -6,7 +6,10 @@ import {
   type Refusal,
   refusal,
   simpleReply,
-  socks5NoMethod,
+  socks5Login,
+  socks5Method,
+  socks5Refusal,
+  socks5Reply,
 } from '../../../src/wire/reply.ts';
 import { recordResponses } from './record.ts';
 
@@ -116,8 +119,18 @@ describe('the other answers', () => {
     expect(connectEstablished().toString()).toBe('HTTP/1.1 200 Connection Established\r\n\r\n');
   });
 
-  it('refuses every SOCKS5 method', () => {
-    expect([...socks5NoMethod()]).toEqual([5, 0xff]);
+  it('answers SOCKS5 in what the client waits for', () => {
+    expect([...socks5Method(0x02)]).toEqual([5, 2]);
+    expect([...socks5Login(true)]).toEqual([1, 0]);
+    expect([...socks5Reply(0)]).toEqual([5, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    const why = denied('dns_failed');
+    expect([...socks5Refusal('greeting', why)]).toEqual([5, 0xff]);
+    expect([...socks5Refusal('login', why)]).toEqual([1, 1]);
+    expect([...socks5Refusal('request', why)]).toEqual([5, 4, 0, 1, 0, 0, 0, 0, 0, 0]);
+  });
+
+  it('never tells success in a SOCKS5 refusal', () => {
+    for (const row of Object.values(REASONS)) expect(row.socks).toBeGreaterThan(0);
   });
 
   it('answers for the proxy itself', () => {
