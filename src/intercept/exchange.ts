@@ -12,7 +12,9 @@ import { type Denied, denied, REASONS } from '../flow/reason.ts';
 import { hostText, type Target } from '../flow/target.ts';
 import type { Facts, Treat } from '../flow/verdict.ts';
 import { substituteHead } from '../secrets/substitute.ts';
+import { checkTrailers } from '../secrets/trailers.ts';
 import { rebuildRequestHead } from '../wire/http1-write.ts';
+import { keepTrailers } from '../wire/trailers.ts';
 import type { ExchangeDeps, ExchangeJob, Outcome } from './exchange-job.ts';
 import { RequestLeg } from './request-leg.ts';
 import { beginLeg, type ResponseLeg } from './response-leg.ts';
@@ -105,8 +107,14 @@ export class Exchange implements UpstreamUser, LiveFlow {
     if (!this.#over) this.#up.add(bytes);
   }
 
-  bodyEnd(): void {
-    this.#up.end();
+  /** `trailers`: field lines behind the body, each with its leading CRLF. */
+  bodyEnd(trailers: string): void {
+    if (this.#over) return;
+    const kept = keepTrailers(trailers);
+    const why = kept === '' ? null : checkTrailers(kept, this.#deps.bindings(this.identity));
+    // The upstream must not see the end of a body whose trailers are refused.
+    if (why !== null) return this.#refuse(why, 'refused');
+    this.#up.end(kept);
   }
 
   /** Called once after each read from the client: sends what `body` collected. */

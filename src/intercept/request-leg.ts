@@ -4,7 +4,7 @@
  * since the client is paused meanwhile.
  */
 import type { RequestFraming } from '../wire/http1-parse.ts';
-import { chunkHeader, LAST_CHUNK } from '../wire/http1-write.ts';
+import { chunkHeader, lastChunk } from '../wire/http1-write.ts';
 import { Output, type Sink } from './output.ts';
 
 // RFC 9110 section 9.2.2; a request with a body is never sent twice, whatever its method.
@@ -43,8 +43,9 @@ export class RequestLeg {
     this.#body.add('\r\n');
   }
 
-  end(): void {
-    if (this.#chunked) this.#body.add(LAST_CHUNK);
+  /** @param trailers field lines that may pass, each with its leading CRLF */
+  end(trailers: string): void {
+    if (this.#chunked) this.#body.add(lastChunk(trailers));
     this.done = true;
   }
 

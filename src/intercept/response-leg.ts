@@ -5,7 +5,8 @@
 import { type Denied, denied } from '../flow/reason.ts';
 import type { ResponseFraming, ResponseHead } from '../wire/http1-parse.ts';
 import { ResponseReader, type ResponseSink } from '../wire/http1-reader.ts';
-import { chunkHeader, LAST_CHUNK, rebuildResponseHead } from '../wire/http1-write.ts';
+import { chunkHeader, lastChunk, rebuildResponseHead } from '../wire/http1-write.ts';
+import { keepTrailers } from '../wire/trailers.ts';
 import { Output, type Sink } from './output.ts';
 
 export type LegAsk = {
@@ -115,8 +116,8 @@ export class ResponseLeg implements ResponseSink {
     this.#out.add('\r\n');
   }
 
-  end(): void {
-    if (this.#framing.kind === 'chunked') this.#out.add(LAST_CHUNK);
+  end(trailers: string): void {
+    if (this.#framing.kind === 'chunked') this.#out.add(lastChunk(keepTrailers(trailers)));
     this.complete = true;
   }
 

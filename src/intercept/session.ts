@@ -144,9 +144,9 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
     this.#exchange?.body(bytes);
   }
 
-  end(): void {
+  end(trailers: string): void {
     this.#messageDone = true;
-    this.#exchange?.bodyEnd();
+    this.#exchange?.bodyEnd(trailers);
     if (this.#answered) this.#next();
   }
 

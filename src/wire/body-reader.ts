@@ -28,6 +28,11 @@ export class BodyReader {
     return this.#chunked?.bad === true;
   }
 
+  /** Trailer field lines of a body that is done, each with its leading CRLF; mostly empty. */
+  get trailers(): string {
+    return this.#chunked === null ? '' : this.#chunked.trailers;
+  }
+
   /** Does the body end with the connection. */
   get untilEof(): boolean {
     return this.#remaining < 0;

@@ -1,6 +1,7 @@
 /**
  * The chunked transfer coding (RFC 9112 section 7.1) as a machine over split input. Called by the readers
- * of `http1-reader.ts`. Extensions and trailers are checked, counted and dropped.
+ * of `http1-reader.ts`. Extensions are checked, counted and dropped; trailers
+ * are checked and kept for the end.
  *
  * Stricter than the RFC: no white space around the size, no bare LF anywhere, at most 16 digits.
  */
@@ -24,6 +25,7 @@ export class ChunkedDecoder {
   #digits = 0;
   #extension = 0;
   #extensions = 0;
+  #lines = '';
   readonly #trailer: ByteStore;
   readonly #limits: HeadLimits;
   readonly #body: (bytes: Buffer) => void;
@@ -41,6 +43,11 @@ export class ChunkedDecoder {
 
   get bad(): boolean {
     return this.#state === 'bad';
+  }
+
+  /** Trailer field lines, each with its leading CRLF; empty until done, and where there are none. */
+  get trailers(): string {
+    return this.#lines;
   }
 
   /** @returns the offset of the first byte that was not consumed: the input's end, unless done or bad */
@@ -119,7 +126,9 @@ export class ChunkedDecoder {
 
   #trailersAreFields(): boolean {
     const text = this.#trailer.text();
-    return FIELD_LINES.test(text) && text.split('\r\n').length - 1 <= this.#limits.maxFields;
+    if (!FIELD_LINES.test(text) || text.split('\r\n').length - 1 > this.#limits.maxFields) return false;
+    this.#lines = text;
+    return true;
   }
 }
 

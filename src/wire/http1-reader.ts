@@ -126,7 +126,7 @@ export class RequestReader {
   #endWhenDone(): void {
     if (this.#state !== 'body' || !this.#body.done) return;
     this.#state = 'hold';
-    this.#sink.end();
+    this.#sink.end(this.#body.trailers);
   }
 
   #hold(): void {
@@ -224,7 +224,7 @@ export class ResponseReader {
   finish(): void {
     if (this.#state === 'body' && this.#body.untilEof) {
       this.#state = 'done';
-      this.#sink.end();
+      this.#sink.end(this.#body.trailers);
     } else if (this.#state === 'head' || this.#state === 'body') {
       this.#fault('connection ended inside a response');
     }
@@ -283,7 +283,7 @@ export class ResponseReader {
       this.#surplus = true;
       this.#stop('done');
     }
-    this.#sink.end();
+    this.#sink.end(this.#body.trailers);
   }
 
   #fault(detail: string): void {

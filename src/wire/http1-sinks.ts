@@ -7,7 +7,8 @@ export type RequestSink = {
   head(head: RequestHead): void;
   /** decoded, never empty */
   body(bytes: Buffer): void;
-  end(): void;
+  /** @param trailers field lines behind the body, checked, each with its leading CRLF; mostly empty */
+  end(trailers: string): void;
   /** the last call; nothing after it is read */
   fault(fault: Denied): void;
 };
@@ -18,7 +19,8 @@ export type ResponseSink = {
   head(head: ResponseHead): void;
   /** decoded, never empty */
   body(bytes: Buffer): void;
-  end(): void;
+  /** @param trailers field lines behind the body, checked, each with its leading CRLF; mostly empty */
+  end(trailers: string): void;
   /** the last call; nothing after it is read */
   fault(fault: Denied): void;
 };

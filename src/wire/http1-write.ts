@@ -10,6 +10,11 @@ import type { Field, RequestHead, ResponseFraming, ResponseHead } from './http1-
 /** The end of a chunked body, without trailers. */
 export const LAST_CHUNK = '0\r\n\r\n';
 
+/** The end of a chunked body. @param trailers field lines, each with its leading CRLF */
+export function lastChunk(trailers: string): string {
+  return trailers === '' ? LAST_CHUNK : `0${trailers}\r\n\r\n`;
+}
+
 export type RequestRebuild = {
   /** request-target to send: origin-form, or `*` */
   readonly path: string;
