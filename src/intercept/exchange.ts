@@ -9,15 +9,12 @@ import type { UpstreamUser } from '../base/upstream.ts';
 import type { Identity } from '../flow/identity.ts';
 import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied, REASONS } from '../flow/reason.ts';
-import { hostText, type Target } from '../flow/target.ts';
+import type { Target } from '../flow/target.ts';
 import type { Facts, Treat } from '../flow/verdict.ts';
-import { substituteHead } from '../secrets/substitute.ts';
-import { checkTrailers } from '../secrets/trailers.ts';
-import { rebuildRequestHead } from '../wire/http1-write.ts';
-import { keepTrailers } from '../wire/trailers.ts';
 import type { ExchangeDeps, ExchangeJob, Outcome } from './exchange-job.ts';
 import { RequestLeg } from './request-leg.ts';
 import { beginLeg, type ResponseLeg } from './response-leg.ts';
+import { upstreamHead, upstreamTrailers } from './upstream-head.ts';
 import { UpstreamSlot } from './upstream-slot.ts';
 
 const OUTDATED = denied('not_ready', 'The policy changed while this was decided; ask again.');
@@ -74,20 +71,14 @@ export class Exchange implements UpstreamUser, LiveFlow {
 
   /** Judges, swaps and records; goes upstream once the record stands in the file (invariant I4). */
   start(): void {
-    const { record, head, identity, target, secure } = this.#job;
+    const { record, identity, target } = this.#job;
     const { method, path } = this.facts;
     record.about({ identity, at: target, method, path, policy: this.#deps.policyHash(), treat: this.treat });
     this.#deps.live.add(this);
     const permit = this.#judge();
     if ('kind' in permit) return this.#refuse(permit, 'refused');
-    const host = hostText(target, secure ? 443 : 80);
     const dropOverrides = permit.verdict.judgesRequests;
-    const swapped = substituteHead({
-      head: rebuildRequestHead(head, { path, host, dropOverrides }),
-      bindings: this.#deps.bindings(identity),
-      at: target,
-      secure,
-    });
+    const swapped = upstreamHead(this.#job, { bindings: this.#deps.bindings(identity), dropOverrides });
     if (swapped.kind === 'deny') return this.#refuse(swapped, 'refused');
     this.#permit = permit;
     this.#head = swapped.head;
@@ -107,13 +98,11 @@ export class Exchange implements UpstreamUser, LiveFlow {
     if (!this.#over) this.#up.add(bytes);
   }
 
-  /** `trailers`: field lines behind the body, each with its leading CRLF. */
   bodyEnd(trailers: string): void {
     if (this.#over) return;
-    const kept = keepTrailers(trailers);
-    const why = kept === '' ? null : checkTrailers(kept, this.#deps.bindings(this.identity));
+    const kept = trailers === '' ? '' : upstreamTrailers(trailers, this.#deps.bindings(this.identity));
     // The upstream must not see the end of a body whose trailers are refused.
-    if (why !== null) return this.#refuse(why, 'refused');
+    if (typeof kept !== 'string') return this.#refuse(kept, 'refused');
     this.#up.end(kept);
   }
 

@@ -1,0 +1,33 @@
+/**
+ * What goes upstream of a judged request: its head written anew with keys in place of placeholders, and its trailers
+ * after a search for both. Called by `exchange.ts`; invariants I5 and I6.
+ */
+import type { Denied } from '../flow/reason.ts';
+import { hostText } from '../flow/target.ts';
+import type { IdentityBindings } from '../secrets/binding.ts';
+import { type Substituted, substituteHead } from '../secrets/substitute.ts';
+import { checkTrailers } from '../secrets/trailers.ts';
+import { rebuildRequestHead } from '../wire/http1-write.ts';
+import { keepTrailers } from '../wire/trailers.ts';
+import type { ExchangeJob } from './exchange-job.ts';
+
+/** The whole head as latin-1 text, or a reason of `substituteHead`. */
+export function upstreamHead(
+  job: ExchangeJob,
+  how: { readonly bindings: IdentityBindings; readonly dropOverrides: boolean },
+): Substituted | Denied {
+  const { head, path, target, secure } = job;
+  const host = hostText(target, secure ? 443 : 80);
+  return substituteHead({
+    head: rebuildRequestHead(head, { path, host, dropOverrides: how.dropOverrides }),
+    bindings: how.bindings,
+    at: target,
+    secure,
+  });
+}
+
+/** Field lines that may pass (mostly none), each with its leading CRLF, or a reason of `checkTrailers`. */
+export function upstreamTrailers(lines: string, bindings: IdentityBindings): string | Denied {
+  const kept = keepTrailers(lines);
+  return kept === '' ? '' : (checkTrailers(kept, bindings) ?? kept);
+}
