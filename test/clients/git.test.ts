@@ -8,16 +8,17 @@ import https from 'node:https';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { describeWith } from '../helpers/programs.ts';
 import { intercepted, policy, profile, records } from '../helpers/scene.ts';
 import { makeWorld, upstreamContext, type World } from '../helpers/world.ts';
+import { describeClient } from './client.ts';
 import { makeSandbox, type Sandbox } from './sandbox.ts';
 
 const REAL = 'ghp_0123456789abcdefghijklmnopqrstuvwxyz';
+const BRANCHES = 30;
 const IDENTITY = '-c user.name=t -c user.email=t@t.test';
 
-/** Serves `root` by `git http-backend` to whoever has the real token. */
-function gitServer(root: string): https.Server {
+/** Serves `root` by `git http-backend` to whoever has the real token; notes how requests were encoded. */
+function gitServer(root: string, encodings: Set<string>): https.Server {
   const wanted = `Basic ${Buffer.from(`agent:${REAL}`).toString('base64')}`;
   const context = upstreamContext('git.test');
   return https.createServer({ SNICallback: (_name, done) => done(null, context) }, (request, response) => {
@@ -26,6 +27,7 @@ function gitServer(root: string): https.Server {
       return;
     }
     const url = new URL(request.url ?? '/', 'https://git.test');
+    encodings.add(request.headers['content-encoding'] ?? 'identity');
     const child = spawn('git', ['http-backend'], {
       env: {
         PATH: process.env['PATH'] ?? '',
@@ -60,12 +62,14 @@ function gitServer(root: string): https.Server {
   });
 }
 
-describeWith(['git', 'curl'], 'git', () => {
+describeClient({ name: 'git', version: 'git --version' }, 'git', () => {
   let world: World;
   let server: https.Server;
   let sandbox: Sandbox;
   let at = '';
   let folder = '';
+  /** in which its requests came */
+  const encodings = new Set<string>();
 
   beforeAll(async () => {
     folder = mkdtempSync(path.join(tmpdir(), 'sallyport-git-'));
@@ -76,8 +80,14 @@ describeWith(['git', 'curl'], 'git', () => {
     git('init', '-q', '-b', 'main', seed);
     git('-C', seed, ...IDENTITY.split(' '), 'commit', '-q', '--allow-empty', '-m', 'first words');
     git('clone', '-q', '--bare', seed, path.join(root, 'app.git'));
+    // A clone names the tip of each branch that it wants: more than 1 KiB of that goes as gzip.
+    for (let turn = 0; turn < BRANCHES; turn += 1) {
+      git('-C', seed, ...IDENTITY.split(' '), 'commit', '-q', '--allow-empty', '-m', `${turn}`);
+      git('-C', seed, 'branch', `b${turn}`);
+    }
+    git('clone', '-q', '--bare', seed, path.join(root, 'many.git'));
     git('-C', path.join(root, 'app.git'), 'config', 'http.receivepack', 'true');
-    server = gitServer(root);
+    server = gitServer(root, encodings);
     const port = await new Promise<number>((resolve) => {
       server.listen(0, '127.0.0.1', () => {
         const bound = server.address();
@@ -119,6 +129,15 @@ describeWith(['git', 'curl'], 'git', () => {
     expect(ran.stdout + ran.stderr).not.toContain(REAL);
     const swapped = await records(world, { kind: 'decision', stage: 'request', verdict: 'allow' });
     expect(swapped.some((one) => JSON.stringify(one['keys']) === '["GIT_TOKEN"]')).toBe(true);
+  });
+
+  it('clones many branches, by a request so long that git packs it', async () => {
+    const ran = await sandbox.run(
+      `git clone -q https://agent:$GIT_TOKEN@${at}/many.git many\ngit -C many branch -r | wc -l`,
+    );
+    expect(ran.status, ran.stderr).toBe(0);
+    expect(Number(ran.stdout)).toBeGreaterThan(BRANCHES);
+    expect([...encodings]).toContain('gzip');
   });
 
   it('with a token of a group other than its address’s is that group from its first request', async () => {
