@@ -5,6 +5,7 @@
  */
 import type { LiveFlow } from '../base/live.ts';
 import { refusalFor } from '../base/refuse.ts';
+import { StallWatch } from '../base/stall.ts';
 import type { UpstreamUser } from '../base/upstream.ts';
 import type { Identity } from '../flow/identity.ts';
 import type { Permit } from '../flow/permit.ts';
@@ -12,6 +13,7 @@ import { type Denied, denied, REASONS } from '../flow/reason.ts';
 import type { Target } from '../flow/target.ts';
 import type { Facts, Treat } from '../flow/verdict.ts';
 import type { ExchangeDeps, ExchangeJob, Outcome } from './exchange-job.ts';
+import { judgeRequest } from './judge-request.ts';
 import { RequestLeg } from './request-leg.ts';
 import { beginLeg, type ResponseLeg } from './response-leg.ts';
 import { upstreamHead, upstreamTrailers } from './upstream-head.ts';
@@ -37,10 +39,13 @@ export class Exchange implements UpstreamUser, LiveFlow {
   #head = '';
   #retried = false;
   #over = false;
+  /** the client's connection is being broken off by us */
+  #breaking = false;
   #refusedBytes = 0;
   /** last byte either way, monotonic milliseconds */
   #activeAt: number;
   #overheadMs: number | null = null;
+  #stall: StallWatch | null = null;
 
   constructor(deps: ExchangeDeps, job: ExchangeJob) {
     this.#deps = deps;
@@ -75,7 +80,7 @@ export class Exchange implements UpstreamUser, LiveFlow {
     const { method, path } = this.facts;
     record.about({ identity, at: target, method, path, policy: this.#deps.policyHash(), treat: this.treat });
     this.#deps.live.add(this);
-    const permit = this.#judge();
+    const permit = judgeRequest(this.#deps, this.#job, this.facts);
     if ('kind' in permit) return this.#refuse(permit, 'refused');
     const dropOverrides = permit.verdict.judgesRequests;
     const swapped = upstreamHead(this.#job, { bindings: this.#deps.bindings(identity), dropOverrides });
@@ -119,15 +124,22 @@ export class Exchange implements UpstreamUser, LiveFlow {
   }
 
   clientGone(): void {
+    if (this.#breaking) return;
     if (this.#permit !== null && !this.#job.record.decided) this.#allow(this.#permit, () => {});
     this.#settle('client_abort', null, this.#status);
   }
 
-  /** Ends an exchange in which nothing moved for as long as the rule allows. */
+  /** Ends an exchange in which nothing moves, or one side takes nothing, for as long as the rule allows. */
   tick(now: number): void {
-    const idleMs = this.#permit?.verdict.idleMs ?? Number.POSITIVE_INFINITY;
-    if (now - this.#activeAt < idleMs) return;
-    this.#refuse(denied(this.#up.done ? 'upstream_timeout' : 'client_timeout'), 'timeout');
+    if (this.#permit === null) return;
+    this.#stall ??= new StallWatch();
+    const { idleMs } = this.#permit.verdict;
+    const upstream = this.#slot.conn?.socket ?? null;
+    const ask = { activeAt: this.#activeAt, idleMs, client: this.#job.side.unsent, upstream };
+    const stalled = this.#stall.look(now, ask);
+    if (stalled === null) return;
+    const client = stalled === 'client' || (stalled === 'quiet' && !this.#up.done);
+    this.#refuse(denied(client ? 'client_timeout' : 'upstream_timeout'), 'timeout');
   }
 
   cut(why: Denied, ended: Outcome = 'cut'): void {
@@ -135,16 +147,6 @@ export class Exchange implements UpstreamUser, LiveFlow {
   }
 
   // ---- the way up
-
-  #judge(): Permit | Denied {
-    const { identity, target, client, record, head, secure } = this.#job;
-    if (head.upgrade !== null) return denied('upgrade_refused');
-    const invalid = this.#deps.stillValid(identity, client);
-    if (invalid !== null) return invalid;
-    const scheme = secure ? 'https' : 'http';
-    const { flow } = record;
-    return this.#deps.gate.request({ flow, identity, client, target, scheme, facts: this.facts });
-  }
 
   #allow(permit: Permit, written: (failed: Error | null) => void): void {
     const label = this.#deps.gate.label(this.identity.group, this.target);
@@ -260,7 +262,8 @@ export class Exchange implements UpstreamUser, LiveFlow {
     const { record, side, head } = this.#job;
     record.deny(why);
     if (this.#status !== 0) {
-      // First of all: a FIN of ours would make what was sent look complete.
+      // First of all: a FIN of ours would make what was sent look complete. TLS may tell of its close within the call.
+      this.#breaking = true;
       side.destroy();
       return this.#settle(ended, why, this.#status);
     }

@@ -12,6 +12,7 @@ import type { LiveFlow, LiveRegistry } from '../base/live.ts';
 import { Outlet } from '../base/outlet.ts';
 import type { Scratch } from '../base/scratch.ts';
 import type { Admitted, Carry } from '../base/stages.ts';
+import { StallWatch } from '../base/stall.ts';
 import type { DialTcp } from '../base/upstream.ts';
 import type { Identity } from '../flow/identity.ts';
 import { type Denied, denied, REASONS } from '../flow/reason.ts';
@@ -58,6 +59,7 @@ class Tunnel implements LinkUser, LiveFlow {
   #over = false;
   /** monotonic milliseconds of the last byte either way */
   #activeAt: number;
+  #stall: StallWatch | null = null;
 
   constructor(deps: TunnelDeps, job: Admitted) {
     this.#deps = deps;
@@ -191,7 +193,17 @@ class Tunnel implements LinkUser, LiveFlow {
     // Connecting has a limit of its own.
     if (this.#upstream === null) return;
     if (this.#gate !== null && now > this.#helloBy) this.#helloLate();
-    else if (now - this.#activeAt >= this.#job.permit.verdict.idleMs) this.#end('timeout', null);
+    else this.#endIfStalled(now, this.#upstream);
+  }
+
+  #endIfStalled(now: number, upstream: net.Socket): void {
+    this.#stall ??= new StallWatch();
+    const { idleMs } = this.#job.permit.verdict;
+    const client = this.#job.link.socket;
+    const stalled = this.#stall.look(now, { activeAt: this.#activeAt, idleMs, client, upstream });
+    if (stalled === null) return;
+    const why = stalled === 'quiet' ? null : denied(`${stalled}_timeout`);
+    this.#end('timeout', why);
   }
 
   #helloLate(): void {
