@@ -26,6 +26,7 @@ export function createFront(parts: Parts): ReturnType<typeof createListener> {
   const carry = carriers(parts, session);
   const connect = {
     gate,
+    limits: parts.limits,
     vet: dialer.vet,
     vetNow: dialer.vetNow,
     carry,
@@ -66,6 +67,7 @@ export function createFront(parts: Parts): ReturnType<typeof createListener> {
   };
   const listener = createListener({
     live,
+    maxLinks: parts.maxLinks,
     scratch: parts.scratch,
     clock,
     newId,
@@ -94,6 +96,7 @@ function sessionDeps(parts: Parts): SessionDeps {
   };
   return {
     gate: parts.gate,
+    limits: parts.limits,
     pool: parts.pool,
     vet: dialer.vet,
     live: parts.live,
@@ -114,14 +117,14 @@ function sessionDeps(parts: Parts): SessionDeps {
 }
 
 function carriers(parts: Parts, session: SessionDeps): Readonly<Record<Treat, Carry>> {
-  const { clock, live, scratch, dialer, metrics, options } = parts;
+  const { clock, live, limits, scratch, dialer, metrics, options } = parts;
   const mint = createLeafMint({
     authority: options.authority,
     clock,
     onMint: () => metrics.leafCertificate(),
   });
   return {
-    tunnel: createTunnel({ clock, live, scratch, dial: dialer.tcp }),
+    tunnel: createTunnel({ clock, live, limits, scratch, dial: dialer.tcp }),
     intercept: createTerminator({
       ...session,
       contextFor: mint.contextFor,

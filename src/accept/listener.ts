@@ -14,6 +14,8 @@ import { sniff } from '../wire/sniff.ts';
 
 export type ListenerDeps = {
   readonly live: LiveRegistry;
+  /** sockets in all, those that wait for their refusal to be read too; beyond, no answer is sent */
+  readonly maxLinks: number;
   readonly scratch: Scratch;
   readonly clock: Clock;
   readonly newId: () => string;
@@ -29,8 +31,6 @@ export type ListenerDeps = {
   readonly faultRecord: (link: ClientLink, flow: string) => FlowRecord;
 };
 
-/** Open client connections in all; beyond, a clear 503. */
-const MAX_CONNECTIONS = 20_000;
 /** From the connection to its first byte. */
 const FIRST_BYTE_MS = 60_000;
 /** SYN queue: bursts of short tunnels must not see resets. */
@@ -42,9 +42,11 @@ export function createListener(deps: ListenerDeps): net.Server {
     const link = new ClientLink(accepted, deps.scratch, deps.onError);
     const flow = deps.newId();
     // Every link is listed, refused ones too: the tick ends them at their limit.
-    deps.live.addLink(link);
-    if (deps.live.connections > MAX_CONNECTIONS) {
-      return refuseLink(deps, link, { flow, why: denied('overloaded') });
+    const seated = deps.live.addLink(link);
+    if (!seated) {
+      refuseLink(deps, link, { flow, why: denied('overloaded') });
+      if (deps.live.connections > deps.maxLinks) link.reset();
+      return undefined;
     }
     link.user = new FirstBytes(deps, link, flow);
     link.socket.resume();
