@@ -6,7 +6,9 @@ import { serveHttp } from './accept/http.ts';
 import { createListener } from './accept/listener.ts';
 import { answerSelf } from './accept/self.ts';
 import { serveSocks } from './accept/socks.ts';
+import type { TransparentDeps } from './accept/transparent.ts';
 import { FlowRecord } from './audit/flow-record.ts';
+import type { ClientLink } from './base/link.ts';
 import type { Carry } from './base/stages.ts';
 import type { Identity } from './flow/identity.ts';
 import type { Via } from './flow/target.ts';
@@ -19,14 +21,20 @@ import { createPlainCarrier, createTerminator } from './intercept/terminate.ts';
 import type { Parts } from './proxy.ts';
 import { createTunnel } from './tunnel/tunnel.ts';
 
-/** The stages, wired: what the listener needs to serve a connection. */
-export function createFront(parts: Parts): ReturnType<typeof createListener> {
+export type Front = {
+  /** the proxy port's server, not listening yet */
+  readonly listener: ReturnType<typeof createListener>;
+  /** what the listeners for clients without a proxy need */
+  readonly transparent: TransparentDeps;
+};
+
+/** The stages, wired: what listeners need to serve a connection. */
+export function createFront(parts: Parts): Front {
   const { gate, clock, trail, newId, live, snapshots, dialer, options } = parts;
   const session = sessionDeps(parts);
   const carry = carriers(parts, session);
   const connect = {
     gate,
-    limits: parts.limits,
     vet: dialer.vet,
     vetNow: dialer.vetNow,
     carry,
@@ -65,25 +73,27 @@ export function createFront(parts: Parts): ReturnType<typeof createListener> {
       return answerSelf({ ...ask, bindings, caPem: authority.certPem, bundlePem });
     },
   };
-  const listener = createListener({
+  const accepting = {
     live,
-    maxLinks: parts.maxLinks,
     scratch: parts.scratch,
     clock,
     newId,
     draining: session.draining,
     onError: session.onError,
-    http: (link, flow, first) => serveHttp(http, link, flow, first),
-    socks: (link, flow, first) => serveSocks(socks, link, flow, first),
-    faultRecord: (link, flow) => {
+    faultRecord: (link: ClientLink, flow: string) => {
       const client = link.address;
       const record = new FlowRecord({ ...opening, flow, requestId: flow, client, via: null });
       describe(client, record);
       return record;
     },
+  };
+  const listener = createListener({
+    ...accepting,
+    http: (link, flow, first) => serveHttp(http, link, flow, first),
+    socks: (link, flow, first) => serveSocks(socks, link, flow, first),
   });
   listener.on('error', (error) => log.error({ error: error.message }, 'listener'));
-  return listener;
+  return { listener, transparent: { ...ways, ...accepting, openSession: http.openSession } };
 }
 
 function sessionDeps(parts: Parts): SessionDeps {
@@ -96,7 +106,6 @@ function sessionDeps(parts: Parts): SessionDeps {
   };
   return {
     gate: parts.gate,
-    limits: parts.limits,
     pool: parts.pool,
     vet: dialer.vet,
     live: parts.live,
@@ -117,14 +126,14 @@ function sessionDeps(parts: Parts): SessionDeps {
 }
 
 function carriers(parts: Parts, session: SessionDeps): Readonly<Record<Treat, Carry>> {
-  const { clock, live, limits, scratch, dialer, metrics, options } = parts;
+  const { clock, live, scratch, dialer, metrics, options } = parts;
   const mint = createLeafMint({
     authority: options.authority,
     clock,
     onMint: () => metrics.leafCertificate(),
   });
   return {
-    tunnel: createTunnel({ clock, live, limits, scratch, dial: dialer.tcp }),
+    tunnel: createTunnel({ clock, live, scratch, dial: dialer.tcp }),
     intercept: createTerminator({
       ...session,
       contextFor: mint.contextFor,

@@ -10,11 +10,14 @@ import { watchFolder } from './config/watch.ts';
 import { denied } from './flow/reason.ts';
 import { createFront } from './front.ts';
 import { createParts, type Parts, type ProxyOptions } from './proxy.ts';
+import { openTransparent, type Transparent } from './transparent.ts';
 
 export type RunningProxy = {
   readonly parts: Parts;
   /** where it listens: the real port when 0 was asked for */
   readonly address: Endpoint;
+  /** where clients without a proxy are served */
+  readonly transparent: Pick<Transparent, 'tls' | 'http' | 'dns'>;
   /** reads policies, keys and tokens again; keeps the old policy when the new one is bad */
   reload(): ReloadOutcome;
   /** stops accepting, lets open work end within `drainMs`, then cuts the rest. Safe to call twice. */
@@ -39,8 +42,13 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   reload();
   await parts.keyring.load(secretRefs(parts));
   // Before anything is accepted.
-  if (parts.parent !== null) parts.state.hop = await parts.parent.listen();
-  const server = createFront(parts);
+  if (parts.parent !== null) parts.state.others.push(await parts.parent.listen());
+  const front = createFront(parts);
+  const transparent = await openTransparent(parts, front);
+  for (const at of [transparent.tls, transparent.http, transparent.dns]) {
+    if (at !== null) parts.state.others.push(at);
+  }
+  const server = front.listener;
   const address = await listen(server, options.settings.proxy.listen);
   const endpoint = { host: address.address, port: address.port };
   parts.state.listeners.push(endpoint);
@@ -50,12 +58,13 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const hurry = new AbortController();
   let stopping: Promise<void> | null = null;
   const stop = (): Promise<void> => {
-    stopping ??= stopProxy(parts, { server, stops, hurry: hurry.signal });
+    stopping ??= stopProxy(parts, { server, transparent, stops, hurry: hurry.signal });
     return stopping;
   };
   return {
     parts,
     address: endpoint,
+    transparent,
     reload,
     stop,
     stopNow: () => {
@@ -90,7 +99,6 @@ function adopt(parts: Parts, now: Snapshot): void {
     hash: now.set.hash,
   }));
   parts.metrics.policyInfo(entries);
-  parts.adoptLimits(now, parts.live.seats());
   void parts.keyring.load(secretRefs(parts));
   parts.pool.retire(now.id);
   adoptIdentities(parts);
@@ -121,15 +129,17 @@ function tick(parts: Parts): void {
 
 type Stop = {
   readonly server: net.Server;
+  readonly transparent: Transparent;
   /** subscriptions, watchers and timers */
   readonly stops: readonly (() => void)[];
   /** aborted: nothing may take its time any more */
   readonly hurry: AbortSignal;
 };
 
-async function stopProxy(parts: Parts, { server, stops, hurry }: Stop): Promise<void> {
+async function stopProxy(parts: Parts, { server, transparent, stops, hurry }: Stop): Promise<void> {
   parts.state.draining = true;
   server.close();
+  await transparent.close();
   await untilEmpty(parts, parts.options.settings.proxy.drainMs, hurry);
   for (const stop of stops) stop();
   parts.live.cutLosers(() => denied('draining'));

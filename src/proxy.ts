@@ -5,7 +5,7 @@
 import path from 'node:path';
 import { type AuditTrail, openAuditTrail } from './audit/writer.ts';
 import { type Clock, systemClock } from './base/clock.ts';
-import { LiveRegistry, type LiveWatcher } from './base/live.ts';
+import { LiveRegistry } from './base/live.ts';
 import type { Log } from './base/log.ts';
 import { Scratch } from './base/scratch.ts';
 import type { Gate } from './base/stages.ts';
@@ -26,8 +26,6 @@ import { createIdentifier, type Identifier } from './identify/identify.ts';
 import { openTokenStore, type TokenStore } from './identify/token.ts';
 import type { CertificateAuthority } from './intercept/authority.ts';
 import { createMetrics, type Metrics } from './metrics/metrics.ts';
-import { type Caps, createShares, type Shares } from './shares.ts';
-import type { StateStore } from './state/store.ts';
 import { type Bindings, createBindings } from './vault/bindings.ts';
 import { createKeyring, type Keyring } from './vault/keyring.ts';
 import { openSources } from './vault/sources.ts';
@@ -41,13 +39,10 @@ export type ProxyOptions = {
   readonly placeholderKey: Buffer;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly clock?: Clock;
-  /** what limits count in; default: this process alone */
-  readonly store?: StateStore;
-  readonly caps?: Partial<Caps>;
 };
 
 /** Every part of a proxy, for the admin side, the CLI and tests. */
-export type Parts = Shares & {
+export type Parts = {
   readonly options: ProxyOptions;
   readonly clock: Clock;
   readonly snapshots: SnapshotHolder;
@@ -74,8 +69,8 @@ export type Parts = Shares & {
   readonly state: {
     draining: boolean;
     listeners: Endpoint[];
-    /** where the parent hop listens: ours as well, and never to be reached from a sandbox */
-    hop: Endpoint | null;
+    /** the parent hop and the transparent listeners: ours as well, and never to be reached through us */
+    others: Endpoint[];
     startedAt: number;
   };
 };
@@ -84,7 +79,7 @@ export type Parts = Shares & {
 export function createParts(options: ProxyOptions): Parts {
   const { settings, log, version } = options;
   const clock = options.clock ?? systemClock;
-  const state: Parts['state'] = { draining: false, listeners: [], hop: null, startedAt: clock.now() };
+  const state: Parts['state'] = { draining: false, listeners: [], others: [], startedAt: clock.now() };
   const metrics = createMetrics({ version });
   const snapshots = createSnapshotHolder(settings.policies, clock);
   const trail = openAuditTrail({
@@ -105,11 +100,10 @@ export function createParts(options: ProxyOptions): Parts {
     onProblem: (message) => log.error(message),
   });
   const identifier = createIdentifier({ tokens });
-  const shares = createShares(options, clock, snapshots);
-  const watcher: LiveWatcher = {
+  const live = new LiveRegistry({
     opened: (flow) => metrics.opened(flow.identity.group, flow.treat),
     closed: (flow) => metrics.closed(flow.identity.group, flow.treat),
-  };
+  });
   const gate = createGate({ snapshot: snapshots.current });
   const stillValid = (identity: Identity, client: string): Denied | null => {
     const snapshot = snapshots.current();
@@ -125,8 +119,7 @@ export function createParts(options: ProxyOptions): Parts {
     identifier,
     metrics,
     trail,
-    live: new LiveRegistry(watcher, shares.seats),
-    ...shares,
+    live,
     scratch: new Scratch(),
     ...dial,
     ...keys,
@@ -152,7 +145,7 @@ function createDialParts(options: ProxyOptions, clock: Clock, metrics: Metrics, 
   const own = createOwnAddresses({
     clock,
     listeners: () =>
-      [...state.listeners, ...(state.hop === null ? [] : [state.hop])].map(({ host, port }) => ({
+      [...state.listeners, ...state.others].map(({ host, port }) => ({
         address: host,
         port,
       })),

@@ -192,7 +192,7 @@ class HttpFront {
     const { identity } = asker;
     if ('kind' in identity) return this.#refuse(turn, identity, asked.authority);
     const target: Target = { ...asked.authority, via: 'absolute-form' };
-    return turn.forward({ identity, target, path: asked.path, secure: false, seat: this.#link.seat });
+    return turn.forward({ identity, target, path: asked.path, secure: false });
   }
 
   #self(turn: SessionTurn, path: string, asker: Asker): void {

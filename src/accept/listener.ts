@@ -4,18 +4,16 @@
  */
 import net from 'node:net';
 import type { FlowRecord } from '../audit/flow-record.ts';
+import { type Answerer, HTTP_ANSWERS, sendRefusal } from '../base/answer.ts';
 import type { Clock } from '../base/clock.ts';
 import { ClientLink, type LinkUser } from '../base/link.ts';
 import type { LiveRegistry } from '../base/live.ts';
-import { refusalFor } from '../base/refuse.ts';
 import type { Scratch } from '../base/scratch.ts';
 import { type Denied, denied, REASONS } from '../flow/reason.ts';
 import { sniff } from '../wire/sniff.ts';
 
-export type ListenerDeps = {
+export type AcceptorDeps = {
   readonly live: LiveRegistry;
-  /** sockets in all, those that wait for their refusal to be read too; beyond, no answer is sent */
-  readonly maxLinks: number;
   readonly scratch: Scratch;
   readonly clock: Clock;
   readonly newId: () => string;
@@ -23,32 +21,46 @@ export type ListenerDeps = {
   readonly draining: () => boolean;
   /** an exception ended a connection */
   readonly onError: (error: unknown) => void;
+  /** a record of something that is no request, filled in with what is known of the client */
+  readonly faultRecord: (link: ClientLink, flow: string) => FlowRecord;
+};
+
+export type ListenerDeps = AcceptorDeps & {
   /** serves HTTP on the link; sets its user */
   readonly http: (link: ClientLink, flow: string, first: Buffer) => void;
   /** serves SOCKS5 on the link; sets its user */
   readonly socks: (link: ClientLink, flow: string, first: Buffer) => void;
-  /** a record of something that is no HTTP request, filled in with what is known of the client */
-  readonly faultRecord: (link: ClientLink, flow: string) => FlowRecord;
 };
 
+/** Open client connections in all; beyond, a clear 503. */
+const MAX_CONNECTIONS = 20_000;
 /** From the connection to its first byte. */
 const FIRST_BYTE_MS = 60_000;
 /** SYN queue: bursts of short tunnels must not see resets. */
 const BACKLOG = 4_096;
 
 export function createListener(deps: ListenerDeps): net.Server {
+  return createAcceptor(deps, HTTP_ANSWERS, (link, flow) => new FirstBytes(deps, link, flow));
+}
+
+/** Accepts sockets up to the cap, refuses the rest with a record. `begin`: who serves a new link. */
+export function createAcceptor(
+  deps: AcceptorDeps,
+  answers: Answerer,
+  begin: (link: ClientLink, flow: string) => LinkUser,
+): net.Server {
   const options = { pauseOnConnect: true, noDelay: true, allowHalfOpen: true };
   return net.createServer(options, (accepted) => {
     const link = new ClientLink(accepted, deps.scratch, deps.onError);
     const flow = deps.newId();
     // Every link is listed, refused ones too: the tick ends them at their limit.
-    const seated = deps.live.addLink(link);
-    if (!seated) {
-      refuseLink(deps, link, { flow, why: denied('overloaded') });
-      if (deps.live.connections > deps.maxLinks) link.reset();
-      return undefined;
+    deps.live.addLink(link);
+    if (deps.live.connections > MAX_CONNECTIONS) {
+      const record = deps.faultRecord(link, flow);
+      const why = denied('overloaded');
+      return refuseLink(link, { record, why, answer: answers.refusal(record, why) });
     }
-    link.user = new FirstBytes(deps, link, flow);
+    link.user = begin(link, flow);
     link.socket.resume();
   });
 }
@@ -110,17 +122,20 @@ class FirstBytes implements LinkUser {
   }
 
   #refuse(why: Denied): boolean {
-    refuseLink(this.#deps, this.#link, { flow: this.#flow, why });
+    const record = this.#deps.faultRecord(this.#link, this.#flow);
+    refuseLink(this.#link, { record, why, answer: HTTP_ANSWERS.refusal(record, why) });
     return true;
   }
 }
 
-/** An HTTP answer: what the client speaks is not known, or nothing of ours. */
-function refuseLink(deps: ListenerDeps, link: ClientLink, to: { flow: string; why: Denied }): void {
-  const record = deps.faultRecord(link, to.flow);
-  const answer = refusalFor(record, to.why, { close: true });
-  record.deny(to.why);
-  const { status } = REASONS[to.why.reason];
-  record.end({ status, ended: 'refused', reason: to.why.reason, bytesDown: answer.length });
-  link.finishWith(answer);
+/** Records the refusal of a whole connection and ends it. `answer`: in the client's own protocol; null: a reset. */
+export function refuseLink(
+  link: ClientLink,
+  to: { record: FlowRecord; why: Denied; answer: Buffer | null },
+): void {
+  const { record, why, answer } = to;
+  record.deny(why);
+  const { status } = REASONS[why.reason];
+  record.end({ status, ended: 'refused', reason: why.reason, bytesDown: answer?.length ?? 0 });
+  sendRefusal(link, answer);
 }

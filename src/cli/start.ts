@@ -28,14 +28,9 @@ export function addStart(program: Command, io: CliIo): void {
 
 /** What the settings may ask for and this version cannot give: starting without it would open what they close. */
 function refuseUnbuilt(settings: Settings): void {
-  const { state, transparent } = settings;
-  const asked = [
-    ...(state.redis === null ? [] : ['state.redis']),
-    ...((transparent.tls ?? transparent.http ?? transparent.dns) ? ['transparent'] : []),
-  ];
-  if (asked.length === 0) return;
+  if (settings.state.redis === null) return;
   throw new CliError(
-    `${asked.join(', ')}: not in this version; take it out of ${settings.file ?? 'the environment'}`,
+    `state.redis: not in this version; take it out of ${settings.file ?? 'the environment'}`,
   );
 }
 

@@ -11,6 +11,7 @@ import { DURATION, durationMs } from '../policy/units.ts';
 import { type EndpointText, parseEndpoint, parsePeer } from './endpoint.ts';
 import { applyEnvironment, withVariableForm } from './environment.ts';
 import { problemsOf } from './issues.ts';
+import { fixedAnswers, transparentProblem } from './settings-checks.ts';
 import { type Locate, readYaml, type YamlFile } from './yaml-file.ts';
 
 /** A listening or peer address; IPv6 without brackets. */
@@ -186,7 +187,9 @@ export function loadSettings(
     const problems = problemsOf(overridden.yaml, parsed.error.issues, settingsJsonSchema());
     return { problems: problems.map(withVariableForm) };
   }
-  const hosts = fixedAnswers(parsed.data, overridden.yaml);
+  const lacking = transparentProblem(parsed.data.transparent, overridden.yaml);
+  if (lacking !== null) return { problems: [withVariableForm(lacking)] };
+  const hosts = fixedAnswers(parsed.data.dns.hosts, overridden.yaml);
   if ('problems' in hosts) return { problems: hosts.problems.map(withVariableForm) };
   const locate: Locate = (path) => ({ file: overridden.yaml.file, ...overridden.yaml.locate(path) });
   return { settings: resolved(parsed.data, read, hosts.hosts), locate };
@@ -230,25 +233,6 @@ function withSections(yaml: YamlFile): YamlFile {
     ([key, value]) => !(value === null && SECTIONS.includes(key)),
   );
   return { ...yaml, value: Object.fromEntries(kept) };
-}
-
-function fixedAnswers(
-  data: SettingsFile,
-  yaml: YamlFile,
-): { hosts: ReadonlyMap<string, readonly string[]> } | { problems: readonly Problem[] } {
-  const hosts = new Map<string, readonly string[]>();
-  const problems: Problem[] = [];
-  for (const [written, addresses] of Object.entries(data.dns.hosts)) {
-    const name = written.toLowerCase().replace(/\.$/, '');
-    if (/^(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*$/.test(name) && name.length <= 253) {
-      hosts.set(name, addresses);
-      continue;
-    }
-    const message = `"${written}" is no host name`;
-    const fix = 'write the name in A-labels, without a port';
-    problems.push({ file: yaml.file, ...yaml.locate(['dns', 'hosts'], written), message, fix });
-  }
-  return problems.length > 0 ? { problems } : { hosts };
 }
 
 function resolved(

@@ -11,7 +11,13 @@ export type Host = string & { readonly [hostBrand]: true };
 export type HostKind = 'name' | 'ipv4' | 'ipv6';
 
 /** How the request came in. */
-export type Via = 'connect' | 'absolute-form' | 'socks5' | 'transparent-tls' | 'transparent-http';
+export type Via =
+  | 'connect'
+  | 'absolute-form'
+  | 'socks5'
+  | 'transparent-tls'
+  | 'transparent-http'
+  | 'transparent-dns';
 
 export type Authority = {
   readonly host: Host;

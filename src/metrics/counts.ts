@@ -20,6 +20,7 @@ export type Counts = {
   readonly overhead: Map<Treat, PlainHistogram>;
   readonly open: Map<string, Map<Treat, number>>;
   readonly dns: Tally;
+  readonly dnsAnswers: Tally;
   readonly upstream: Tally;
   readonly leaves: Tally;
   readonly reloads: Tally;
@@ -38,6 +39,7 @@ export function noCounts(build: Counts['build']): Counts {
     overhead: new Map(),
     open: new Map(),
     dns: new Tally(),
+    dnsAnswers: new Tally(),
     upstream: new Tally(),
     leaves: new Tally(),
     reloads: new Tally(),

@@ -21,6 +21,8 @@ export type Metrics = {
   opened(group: string, treat: Treat): void;
   closed(group: string, treat: Treat): void;
   dnsLookup(outcome: string): void;
+  /** an answer of the name server for sandboxes */
+  dnsAnswer(outcome: string): void;
   upstreamConnection(outcome: string): void;
   leafCertificate(outcome?: 'ok' | 'error'): void;
   policyReload(outcome: 'ok' | 'error'): void;
@@ -54,6 +56,7 @@ export function createMetrics(opts: { version: string; commit?: string; clock?: 
     opened: (group, treat) => moveOpen(counts, { group, treat, by: 1 }),
     closed: (group, treat) => moveOpen(counts, { group, treat, by: -1 }),
     dnsLookup: (outcome) => counts.dns.add(outcome, ''),
+    dnsAnswer: (outcome) => counts.dnsAnswers.add(outcome, ''),
     upstreamConnection: (outcome) => counts.upstream.add(outcome, ''),
     leafCertificate: (outcome = 'ok') => counts.leaves.add(outcome, ''),
     policyReload: (outcome) => counts.reloads.add(outcome, ''),

@@ -107,6 +107,12 @@ function registerProcess(registry: Registry, counts: Counts): void {
     rows: () => outcomes(counts.dns),
   });
   liveCounter(registry, {
+    name: 'sallyport_dns_answers_total',
+    help: 'Answers of the name server for sandboxes.',
+    labels: ['outcome'],
+    rows: () => outcomes(counts.dnsAnswers),
+  });
+  liveCounter(registry, {
     name: 'sallyport_upstream_connections_total',
     help: 'Connections to upstreams.',
     labels: ['outcome'],

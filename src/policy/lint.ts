@@ -3,7 +3,6 @@
  */
 import { parseCidr } from './address.ts';
 import { coversHost, type HostPattern } from './host-pattern.ts';
-import { lintLimits } from './lint-limits.ts';
 import type { CompiledGroup, CompiledRule, PolicySet, Problem } from './model.ts';
 import type { PolicyFile, ProfileFile } from './schema.ts';
 import { isCatchAll, isConditional } from './survey.ts';
@@ -92,8 +91,8 @@ function lintGroup(group: CompiledGroup, warn: Warn): void {
   if (group.refuse === 'inside') {
     warn(['refuse'], 'this version always answers the CONNECT itself', 'do not rely on `inside` yet');
   }
-  for (const { key, message, fix } of lintLimits(group.limits ?? {}, group.mode === 'monitor')) {
-    warn(['limits', key], message, fix);
+  if (group.limits !== undefined) {
+    warn(['limits'], 'limits are read but not enforced in this version', 'do not rely on them yet');
   }
   for (const rule of group.rules) lintRule(rule, warn);
   for (const [dead, by] of deadRules(group.rules)) {

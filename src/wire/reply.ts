@@ -155,3 +155,16 @@ function asciiJson(value: unknown): Buffer {
 function shortened(text: string): string {
   return text.length <= MAX_TOLD_CHARS ? text : `${text.slice(0, MAX_TOLD_CHARS)}...`;
 }
+
+/** RFC 8446 section 6.2 */
+const ALERT_ACCESS_DENIED = 49;
+const ALERT_INTERNAL_ERROR = 80;
+const ALERT_UNRECOGNIZED_NAME = 112;
+const FIRST_SERVER_ERROR = 500;
+
+/** A fatal TLS alert in the clear, for a client that began with TLS and has not been answered. */
+export function tlsAlert(why: Denied): Buffer {
+  const { status } = REASONS[why.reason];
+  const refused = why.reason === 'sni_mismatch' ? ALERT_UNRECOGNIZED_NAME : ALERT_ACCESS_DENIED;
+  return Buffer.from([0x15, 3, 3, 0, 2, 2, status >= FIRST_SERVER_ERROR ? ALERT_INTERNAL_ERROR : refused]);
+}

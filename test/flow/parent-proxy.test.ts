@@ -122,8 +122,8 @@ describe('the loopback end of the hop', () => {
   it('serves nobody who does not know its password, and no sandbox may name it', async () => {
     const parent = kept(await httpParent());
     const { world, plain } = await behind(parent.url);
-    const hop = world.proxy.parts.state.hop;
-    if (hop === null) throw new Error('no hop');
+    const [hop] = world.proxy.parts.state.others;
+    if (hop === undefined) throw new Error('no hop');
     const stranger = await tryConnect(hop.port, plain);
     expect(stranger.answer.status).toBe(403);
     const absolute = await askOnce(hop.port, `GET http://${plain}/ HTTP/1.1\r\nHost: ${plain}\r\n\r\n`);

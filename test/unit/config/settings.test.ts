@@ -120,6 +120,7 @@ audit: { sync: always, retain: 24h }
     ['dns:\n  hosts: { "a b": ["127.0.0.1"] }', 2, 12, 'write the name in A-labels, without a port'],
     ['dns:\n  hosts: { a.test: ["127.1"] }', 2, 21, 'correct the value'],
     ['parent_proxy: ftp://x', 1, 15, 'correct the value'],
+    ['transparent:\n  dns: "127.0.0.1:53"', 2, 8, 'write the address at which sandboxes reach this proxy'],
     ['state: { redis: localhost }', 1, 17, 'correct the value'],
     ['polices: x', 1, 1, 'did you mean "policies"?'],
     ['proxy: [', 1, null, null],
