@@ -90,7 +90,7 @@ function findCertificates(ask: EnvironmentAsk): string[] {
  * script tells this proxy's CA from the one of an older installation, with grep alone. `caPem` may go on with
  * the chain of an intermediate CA; the first certificate is the one that signs.
  */
-function markOf(caPem: string): string {
+export function markOf(caPem: string): string {
   const [first = ''] = caPem.split('-----END');
   const lines = first.split(/\r?\n/).filter((line) => /^[A-Za-z0-9+/]{64}$/.test(line));
   return lines.at(-1) ?? 'no certificate';

@@ -7,6 +7,10 @@ import { readFileSync } from 'node:fs';
 /** Loaded by Node before a program: proxy support for versions without. */
 export const PRELOAD = kitFile('preload.cjs');
 
+/** The fixed part of `/install.sh`: options, tools, trust, environment; and the programs with settings of their own. */
+export const INSTALL = kitFile('install.sh');
+export const INSTALL_TOOLS = kitFile('install-tools.sh');
+
 function kitFile(name: string): string {
   return readFileSync(new URL(`./kit/${name}`, import.meta.url), 'utf8');
 }

@@ -8,6 +8,7 @@ import type { Credential, Identity } from '../flow/identity.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 import type { CompiledGroup } from '../policy/model.ts';
 import { ENV_FORMATS, printEnvironment } from './environment-formats.ts';
+import { installScript } from './install-script.ts';
 import { PRELOAD } from './kit-files.ts';
 
 export type SelfAsk = {
@@ -27,9 +28,18 @@ export type SelfAsk = {
 
 export type SelfAnswer = { readonly status: 200; readonly type: string; readonly body: string };
 
-const PATHS = ['/ca.pem', '/bundle.pem', '/env', '/preload.cjs', '/whoami', '/healthz'] as const;
+const PATHS = [
+  '/ca.pem',
+  '/bundle.pem',
+  '/env',
+  '/install.sh',
+  '/preload.cjs',
+  '/whoami',
+  '/healthz',
+] as const;
 const TEXT = 'text/plain; charset=utf-8';
 const SCRIPT = 'text/javascript; charset=utf-8';
+const SHELL = 'text/x-shellscript; charset=utf-8';
 const PEM = 'application/x-pem-file';
 
 /**
@@ -54,6 +64,8 @@ export function answerSelf(ask: SelfAsk): SelfAnswer | Denied {
       return { status: 200, type: PEM, body: ask.caPem };
     case '/bundle.pem':
       return { status: 200, type: PEM, body: ask.bundlePem };
+    case '/install.sh':
+      return { status: 200, type: SHELL, body: installScript({ ...ask, identity }) };
     case '/preload.cjs':
       return { status: 200, type: SCRIPT, body: PRELOAD };
     case '/whoami':
