@@ -9,12 +9,13 @@ import { serveSocks } from './accept/socks.ts';
 import type { TransparentDeps } from './accept/transparent.ts';
 import { FlowRecord } from './audit/flow-record.ts';
 import type { ClientLink } from './base/link.ts';
-import type { Carry } from './base/stages.ts';
+import type { Carry, RefuseInside } from './base/stages.ts';
 import type { Identity } from './flow/identity.ts';
 import type { Via } from './flow/target.ts';
 import type { Treat } from './flow/verdict.ts';
 import { parseProxyAuthorization, parseSocksPassword } from './identify/credential.ts';
 import { createLeafMint } from './intercept/leaf.ts';
+import { createInsideRefuser } from './intercept/refuse-inside.ts';
 import { HttpSession } from './intercept/session.ts';
 import type { SessionDeps } from './intercept/session-job.ts';
 import { createPlainCarrier, createTerminator } from './intercept/terminate.ts';
@@ -32,12 +33,14 @@ export type Front = {
 export function createFront(parts: Parts): Front {
   const { gate, clock, trail, newId, live, snapshots, dialer, options } = parts;
   const session = sessionDeps(parts);
-  const carry = carriers(parts, session);
+  const refuseInside = insideRefuser(parts);
+  const carry = carriers(parts, session, refuseInside);
   const connect = {
     gate,
     vet: dialer.vet,
     vetNow: dialer.vetNow,
     carry,
+    refuseInside,
     stillValid: session.stillValid,
     snapshotId: session.snapshotId,
     onError: session.onError,
@@ -125,7 +128,25 @@ function sessionDeps(parts: Parts): SessionDeps {
   };
 }
 
-function carriers(parts: Parts, session: SessionDeps): Readonly<Record<Treat, Carry>> {
+/** Leaves of refused hosts kept: few, because none is asked for again. */
+const REFUSED_LEAVES = 64;
+
+function insideRefuser({ options, clock, metrics, snapshots }: Parts): RefuseInside {
+  const { authority } = options;
+  const onMint = (): void => metrics.leafCertificate();
+  const mint = createLeafMint({ authority, clock, max: REFUSED_LEAVES, onMint });
+  return createInsideRefuser({
+    clock,
+    wanted: (group) => snapshots.current()?.set.groups.get(group)?.refuse === 'inside',
+    contextFor: mint.contextFor,
+  });
+}
+
+function carriers(
+  parts: Parts,
+  session: SessionDeps,
+  refuseInside: RefuseInside,
+): Readonly<Record<Treat, Carry>> {
   const { clock, live, scratch, dialer, metrics, options } = parts;
   const mint = createLeafMint({
     authority: options.authority,
@@ -133,7 +154,7 @@ function carriers(parts: Parts, session: SessionDeps): Readonly<Record<Treat, Ca
     onMint: () => metrics.leafCertificate(),
   });
   return {
-    tunnel: createTunnel({ clock, live, scratch, dial: dialer.tcp }),
+    tunnel: createTunnel({ clock, live, scratch, dial: dialer.tcp, refuseInside }),
     intercept: createTerminator({
       ...session,
       contextFor: mint.contextFor,

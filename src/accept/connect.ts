@@ -6,7 +6,7 @@
 import type { FlowRecord } from '../audit/flow-record.ts';
 import { type Answerer, sendRefusal } from '../base/answer.ts';
 import type { ClientLink, LinkUser } from '../base/link.ts';
-import type { Carry, Gate } from '../base/stages.ts';
+import type { Carry, Gate, RefuseInside } from '../base/stages.ts';
 import type { Vet, VetNow } from '../base/upstream.ts';
 import type { Identity } from '../flow/identity.ts';
 import type { Permit } from '../flow/permit.ts';
@@ -19,6 +19,7 @@ export type ConnectDeps = {
   readonly vet: Vet;
   readonly vetNow: VetNow;
   readonly carry: Readonly<Record<Treat, Carry>>;
+  readonly refuseInside: RefuseInside;
   readonly stillValid: (identity: Identity, client: string) => Denied | null;
   readonly snapshotId: () => string;
   /** an exception ended a connection */
@@ -30,20 +31,20 @@ const GONE = 'the client left';
 /** Bytes that a client may send before it has its answer. */
 const EARLY_BYTES = 64 * 1024;
 
-/** Takes the connection over. `early`: bytes that came with what the client asked with. */
-export function openConnect(
-  deps: ConnectDeps,
-  ask: {
-    link: ClientLink;
-    record: FlowRecord;
-    answers: Answerer;
-    identity: Identity;
-    target: Target;
-    early: Buffer;
-    /** the client has already ended its side */
-    clientEnded: boolean;
-  },
-): void {
+export type ConnectAsk = {
+  readonly link: ClientLink;
+  readonly record: FlowRecord;
+  readonly answers: Answerer;
+  readonly identity: Identity;
+  readonly target: Target;
+  /** bytes that came with what the client asked with */
+  readonly early: Buffer;
+  /** the client has already ended its side */
+  readonly clientEnded: boolean;
+};
+
+/** Takes the connection over. */
+export function openConnect(deps: ConnectDeps, ask: ConnectAsk): void {
   void new PendingConnect(deps, ask).run(ask.identity, ask.target);
 }
 
@@ -51,22 +52,19 @@ class PendingConnect implements LinkUser {
   readonly #deps: ConnectDeps;
   readonly #link: ClientLink;
   readonly #record: FlowRecord;
-  readonly #answers: Answerer;
+  readonly #ask: ConnectAsk;
   readonly #abort = new AbortController();
   readonly #early: Buffer[];
   #earlyBytes: number;
   #clientEnded: boolean;
   #permit: Permit | null = null;
 
-  constructor(
-    deps: ConnectDeps,
-    ask: { link: ClientLink; record: FlowRecord; answers: Answerer; early: Buffer; clientEnded: boolean },
-  ) {
+  constructor(deps: ConnectDeps, ask: ConnectAsk) {
     const { link, record, early } = ask;
     this.#deps = deps;
     this.#link = link;
     this.#record = record;
-    this.#answers = ask.answers;
+    this.#ask = ask;
     this.#early = early.length > 0 ? [early] : [];
     this.#earlyBytes = early.length;
     this.#clientEnded = ask.clientEnded;
@@ -106,7 +104,7 @@ class PendingConnect implements LinkUser {
   /** Invariant I7: whatever was thrown, it is a refusal; where even that fails, the connection ends. */
   #refuseFailed(): void {
     try {
-      this.refuse(denied('connect_failed'));
+      this.#tell(denied('connect_failed'));
     } catch {
       // The record is what failed: the close event of the link settles what can be settled.
       this.#link.socket.destroy();
@@ -122,7 +120,7 @@ class PendingConnect implements LinkUser {
       link: this.#link,
       permit: current,
       record: this.#record,
-      answers: this.#answers,
+      answers: this.#ask.answers,
       addresses,
       early: Buffer.concat(this.#early),
       clientEnded: this.#clientEnded,
@@ -144,8 +142,21 @@ class PendingConnect implements LinkUser {
 
   refuse(why: Denied): void {
     if (this.#record.ended) return;
+    const verdict = this.#permit?.verdict;
+    const inside = this.#deps.refuseInside({
+      ...this.#ask,
+      why,
+      tls: verdict?.treat === 'intercept' || (verdict?.treat === 'tunnel' && verdict.protocol === 'tls'),
+      early: Buffer.concat(this.#early),
+      clientEnded: this.#clientEnded,
+    });
+    if (!inside) this.#tell(why);
+  }
+
+  #tell(why: Denied): void {
+    if (this.#record.ended) return;
     this.#record.deny(why);
-    const bytes = this.#answers.refusal(this.#record, why);
+    const bytes = this.#ask.answers.refusal(this.#record, why);
     const { status } = REASONS[why.reason];
     this.#record.end({ status, ended: 'refused', reason: why.reason, bytesDown: bytes?.length ?? 0 });
     sendRefusal(this.#link, bytes);

@@ -47,6 +47,18 @@ export type Admitted = {
 /** `tunnel/tunnel.ts` and `intercept/terminate.ts`: carry an admitted connection to its end. */
 export type Carry = (job: Admitted) => void;
 
+/** A connection that is refused before it carries anything. */
+export type RefusedConnection = Omit<Admitted, 'permit' | 'addresses'> & {
+  readonly identity: Identity;
+  readonly target: Target;
+  readonly why: Denied;
+  /** the policy expects TLS there */
+  readonly tls: boolean;
+};
+
+/** `intercept/refuse-inside.ts`: takes the connection over and tells the refusal inside TLS. False: tell it as ever. */
+export type RefuseInside = (job: RefusedConnection) => boolean;
+
 /** The client's side of an HTTP session: a plain socket or the TLS on top of one. */
 export type SessionSide = {
   /** false: wait for `drained` */

@@ -88,9 +88,6 @@ function lintGroup(group: CompiledGroup, warn: Warn): void {
     if (isWide(cidr))
       warn(['identify', 'sources', at], `${cidr} is a very wide range`, 'name the bridge network');
   });
-  if (group.refuse === 'inside') {
-    warn(['refuse'], 'this version always answers the CONNECT itself', 'do not rely on `inside` yet');
-  }
   if (group.limits !== undefined) {
     warn(['limits'], 'limits are read but not enforced in this version', 'do not rely on them yet');
   }

@@ -11,7 +11,7 @@ import type { ClientLink, LinkUser } from '../base/link.ts';
 import type { LiveFlow, LiveRegistry } from '../base/live.ts';
 import { Outlet } from '../base/outlet.ts';
 import type { Scratch } from '../base/scratch.ts';
-import type { Admitted, Carry } from '../base/stages.ts';
+import type { Admitted, Carry, RefuseInside } from '../base/stages.ts';
 import { StallWatch } from '../base/stall.ts';
 import type { DialTcp } from '../base/upstream.ts';
 import type { Identity } from '../flow/identity.ts';
@@ -21,6 +21,7 @@ import { HelloGate, type HelloVerdict } from '../wire/hello-gate.ts';
 
 export type TunnelDeps = {
   readonly dial: DialTcp;
+  readonly refuseInside: RefuseInside;
   readonly live: LiveRegistry;
   readonly clock: Clock;
   readonly scratch: Scratch;
@@ -222,10 +223,24 @@ class Tunnel implements LinkUser, LiveFlow {
   #refuse(why: Denied): void {
     if (this.#over) return;
     const { link, record, answers } = this.#job;
+    if (this.#toldInside(why)) return;
     const bytes = answers.refusal(record, why);
     record.end({ status: REASONS[why.reason].status, ended: 'refused', reason: why.reason });
     this.#end('refused', why);
     sendRefusal(link, bytes);
+  }
+
+  #toldInside(why: Denied): boolean {
+    const { identity, target } = this;
+    const tls = this.#job.permit.verdict.protocol === 'tls';
+    const early = Buffer.concat(this.#early);
+    const clientEnded = this.#clientEnded;
+    if (!this.#deps.refuseInside({ ...this.#job, identity, target, why, tls, early, clientEnded }))
+      return false;
+    this.#over = true;
+    this.#abort.abort(GONE);
+    this.#deps.live.drop(this);
+    return true;
   }
 
   #cutOff(why: Denied, ended: Ended): void {
