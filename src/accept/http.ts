@@ -111,7 +111,7 @@ class HttpFront {
       case 'authority':
         return this.#connectLater(turn, { ...asked.authority, via: 'connect' }, asker);
       case 'absolute':
-        return this.#plain(turn, asked, asker);
+        return this.#absolute(turn, asked, asker);
       case 'origin':
         return this.#self(turn, asked.path, asker);
       case 'asterisk':
@@ -136,8 +136,7 @@ class HttpFront {
     }
     if (asked.form === 'authority') return checkHost(head, asked.authority, asked.authority.port);
     if (asked.form !== 'absolute') return null;
-    if (asked.scheme === 'https') return denied('bad_request', 'Ask for https:// URLs through CONNECT.');
-    return checkHost(head, asked.authority, 80);
+    return checkHost(head, asked.authority, asked.scheme === 'https' ? 443 : 80);
   }
 
   /** Who asks, or why nobody can be let in now. */
@@ -188,11 +187,16 @@ class HttpFront {
     return record;
   }
 
-  #plain(turn: SessionTurn, asked: RequestTarget & { form: 'absolute' }, asker: Asker): void {
+  /**
+   * For an `https://` URL the hop from the sandbox is in the clear, as the client chose; from here on it is verified TLS
+   * (older axios asks so for everything).
+   */
+  #absolute(turn: SessionTurn, asked: RequestTarget & { form: 'absolute' }, asker: Asker): void {
     const { identity } = asker;
     if ('kind' in identity) return this.#refuse(turn, identity, asked.authority);
     const target: Target = { ...asked.authority, via: 'absolute-form' };
-    return turn.forward({ identity, target, path: asked.path, secure: false });
+    const secure = asked.scheme === 'https';
+    return turn.forward({ identity, target, path: asked.path, secure });
   }
 
   #self(turn: SessionTurn, path: string, asker: Asker): void {

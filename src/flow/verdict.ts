@@ -29,6 +29,8 @@ export type Allow = {
   readonly idleMs: number;
   /** does a rule of this host judge methods or paths (then override headers are removed) */
   readonly judgesRequests: boolean;
+  /** the rule says `tls: tunnel`: requests to this host are the client's own affair, and none is sent for it */
+  readonly sealed?: true;
 };
 
 /** A person must decide first. */

@@ -39,7 +39,8 @@ export function createGate(options: GateOptions): Gate {
       judge((snapshot) => decideConnect(snapshot.set, identity.group, target), flow, identity, target),
     request: ({ flow, identity, target, scheme, facts }) =>
       judge(
-        (snapshot) => decideRequest(snapshot.set, identity.group, target, { scheme, facts }),
+        (snapshot) =>
+          unsealed(decideRequest(snapshot.set, identity.group, target, { scheme, facts }), scheme),
         flow,
         identity,
         target,
@@ -49,6 +50,13 @@ export function createGate(options: GateOptions): Gate {
       return snapshot === null ? null : hostLabel(snapshot.set, group, at);
     },
   };
+}
+
+/** `tls: tunnel` is a promise that nobody here reads what goes there: a request that we would have to read breaks it. */
+function unsealed(verdict: Verdict, scheme: 'https' | 'http'): Verdict {
+  if (verdict.kind !== 'allow' || verdict.sealed !== true || scheme !== 'https') return verdict;
+  const words = 'The rule of this host says `tls: tunnel`: open a CONNECT to it.';
+  return denied('rule_denied', words, verdict.rule);
 }
 
 function mint(

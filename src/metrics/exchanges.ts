@@ -66,9 +66,12 @@ export class GroupExchanges {
   }
 }
 
+/** Ways in on which a request that was not understood came without TLS. */
+const IN_THE_CLEAR: ReadonlySet<EndEvent['via']> = new Set(['absolute-form', 'transparent-http', null]);
+
 /** Under which treat an end counts as a request; null: it is not one. */
 export function requestTreat(event: EndEvent): Treat | null {
-  if (event.stage === 'request') return event.treat ?? (event.via === 'connect' ? 'intercept' : 'plain');
+  if (event.stage === 'request') return event.treat ?? (IN_THE_CLEAR.has(event.via) ? 'plain' : 'intercept');
   if (event.treat === 'intercept' && event.ended !== 'refused') return null;
   return event.treat ?? 'tunnel';
 }

@@ -179,6 +179,7 @@ function grantOf({ ask, treat, judgesRequests }: VerdictAsk, rule: AllowRule | A
     protocol: rule.protocol ?? defaultProtocol(ask.at),
     idleMs: rule.idleMs,
     judgesRequests,
+    ...(rule.tunnel ? { sealed: true } : {}),
   });
 }
 

@@ -137,11 +137,6 @@ describe('refusals', () => {
     ],
     [
       'bad_request',
-      'an https URL without CONNECT',
-      raw(() => 'GET https://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n'),
-    ],
-    [
-      'bad_request',
       'no such page of the proxy',
       raw(() => 'GET /nothing HTTP/1.1\r\nHost: sallyport\r\n\r\n'),
     ],
