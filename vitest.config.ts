@@ -22,6 +22,7 @@ export default defineConfig({
           globalSetup: 'test/helpers/clients-summary.ts',
           include: [
             'test/flow/**/*.test.ts',
+            'test/faults/**/*.test.ts',
             'test/attack/**/*.test.ts',
             'test/invariants/**/*.test.ts',
             'test/contract/**/*.test.ts',
