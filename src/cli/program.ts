@@ -20,6 +20,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['vault', async () => (await import('./vault.ts')).addVault],
   ['token', async () => (await import('./token.ts')).addToken],
   ['env', async () => (await import('./env.ts')).addEnv],
+  ['doctor', async () => (await import('./doctor.ts')).addDoctor],
   ['audit', async () => (await import('./audit.ts')).addAudit],
   ['ca', async () => (await import('./ca.ts')).addCa],
   ['demo', async () => (await import('./demo.ts')).addDemo],
