@@ -59,6 +59,7 @@ function groupViews({ parts }: RunningProxy, flows: readonly LiveFlow[]) {
       names: group.secrets.map(({ env }) => env),
     },
     open_connections: flows.filter(({ identity }) => identity.group === group.name).length,
+    limits: parts.limits.view(group.name),
     file: group.file,
   }));
 }

@@ -37,6 +37,7 @@ export function createFront(parts: Parts): Front {
   const carry = carriers(parts, session, refuseInside);
   const connect = {
     gate,
+    limits: parts.limits,
     vet: dialer.vet,
     vetNow: dialer.vetNow,
     carry,
@@ -78,6 +79,7 @@ export function createFront(parts: Parts): Front {
   };
   const accepting = {
     live,
+    maxLinks: parts.maxLinks,
     scratch: parts.scratch,
     clock,
     newId,
@@ -109,6 +111,7 @@ function sessionDeps(parts: Parts): SessionDeps {
   };
   return {
     gate: parts.gate,
+    limits: parts.limits,
     pool: parts.pool,
     vet: dialer.vet,
     live: parts.live,
@@ -147,14 +150,14 @@ function carriers(
   session: SessionDeps,
   refuseInside: RefuseInside,
 ): Readonly<Record<Treat, Carry>> {
-  const { clock, live, scratch, dialer, metrics, options } = parts;
+  const { clock, live, limits, scratch, dialer, metrics, options } = parts;
   const mint = createLeafMint({
     authority: options.authority,
     clock,
     onMint: () => metrics.leafCertificate(),
   });
   return {
-    tunnel: createTunnel({ clock, live, scratch, dial: dialer.tcp, refuseInside }),
+    tunnel: createTunnel({ clock, live, limits, scratch, dial: dialer.tcp, refuseInside }),
     intercept: createTerminator({
       ...session,
       contextFor: mint.contextFor,

@@ -99,6 +99,7 @@ function adopt(parts: Parts, now: Snapshot): void {
     hash: now.set.hash,
   }));
   parts.metrics.policyInfo(entries);
+  parts.adoptLimits(now, parts.live.seats());
   void parts.keyring.load(secretRefs(parts));
   parts.pool.retire(now.id);
   adoptIdentities(parts);

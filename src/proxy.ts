@@ -5,7 +5,7 @@
 import path from 'node:path';
 import { type AuditTrail, openAuditTrail } from './audit/writer.ts';
 import { type Clock, systemClock } from './base/clock.ts';
-import { LiveRegistry } from './base/live.ts';
+import { LiveRegistry, type LiveWatcher } from './base/live.ts';
 import type { Log } from './base/log.ts';
 import { Scratch } from './base/scratch.ts';
 import type { Gate } from './base/stages.ts';
@@ -26,6 +26,8 @@ import { createIdentifier, type Identifier } from './identify/identify.ts';
 import { openTokenStore, type TokenStore } from './identify/token.ts';
 import type { CertificateAuthority } from './intercept/authority.ts';
 import { createMetrics, type Metrics } from './metrics/metrics.ts';
+import { type Caps, createShares, type Shares } from './shares.ts';
+import type { StateStore } from './state/store.ts';
 import { type Bindings, createBindings } from './vault/bindings.ts';
 import { createKeyring, type Keyring } from './vault/keyring.ts';
 import { openSources } from './vault/sources.ts';
@@ -39,10 +41,13 @@ export type ProxyOptions = {
   readonly placeholderKey: Buffer;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly clock?: Clock;
+  /** what limits count in; default: this process alone */
+  readonly store?: StateStore;
+  readonly caps?: Partial<Caps>;
 };
 
 /** Every part of a proxy, for the admin side, the CLI and tests. */
-export type Parts = {
+export type Parts = Shares & {
   readonly options: ProxyOptions;
   readonly clock: Clock;
   readonly snapshots: SnapshotHolder;
@@ -100,10 +105,11 @@ export function createParts(options: ProxyOptions): Parts {
     onProblem: (message) => log.error(message),
   });
   const identifier = createIdentifier({ tokens });
-  const live = new LiveRegistry({
+  const shares = createShares(options, clock, snapshots);
+  const watcher: LiveWatcher = {
     opened: (flow) => metrics.opened(flow.identity.group, flow.treat),
     closed: (flow) => metrics.closed(flow.identity.group, flow.treat),
-  });
+  };
   const gate = createGate({ snapshot: snapshots.current });
   const stillValid = (identity: Identity, client: string): Denied | null => {
     const snapshot = snapshots.current();
@@ -119,7 +125,8 @@ export function createParts(options: ProxyOptions): Parts {
     identifier,
     metrics,
     trail,
-    live,
+    live: new LiveRegistry(watcher, shares.seats),
+    ...shares,
     scratch: new Scratch(),
     ...dial,
     ...keys,

@@ -4,6 +4,7 @@
  * the first await, and every await looks again (invariants I3, I4).
  */
 import type { FlowRecord } from '../audit/flow-record.ts';
+import { type Limits, withLifted } from '../base/admission.ts';
 import { type Answerer, sendRefusal } from '../base/answer.ts';
 import type { ClientLink, LinkUser } from '../base/link.ts';
 import type { Carry, Gate, RefuseInside } from '../base/stages.ts';
@@ -16,6 +17,7 @@ import type { Treat } from '../flow/verdict.ts';
 
 export type ConnectDeps = {
   readonly gate: Gate;
+  readonly limits: Limits;
   readonly vet: Vet;
   readonly vetNow: VetNow;
   readonly carry: Readonly<Record<Treat, Carry>>;
@@ -45,7 +47,7 @@ export type ConnectAsk = {
 
 /** Takes the connection over. */
 export function openConnect(deps: ConnectDeps, ask: ConnectAsk): void {
-  void new PendingConnect(deps, ask).run(ask.identity, ask.target);
+  new PendingConnect(deps, ask).run(ask.identity, ask.target);
 }
 
 class PendingConnect implements LinkUser {
@@ -58,6 +60,8 @@ class PendingConnect implements LinkUser {
   #earlyBytes: number;
   #clientEnded: boolean;
   #permit: Permit | null = null;
+  /** a limit that monitor mode lifted */
+  #lifted: Denied | null = null;
 
   constructor(deps: ConnectDeps, ask: ConnectAsk) {
     const { link, record, early } = ask;
@@ -71,13 +75,30 @@ class PendingConnect implements LinkUser {
     link.user = this;
   }
 
-  /** Judges the addresses, writes the decision, hands over. Never rejects. */
-  async run(identity: Identity, target: Target): Promise<void> {
+  /** Judges target, limits and addresses, writes the decision, hands over. Never throws. */
+  run(identity: Identity, target: Target): void {
     try {
       const { flow } = this.#record;
       const permit = this.#deps.gate.connect({ flow, identity, client: this.#link.address, target });
       if ('kind' in permit) return this.refuse(permit);
       this.#permit = permit;
+      // What an intercepted connection asks for is counted request by request.
+      const ask = { seat: this.#link.seat, request: permit.verdict.treat === 'tunnel' };
+      return this.#deps.limits.of(identity.group).admit(ask, (why, lifted) => {
+        if (why !== null && !lifted) return this.refuse(why);
+        this.#lifted = why;
+        void this.#vet(permit);
+      });
+    } catch (error) {
+      this.#deps.onError(error);
+      return this.#refuseFailed();
+    }
+  }
+
+  /** Never rejects. */
+  async #vet(permit: Permit): Promise<void> {
+    try {
+      if (this.#record.ended) return;
       const addresses = this.#deps.vetNow(permit) ?? (await this.#deps.vet(permit, this.#abort.signal));
       if (this.#record.ended) return;
       if ('kind' in addresses) return this.refuse(addresses);
@@ -98,7 +119,8 @@ class PendingConnect implements LinkUser {
 
   #allow(permit: Permit, written: (failed: Error | null) => void): void {
     const label = this.#deps.gate.label(permit.identity.group, permit.target);
-    this.#record.allow(permit.verdict, { label, treat: permit.verdict.treat }, written);
+    const verdict = withLifted(permit.verdict, this.#lifted);
+    this.#record.allow(verdict, { label, treat: verdict.treat }, written);
   }
 
   /** Invariant I7: whatever was thrown, it is a refusal; where even that fails, the connection ends. */

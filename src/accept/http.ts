@@ -196,7 +196,7 @@ class HttpFront {
     if ('kind' in identity) return this.#refuse(turn, identity, asked.authority);
     const target: Target = { ...asked.authority, via: 'absolute-form' };
     const secure = asked.scheme === 'https';
-    return turn.forward({ identity, target, path: asked.path, secure });
+    return turn.forward({ identity, target, path: asked.path, secure, seat: this.#link.seat });
   }
 
   #self(turn: SessionTurn, path: string, asker: Asker): void {

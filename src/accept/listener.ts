@@ -14,6 +14,8 @@ import { sniff } from '../wire/sniff.ts';
 
 export type AcceptorDeps = {
   readonly live: LiveRegistry;
+  /** sockets in all, those that wait for their refusal to be read too; beyond, no answer is sent */
+  readonly maxLinks: number;
   readonly scratch: Scratch;
   readonly clock: Clock;
   readonly newId: () => string;
@@ -32,8 +34,6 @@ export type ListenerDeps = AcceptorDeps & {
   readonly socks: (link: ClientLink, flow: string, first: Buffer) => void;
 };
 
-/** Open client connections in all; beyond, a clear 503. */
-const MAX_CONNECTIONS = 20_000;
 /** From the connection to its first byte. */
 const FIRST_BYTE_MS = 60_000;
 /** SYN queue: bursts of short tunnels must not see resets. */
@@ -54,11 +54,13 @@ export function createAcceptor(
     const link = new ClientLink(accepted, deps.scratch, deps.onError);
     const flow = deps.newId();
     // Every link is listed, refused ones too: the tick ends them at their limit.
-    deps.live.addLink(link);
-    if (deps.live.connections > MAX_CONNECTIONS) {
+    const seated = deps.live.addLink(link);
+    if (!seated) {
       const record = deps.faultRecord(link, flow);
       const why = denied('overloaded');
-      return refuseLink(link, { record, why, answer: answers.refusal(record, why) });
+      refuseLink(link, { record, why, answer: answers.refusal(record, why) });
+      if (deps.live.connections > deps.maxLinks) link.reset();
+      return undefined;
     }
     link.user = begin(link, flow);
     link.socket.resume();

@@ -126,13 +126,14 @@ export function beginTransparentHttp(deps: TransparentDeps, link: ClientLink, fl
     client: link.address,
     flow,
     via: 'transparent-http',
-    onHead: (turn) => serve(deps, link.address, turn),
+    onHead: (turn) => serve(deps, link, turn),
     onFault: (record) => deps.describe(link.address, record),
   });
   return sessionUser(session);
 }
 
-function serve(deps: TransparentDeps, client: string, turn: SessionTurn): void {
+function serve(deps: TransparentDeps, link: ClientLink, turn: SessionTurn): void {
+  const client = link.address;
   const found = targetOf(turn.current);
   const leak = deps.holdsKey(`${turn.current.host ?? ''} ${turn.current.target}`);
   const tellable = isDenied(found) || leak ? null : found.at;
@@ -151,7 +152,7 @@ function serve(deps: TransparentDeps, client: string, turn: SessionTurn): void {
   if (leak) return refuse(denied('secret_leak'));
   if (isDenied(found)) return refuse(found);
   const target: Target = { ...found.at, via: 'transparent-http' };
-  return turn.forward({ identity, target, path: found.path, secure: false });
+  return turn.forward({ identity, target, path: found.path, secure: false, seat: link.seat });
 }
 
 /** Where the request wants to go, from a form that an origin server accepts (RFC 9112 sections 3.2.1, 3.2.2). */

@@ -13,6 +13,12 @@ function shape(properties: Readonly<Record<string, object>>): object {
   return { type: 'object', properties, required: Object.keys(properties) };
 }
 
+/** What a group has of a limit, and what of it is used now; null: no such limit. */
+const limitOrNull = (limit: object): object => ({
+  ...shape({ limit, used: whole }),
+  type: ['object', 'null'],
+});
+
 function json(description: string, schema: object): object {
   return { description, content: { 'application/json': { schema } } };
 }
@@ -66,6 +72,12 @@ const SCHEMAS = {
     rules: whole,
     keys: shape({ usable: whole, total: whole, names: list(text) }),
     open_connections: whole,
+    limits: shape({
+      connections: limitOrNull(whole),
+      requests: limitOrNull(text),
+      upload: limitOrNull(text),
+      download: limitOrNull(text),
+    }),
     file: text,
   }),
   Flow: shape({

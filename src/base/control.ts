@@ -5,6 +5,7 @@
  */
 import type { Treat } from '../flow/verdict.ts';
 import type { Problem } from '../policy/model.ts';
+import type { LimitsView } from './admission.ts';
 
 type StatusView = {
   readonly version: string;
@@ -33,6 +34,7 @@ type GroupView = {
   readonly rules: number;
   readonly keys: { readonly usable: number; readonly total: number; readonly names: readonly string[] };
   readonly open_connections: number;
+  readonly limits: LimitsView;
   readonly file: string;
 };
 

@@ -6,6 +6,7 @@
 import net from 'node:net';
 import { Outlet } from './outlet.ts';
 import type { Scratch } from './scratch.ts';
+import type { Seat } from './seats.ts';
 import type { Session, SessionSide } from './stages.ts';
 
 export type LinkUser = {
@@ -44,6 +45,8 @@ export class ClientLink {
   user: LinkUser = NOBODY;
   /** reads may be large: the bytes are passed on as they are */
   bulk = false;
+  /** the place that it has among all connections; null: it has none and is being refused */
+  seat: Seat | null = null;
   readonly #outlet: Outlet;
   readonly #onError: (error: unknown) => void;
 
@@ -67,6 +70,7 @@ export class ClientLink {
     });
     this.socket.on('close', (failed) => {
       this.#outlet.release();
+      this.seat?.leave();
       this.#guarded(() => this.user.onClose(failed));
       this.user = NOBODY;
     });

@@ -7,6 +7,7 @@ import type { Denied } from '../flow/reason.ts';
 import type { Target } from '../flow/target.ts';
 import type { Facts, Treat } from '../flow/verdict.ts';
 import type { ClientLink } from './link.ts';
+import type { Seat, Seats } from './seats.ts';
 
 /** A flow whose verdict must hold for as long as it lives (invariant I10). */
 export type LiveFlow = {
@@ -33,13 +34,24 @@ export class LiveRegistry {
   readonly #flows = new Map<string, LiveFlow>();
   readonly #watcher: LiveWatcher;
 
-  constructor(watcher: LiveWatcher) {
+  readonly #seats: Seats;
+
+  constructor(watcher: LiveWatcher, seats: Seats) {
     this.#watcher = watcher;
+    this.#seats = seats;
   }
 
-  addLink(link: ClientLink): void {
+  /** Lists a connection. False: there is no seat for it, so it must be refused; the tick ends it at its limit. */
+  addLink(link: ClientLink): boolean {
     this.#links.add(link);
     link.socket.once('close', () => this.#links.delete(link));
+    link.seat = this.#seats.sit(link.address);
+    return link.seat !== null;
+  }
+
+  /** The seats of all connections that are not being refused. */
+  *seats(): Iterable<Seat> {
+    for (const { seat } of this.#links) if (seat !== null) yield seat;
   }
 
   add(flow: LiveFlow): void {

@@ -11,6 +11,7 @@ import type { Facts } from '../flow/verdict.ts';
 import type { RequestHead } from '../wire/http1-parse.ts';
 import type { Answerer } from './answer.ts';
 import type { ClientLink } from './link.ts';
+import type { Seat } from './seats.ts';
 
 /** `gate/gate.ts`: judges, and mints the Permit. */
 export type Gate = {
@@ -89,8 +90,14 @@ export type SessionTurn = {
   readonly current: RequestHead;
   /** a record for this request, for `refuse` and `answer` */
   record(via?: Via | null): FlowRecord;
-  /** sends it on as `identity`'s to `target`, judged in full and recorded */
-  forward(to: { identity: Identity; target: Target; path: string; secure: boolean }): void;
+  /** sends it on as `identity`'s to `target`, judged in full and recorded; `seat`: see `admission.ts` */
+  forward(to: {
+    identity: Identity;
+    target: Target;
+    path: string;
+    secure: boolean;
+    seat?: Seat | null;
+  }): void;
   refuse(record: FlowRecord, why: Denied): void;
   /** `null`: health checks leave no record */
   answer(record: FlowRecord | null, reply: { type: string; body: string }): void;

@@ -1,7 +1,9 @@
 /** What an exchange works with, and what it is asked to do. Types only. */
 import type { FlowRecord } from '../audit/flow-record.ts';
+import type { Limits } from '../base/admission.ts';
 import type { Clock } from '../base/clock.ts';
 import type { LiveRegistry } from '../base/live.ts';
+import type { Seat } from '../base/seats.ts';
 import type { Gate, SessionSide } from '../base/stages.ts';
 import type { UpstreamPool, Vet } from '../base/upstream.ts';
 import type { Identity } from '../flow/identity.ts';
@@ -12,6 +14,7 @@ import type { RequestHead } from '../wire/http1-parse.ts';
 
 export type ExchangeDeps = {
   readonly gate: Gate;
+  readonly limits: Limits;
   readonly pool: UpstreamPool;
   readonly vet: Vet;
   readonly live: LiveRegistry;
@@ -38,6 +41,8 @@ export type ExchangeJob = {
   /** towards the upstream: TLS */
   readonly secure: boolean;
   readonly client: string;
+  /** of the client's connection, where every request may change whose it is */
+  readonly seat: Seat | null;
   readonly side: SessionSide;
   readonly record: FlowRecord;
   /** the exchange is over; may another request follow on the client's connection */

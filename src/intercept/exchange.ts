@@ -3,6 +3,7 @@
  * streamed both ways. Used for intercepted TLS and for plain HTTP; `session.ts` owns the client's connection,
  * `dial/pool.ts` the upstream's. Bodies are never held beyond the piece that came with the head.
  */
+import { SPENT, withLifted } from '../base/admission.ts';
 import type { LiveFlow } from '../base/live.ts';
 import { refusalFor } from '../base/refuse.ts';
 import { StallWatch } from '../base/stall.ts';
@@ -58,7 +59,7 @@ export class Exchange implements UpstreamUser, LiveFlow {
     this.startedAt = deps.clock.now();
     this.facts = { method: job.head.method, path: job.path, protocol: 'http/1.1' };
     this.#up = new RequestLeg(job.head);
-    this.#slot = new UpstreamSlot(deps, this, job.secure);
+    this.#slot = new UpstreamSlot(deps, this, job);
     this.#activeAt = job.record.startedAt;
   }
 
@@ -100,7 +101,9 @@ export class Exchange implements UpstreamUser, LiveFlow {
   // ---- the client's side, driven by the session
 
   body(bytes: Buffer): void {
-    if (!this.#over) this.#up.add(bytes);
+    if (this.#over) return;
+    if (this.#slot.use.up(bytes.length)) this.#up.add(bytes);
+    else this.cut(SPENT);
   }
 
   bodyEnd(trailers: string): void {
@@ -150,7 +153,8 @@ export class Exchange implements UpstreamUser, LiveFlow {
 
   #allow(permit: Permit, written: (failed: Error | null) => void): void {
     const label = this.#deps.gate.label(this.identity.group, this.target);
-    this.#job.record.allow(permit.verdict, { label, treat: this.treat }, written);
+    const verdict = withLifted(permit.verdict, this.#slot.lifted);
+    this.#job.record.allow(verdict, { label, treat: this.treat }, written);
   }
 
   #isOutdated(): boolean {
@@ -192,8 +196,11 @@ export class Exchange implements UpstreamUser, LiveFlow {
     // Nothing was asked on this connection yet: whatever it says belongs to nobody.
     if (!this.#up.sent) return this.#slot.drop();
     this.#activeAt = this.#deps.clock.mono();
+    const before = this.bytesDown;
     this.#down?.feed(bytes);
-    this.#passDown();
+    if (this.#slot.use.down(this.bytesDown - before)) return this.#passDown();
+    this.#down?.recall();
+    return this.cut(SPENT);
   }
 
   onDrain(): void {
@@ -275,12 +282,7 @@ export class Exchange implements UpstreamUser, LiveFlow {
     this.#settle(ended, why, REASONS[why.reason].status, !close);
   }
 
-  #settle(
-    ended: Outcome,
-    why: Denied | null,
-    status: number,
-    keepAlive = this.#down?.keepAlive === true,
-  ): void {
+  #settle(ended: Outcome, why: Denied | null, status: number, keep = this.#down?.keepAlive === true): void {
     if (this.#over) return;
     this.#over = true;
     this.#deps.live.drop(this);
@@ -293,6 +295,6 @@ export class Exchange implements UpstreamUser, LiveFlow {
       bytesDown: this.bytesDown,
       overheadMs: this.#overheadMs,
     });
-    if (ended !== 'client_abort') this.#job.done(keepAlive);
+    if (ended !== 'client_abort') this.#job.done(keep);
   }
 }

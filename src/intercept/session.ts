@@ -7,9 +7,8 @@ import { FlowRecord } from '../audit/flow-record.ts';
 import { Patience } from '../base/link.ts';
 import { refusalFor } from '../base/refuse.ts';
 import type { Session, SessionSide, SessionTurn } from '../base/stages.ts';
-import type { Identity } from '../flow/identity.ts';
 import { type Denied, denied, REASONS } from '../flow/reason.ts';
-import type { Target, Via } from '../flow/target.ts';
+import type { Via } from '../flow/target.ts';
 import type { RequestHead } from '../wire/http1-parse.ts';
 import { RequestReader, type RequestSink } from '../wire/http1-reader.ts';
 import { simpleReply } from '../wire/reply.ts';
@@ -182,7 +181,7 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
     });
   }
 
-  forward(to: { identity: Identity; target: Target; path: string; secure: boolean }): void {
+  forward(to: Parameters<SessionTurn['forward']>[0]): void {
     const { client } = this.#ask;
     const side = this.#side;
     const done = (keepAlive: boolean): void => {
@@ -191,7 +190,7 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
       this.#exchange = null;
       this.#turnOver(keepAlive);
     };
-    const job = { ...to, head: this.current, client, side, record: this.record(), done };
+    const job = { seat: null, ...to, head: this.current, client, side, record: this.record(), done };
     this.#exchange = new Exchange(this.#deps, job);
     this.#exchange.start();
   }

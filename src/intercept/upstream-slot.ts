@@ -1,13 +1,25 @@
 /**
- * The upstream connection of one exchange: an idle one of the pool or a new one, never two. Whatever becomes of
- * the exchange, `letGo` gives it back or closes it, and ends a connection attempt that is still under way.
+ * Leave of the group's limits, and the upstream connection of one exchange: an idle one of the pool or a new one,
+ * never two. Whatever becomes of the exchange, `letGo` gives it back or closes it, and ends a connection attempt
+ * that is still under way.
  */
+import type { GroupUse, Limits } from '../base/admission.ts';
 import type { Clock } from '../base/clock.ts';
+import type { Seat } from '../base/seats.ts';
 import type { UpstreamConn, UpstreamPool, UpstreamUser, Vet } from '../base/upstream.ts';
+import type { Identity } from '../flow/identity.ts';
 import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 
-export type SlotDeps = { readonly pool: UpstreamPool; readonly vet: Vet; readonly clock: Clock };
+export type SlotDeps = {
+  readonly pool: UpstreamPool;
+  readonly vet: Vet;
+  readonly clock: Clock;
+  readonly limits: Limits;
+};
+
+/** What of an exchange's job matters here. */
+type SlotJob = { readonly secure: boolean; readonly identity: Identity; readonly seat: Seat | null };
 
 /** A reason of our own: without one every abort makes an exception with a stack. */
 const GONE = 'the exchange is over';
@@ -19,17 +31,36 @@ export class UpstreamSlot {
   readonly #deps: SlotDeps;
   readonly #user: UpstreamUser;
   readonly #secure: boolean;
+  readonly #seat: Seat | null;
+  /** what the group of the exchange uses of its limits */
+  readonly use: GroupUse;
+  /** the limit that monitor mode lifted */
+  lifted: Denied | null = null;
   #abort: AbortController | null = null;
   #over = false;
 
-  constructor(deps: SlotDeps, user: UpstreamUser, secure: boolean) {
+  constructor(deps: SlotDeps, user: UpstreamUser, { secure, identity, seat }: SlotJob) {
     this.#deps = deps;
     this.#user = user;
     this.#secure = secure;
+    this.#seat = seat;
+    this.use = deps.limits.of(identity.group);
   }
 
-  /** Takes a connection that is open already, or has the addresses judged; then tells, unless `letGo` came first. */
+  /**
+   * Asks the limits; then takes a connection that is open already, or has the addresses judged; then tells, unless
+   * `letGo` came first.
+   */
   reserve(permit: Permit, told: (problem: Denied | null) => void): void {
+    if (!this.use.limited && this.#seat === null) return this.#find(permit, told);
+    return this.use.admit({ seat: this.#seat, request: true }, (why, lifted) => {
+      if (why !== null && !lifted) return this.#tell(told, why);
+      this.lifted = why;
+      return this.#over ? undefined : this.#find(permit, told);
+    });
+  }
+
+  #find(permit: Permit, told: (problem: Denied | null) => void): void {
     const idle = this.#deps.pool.take(permit, this.#secure);
     if (idle !== null) {
       this.#hold(idle);

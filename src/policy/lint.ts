@@ -3,6 +3,7 @@
  */
 import { parseCidr } from './address.ts';
 import { coversHost, type HostPattern } from './host-pattern.ts';
+import { lintLimits } from './lint-limits.ts';
 import type { CompiledGroup, CompiledRule, PolicySet, Problem } from './model.ts';
 import type { PolicyFile, ProfileFile } from './schema.ts';
 import { isCatchAll, isConditional } from './survey.ts';
@@ -88,8 +89,8 @@ function lintGroup(group: CompiledGroup, warn: Warn): void {
     if (isWide(cidr))
       warn(['identify', 'sources', at], `${cidr} is a very wide range`, 'name the bridge network');
   });
-  if (group.limits !== undefined) {
-    warn(['limits'], 'limits are read but not enforced in this version', 'do not rely on them yet');
+  for (const { key, message, fix } of lintLimits(group.limits ?? {}, group.mode === 'monitor')) {
+    warn(['limits', key], message, fix);
   }
   for (const rule of group.rules) lintRule(rule, warn);
   for (const [dead, by] of deadRules(group.rules)) {

@@ -5,13 +5,15 @@
  */
 import { z } from 'zod';
 import { REASONS, type Reason } from '../flow/reason.ts';
-import { BYTE_RATE, DURATION, REQUEST_RATE } from './units.ts';
+import { BYTE_RATE, byteRate, DURATION, REQUEST_RATE } from './units.ts';
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
 const MAX_RULES = 2000;
 const MAX_LIST = 1000;
 const MAX_TEXT = 300;
+/** What can be counted byte by byte: numbers are exact up to twice of it. */
+const MAX_BUDGET_BYTES = 2 ** 52;
 const REASON_CODES = Object.keys(REASONS).filter(isReason);
 
 const duration = z
@@ -111,11 +113,22 @@ const testRow = z.strictObject({
   from: z.string().optional().meta({ description: 'A client address that must belong to this group.' }),
 });
 
+const budget = (example: string) =>
+  z
+    .string()
+    .regex(BYTE_RATE, `is no byte rate such as ${example}`)
+    .refine((text) => byteRate(text).amount <= MAX_BUDGET_BYTES, 'is more than 4096TiB')
+    .optional();
+
 const limits = z.strictObject({
-  connections: z.int().min(1).max(1_000_000).optional().meta({ description: 'Open at once.' }),
-  requests: z.string().regex(REQUEST_RATE, 'is no rate such as 600/m').optional(),
-  upload: z.string().regex(BYTE_RATE, 'is no byte rate such as 1GiB/d').optional(),
-  download: z.string().regex(BYTE_RATE, 'is no byte rate such as 20GiB/d').optional(),
+  connections: z.int().min(1).max(1_000_000).optional().meta({
+    description: 'Client connections of the group that may be open at once.',
+  }),
+  requests: z.string().regex(REQUEST_RATE, 'is no rate such as 600/m').optional().meta({
+    description: 'HTTP requests and tunnels per s, m, h or d: 600/m lets in 600 at once and 10 a second.',
+  }),
+  upload: budget('1GiB/d').meta({ description: 'Bytes from the sandbox per UTC s, m, h or d.' }),
+  download: budget('20GiB/d').meta({ description: 'Bytes to the sandbox per UTC s, m, h or d.' }),
 });
 
 const version = z.literal(1).meta({ description: 'Version of the file format.' });

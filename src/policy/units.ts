@@ -41,6 +41,24 @@ export function byteRate(text: string): Rate {
     : { amount: Number(count) * SIZE[size], perMs: TIME[unit] };
 }
 
+/** `600/m` of a rate, as it is written in a policy. */
+export function requestRateText({ amount, perMs }: Rate): string {
+  return `${amount}/${periodText(perMs)}`;
+}
+
+/** `1GiB/d` of a byte rate, in the largest unit that divides it. */
+export function byteRateText({ amount, perMs }: Rate): string {
+  const [unit, size] = Object.entries(SIZE).reduce(
+    (best, at) => (amount % at[1] === 0 && at[1] > best[1] ? at : best),
+    ['B', 1],
+  );
+  return `${amount / size}${unit}/${periodText(perMs)}`;
+}
+
+function periodText(perMs: number): string {
+  return Object.entries(TIME).find(([, ms]) => ms === perMs)?.[0] ?? `${perMs}ms`;
+}
+
 function isKey<T extends object>(table: T, key: string | undefined): key is Extract<keyof T, string> {
   return key !== undefined && Object.hasOwn(table, key);
 }

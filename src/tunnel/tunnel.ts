@@ -5,6 +5,7 @@
  */
 import type net from 'node:net';
 import type { Ended } from '../audit/event.ts';
+import { type GroupUse, type Limits, SPENT } from '../base/admission.ts';
 import { sendRefusal, sendSuccess } from '../base/answer.ts';
 import type { Clock } from '../base/clock.ts';
 import type { ClientLink, LinkUser } from '../base/link.ts';
@@ -23,6 +24,7 @@ export type TunnelDeps = {
   readonly dial: DialTcp;
   readonly refuseInside: RefuseInside;
   readonly live: LiveRegistry;
+  readonly limits: Limits;
   readonly clock: Clock;
   readonly scratch: Scratch;
 };
@@ -48,6 +50,7 @@ class Tunnel implements LinkUser, LiveFlow {
   bytesDown = 0;
   readonly #deps: TunnelDeps;
   readonly #job: Admitted;
+  readonly #use: GroupUse;
   readonly #abort = new AbortController();
   #gate: HelloGate | null;
   #early: Buffer[];
@@ -65,6 +68,7 @@ class Tunnel implements LinkUser, LiveFlow {
   constructor(deps: TunnelDeps, job: Admitted) {
     this.#deps = deps;
     this.#job = job;
+    this.#use = deps.limits.of(job.permit.identity.group);
     this.startedAt = deps.clock.now();
     this.#activeAt = deps.clock.mono();
     this.#clientEnded = job.clientEnded;
@@ -131,8 +135,7 @@ class Tunnel implements LinkUser, LiveFlow {
     if (outlet === null) return this.#holdEarly(bytes);
     if (this.#gate !== null) return this.#judgeFirst(bytes);
     this.#activeAt = this.#deps.clock.mono();
-    this.bytesUp += bytes.length;
-    return outlet.write(bytes);
+    return this.#countUp(bytes.length) && outlet.write(bytes);
   }
 
   onEnd(): void {
@@ -171,8 +174,16 @@ class Tunnel implements LinkUser, LiveFlow {
     }
     this.#gate = null;
     this.#activeAt = this.#deps.clock.mono();
-    this.bytesUp += verdict.bytes.length;
-    return this.#upstream?.write(verdict.bytes) ?? false;
+    return this.#countUp(verdict.bytes.length) && (this.#upstream?.write(verdict.bytes) ?? false);
+  }
+
+  #countUp(bytes: number): boolean {
+    if (!this.#use.up(bytes)) {
+      this.#cutOff(SPENT, 'cut');
+      return false;
+    }
+    this.bytesUp += bytes;
+    return true;
   }
 
   #upstreamDrained(): void {
@@ -184,6 +195,10 @@ class Tunnel implements LinkUser, LiveFlow {
 
   readonly #fromUpstream = (count: number, buffer: Uint8Array): boolean => {
     this.#activeAt = this.#deps.clock.mono();
+    if (!this.#use.down(count)) {
+      this.#cutOff(SPENT, 'cut');
+      return false;
+    }
     this.bytesDown += count;
     return this.#job.link.writeShared(Buffer.from(buffer.buffer, buffer.byteOffset, count));
   };

@@ -27,21 +27,24 @@ export function programPath(): string {
 /**
  * `PATH` and `HOME` are all that the clean environment has before `eval`.
  * `roots`: PEM of more roots of the bundle, standing in for public ones; each also as `trust/root-N.crt`.
+ * `token`: asks for the files with it, where no address identifies a group.
  */
 export async function makeSandbox(
   world: World,
-  options: { roots?: readonly string[] } = {},
+  options: { roots?: readonly string[]; token?: string } = {},
 ): Promise<Sandbox> {
   const roots = options.roots ?? [];
   const home = path.join(world.dir, 'home');
   const trust = path.join(home, 'trust');
   mkdirSync(trust, { recursive: true });
+  const { token } = options;
+  const credentials = token === undefined ? '' : `Proxy-Authorization: Bearer ${token}\r\n`;
   for (const [page, file] of [
     ['/ca.pem', 'ca.crt'],
     ['/bundle.pem', 'bundle.crt'],
     ['/preload.cjs', 'preload.cjs'],
   ] as const) {
-    const reply = await askOnce(world.port, `GET ${page} HTTP/1.1\r\nHost: sallyport\r\n\r\n`);
+    const reply = await askOnce(world.port, `GET ${page} HTTP/1.1\r\nHost: sallyport\r\n${credentials}\r\n`);
     const more = file === 'bundle.crt' ? roots.join('') : '';
     writeFileSync(path.join(trust, file), `${reply.body.toString()}\n${more}`);
   }

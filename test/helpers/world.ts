@@ -14,6 +14,8 @@ import { loadSettings } from '../../src/config/settings.ts';
 import { type CertificateAuthority, loadOrCreateAuthority } from '../../src/intercept/authority.ts';
 import { createLeafMint } from '../../src/intercept/leaf.ts';
 import { type RunningProxy, startProxy } from '../../src/lifecycle.ts';
+import type { Caps } from '../../src/shares.ts';
+import type { StateStore } from '../../src/state/store.ts';
 import { parseAuthority } from '../../src/wire/authority.ts';
 import { jsonLines } from './json.ts';
 
@@ -48,6 +50,9 @@ export type WorldOptions = {
   readonly env?: Readonly<Record<string, string>>;
   /** default: the system's */
   readonly clock?: Clock;
+  /** default: those of a real process */
+  readonly caps?: Partial<Caps>;
+  readonly store?: StateStore;
 };
 
 /** The system's clock with hands that a test can move on, for limits longer than a test may take. */
@@ -98,6 +103,8 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
     placeholderKey,
     env,
     ...(options.clock === undefined ? {} : { clock: options.clock }),
+    ...(options.caps === undefined ? {} : { caps: options.caps }),
+    ...(options.store === undefined ? {} : { store: options.store }),
   });
   return {
     dir,

@@ -39,6 +39,12 @@ export function fakeControl(): FakeControl {
         rules: 4,
         keys: { usable: 3, total: 5, names: ['A', 'B', 'C'] },
         open_connections: 0,
+        limits: {
+          connections: { limit: 256, used: 3 },
+          requests: { limit: '600/m', used: 12 },
+          upload: null,
+          download: null,
+        },
         file: 'policies/a.yaml',
       },
     ],

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadPolicies } from '../../../src/config/load.ts';
+import { byteRate, byteRateText, requestRate, requestRateText } from '../../../src/policy/units.ts';
 import { containing, load, problemsOf, setOf } from './policy-folder.ts';
 
 const base = (...lines: readonly string[]) => ({ 'g.yaml': ['version: 1', 'group: g', ...lines].join('\n') });
@@ -284,7 +285,12 @@ describe('warnings', () => {
     ['rules: [{ allow: "*" }]', '`*` reaches every public host'],
     ['rules: []', 'a group without rules'],
     ['rules: [{ approve: a.test }]', 'this version cannot ask a person yet'],
-    ['rules: [{ allow: a.test }]\nlimits: { connections: 5 }', 'limits are read but not enforced'],
+    ['rules: [{ allow: a.test }]\nlimits: { connections: 5 }', 'fewer than most clients open'],
+    ['rules: [{ allow: a.test }]\nlimits: { connections: 20000 }', 'more than one process keeps for a group'],
+    ['rules: [{ allow: a.test }]\nlimits: { requests: 1/s }', 'lets in only 1 at once'],
+    ['rules: [{ allow: a.test }]\nlimits: { upload: 10MiB/s }', 'does not slow down'],
+    ['rules: [{ allow: a.test }]\nlimits: { download: 64KiB/d }', 'used up by a single TLS session'],
+    ['mode: monitor\nrules: [{ deny: "*" }]\nlimits: { connections: 5 }', 'records limits and lifts them'],
     ['rules: [{ allow: "*.github.io" }]', 'anyone can have a site below github.io'],
     ['rules: [{ allow: a.test, addresses: [0.0.0.0/0] }]', 'is a very wide range'],
     ['rules: [{ allow: x.cloudfront.net, tls: tunnel }]', 'front end of many sites'],
@@ -293,6 +299,11 @@ describe('warnings', () => {
   ])('%s: %s', (lines, words) => {
     const set = setOf(base(...lines.split('\n')));
     expect(set.warnings.map(({ message }) => message).join('\n')).toContain(words);
+  });
+
+  it('are none for sound limits', () => {
+    const limits = 'limits: { connections: 256, requests: 600/m, upload: 1GiB/d, download: 20GiB/d }';
+    expect(setOf(base('rules: [{ allow: a.test }]', limits)).warnings).toEqual([]);
   });
 
   it('are none for a sound policy', () => {
@@ -311,6 +322,30 @@ describe('limits and units', () => {
       upload: { amount: 2 ** 30, perMs: 86_400_000 },
       download: { amount: 20e6, perMs: 3_600_000 },
     });
+  });
+});
+
+describe('limits that cannot be meant', () => {
+  it.each([
+    ['limits: { connections: 0 }', 'connections'],
+    ['limits: { connections: 1000001 }', 'connections'],
+    ['limits: { requests: 0/m }', 'no rate such as 600/m'],
+    ['limits: { requests: 600/w }', 'no rate such as 600/m'],
+    ['limits: { upload: 1GiB }', 'no byte rate such as 1GiB/d'],
+    ['limits: { upload: -1GiB/d }', 'no byte rate such as 1GiB/d'],
+    ['limits: { download: 999999999TiB/d }', 'more than 4096TiB'],
+  ])('%s is an error', (line, words) => {
+    expect(
+      problemsOf(base(line))
+        .map((problem) => JSON.stringify(problem))
+        .join('\n'),
+    ).toContain(words);
+  });
+
+  it('are written back as they were read', () => {
+    for (const text of ['1GiB/d', '20MB/h', '1B/s', '1536MiB/m'])
+      expect(byteRateText(byteRate(text))).toBe(text);
+    for (const text of ['600/m', '1/d']) expect(requestRateText(requestRate(text))).toBe(text);
   });
 });
 

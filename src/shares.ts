@@ -1,0 +1,51 @@
+/**
+ * Composition of what groups share and may use up: the caps of this process with a part of each for every group, and
+ * the limits of their policies. Made by `proxy.ts`; tests make the caps small.
+ */
+import type { Clock } from './base/clock.ts';
+import { Seats } from './base/seats.ts';
+import type { Snapshot, SnapshotHolder } from './config/snapshot.ts';
+import { createLimits, type LimitKeeper } from './gate/limits.ts';
+import { MemoryStore } from './state/memory.ts';
+import type { StateStore } from './state/store.ts';
+
+export type Caps = {
+  /** open client connections */
+  readonly connections: number;
+};
+
+export type Shares = {
+  readonly seats: Seats;
+  readonly limits: LimitKeeper;
+  /** sockets in all, those too that are being told that there is no seat for them */
+  readonly maxLinks: number;
+  /** a new policy is in force; `seats`: of all open connections */
+  readonly adoptLimits: (now: Snapshot, seats: Parameters<LimitKeeper['adopt']>[1]) => void;
+};
+
+const MAX_CONNECTIONS = 20_000;
+/** Beyond them: sockets that are being told so. Further ones are reset. */
+const MAX_REFUSED_LINKS = 1_024;
+const CAPS: Caps = { connections: MAX_CONNECTIONS };
+
+export function createShares(
+  options: { readonly store?: StateStore; readonly caps?: Partial<Caps> },
+  clock: Clock,
+  snapshots: SnapshotHolder,
+): Shares {
+  const caps = { ...CAPS, ...options.caps };
+  const seats = new Seats(
+    caps.connections,
+    (address) => snapshots.current()?.sources.lookup(address) ?? null,
+  );
+  const limits = createLimits({ store: options.store ?? new MemoryStore(clock), clock });
+  return {
+    seats,
+    limits,
+    maxLinks: caps.connections + MAX_REFUSED_LINKS,
+    adoptLimits: ({ set }, open) => {
+      seats.divide(set.groups.size);
+      limits.adopt(set.groups.values(), open);
+    },
+  };
+}
