@@ -1,8 +1,10 @@
 /** `refuse: inside`: the refusal is told inside TLS of our own, to whoever asks there; nothing is dialled for it. */
+import { once } from 'node:events';
+import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { intercepted, policy, records, theRecord, tunnelled } from '../helpers/scene.ts';
 import { socksTls, trySocks } from '../helpers/socks.ts';
-import { connect, connectTls, secure, type Talk, tryConnect } from '../helpers/talk.ts';
+import { connect, connectTls, secure, type Talk, talk, tryConnect } from '../helpers/talk.ts';
 import { httpUpstream, type Upstream } from '../helpers/upstream.ts';
 import { eventually, makeWorld, movableClock, type World } from '../helpers/world.ts';
 
@@ -34,6 +36,7 @@ describe('refuse: inside', () => {
         }).replace(' }\n', ', token: required }\n'),
       },
       hosts: { 'api.test': ['127.0.0.79'], 'down.test': ['127.0.0.78'], 'inner.test': ['127.0.0.79'] },
+      settings: 'transparent: { tls: "127.0.0.1:0" }\n',
       clock,
     });
   });
@@ -109,6 +112,16 @@ describe('refuse: inside', () => {
     client.destroy();
     expect(reply.json()).toMatchObject({ reason: 'host_not_allowed' });
     await theRecord(world, { kind: 'end', via: 'socks5', reason: 'host_not_allowed', status: 403 });
+  });
+
+  it('answers a client that knows of no proxy, whose hello came first', async () => {
+    const { port = 0 } = world.proxy.transparent.tls ?? {};
+    const socket = tls.connect({ host: '127.0.0.1', port, servername: 'evil.test', ca: world.caPem });
+    await once(socket, 'secureConnect');
+    const reply = await talk(socket).ask('GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n');
+    socket.destroy();
+    expect(reply.json()).toMatchObject({ reason: 'host_not_allowed' });
+    await theRecord(world, { kind: 'end', via: 'transparent-tls', reason: 'host_not_allowed', status: 403 });
   });
 
   it('still serves what is allowed', async () => {
