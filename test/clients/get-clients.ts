@@ -121,6 +121,13 @@ export const GET_CLIENTS: readonly GetClient[] = [
     connections: 4,
   },
   {
+    name: 'axios, its proxy off',
+    version: AXIOS,
+    get: script('AXIOS=off node', 'axios-client.ts').get,
+    told: PHRASE,
+    connections: 4,
+  },
+  {
     name: 'Go net/http',
     version: 'go version',
     prepare: `${GO} go build -o "$HOME/go-client" ${programFile('client.go')}`,

@@ -90,7 +90,8 @@ function sniFor(
   return (_servername, done) => done(null, context);
 }
 
-async function listenOn(server: net.Server, host = '127.0.0.1', port = 0): Promise<number> {
+/** Listens on loopback, by default on a free port; the port. */
+export async function listenOn(server: net.Server, host = '127.0.0.1', port = 0): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
   server.listen(port, host, resolve);

@@ -1,10 +1,12 @@
 /**
  * axios: `get URL...` prints status and body of each. By default it reads the proxy variables itself; with
- * AXIOS=explicit its `proxy` is given by hand.
+ * AXIOS=explicit its `proxy` is given by hand, and with AXIOS=off it leaves that to Node.
  */
 import axios, { type CreateAxiosDefaults, isAxiosError } from 'axios';
 
-function explicitProxy(): CreateAxiosDefaults {
+function proxyOf(variant: string | undefined): CreateAxiosDefaults {
+  if (variant === 'off') return { proxy: false };
+  if (variant !== 'explicit') return {};
   const { hostname, port, username, password } = new URL(process.env['https_proxy'] ?? '');
   const auth = username === '' ? {} : { auth: { username, password } };
   return { proxy: { protocol: 'http', host: hostname, port: Number(port), ...auth } };
@@ -14,7 +16,7 @@ const client = axios.create({
   headers: { authorization: `Bearer ${process.env['API_KEY'] ?? ''}` },
   responseType: 'text',
   timeout: 20_000,
-  ...(process.env['AXIOS'] === 'explicit' ? explicitProxy() : {}),
+  ...proxyOf(process.env['AXIOS']),
 });
 
 for (const url of process.argv.slice(3)) {
