@@ -14,6 +14,7 @@ import type { Identity } from './flow/identity.ts';
 import type { Via } from './flow/target.ts';
 import type { Treat } from './flow/verdict.ts';
 import { parseProxyAuthorization, parseSocksPassword } from './identify/credential.ts';
+import { HeldBytes } from './intercept/held-bytes.ts';
 import { createLeafMint } from './intercept/leaf.ts';
 import { createInsideRefuser } from './intercept/refuse-inside.ts';
 import { HttpSession } from './intercept/session.ts';
@@ -128,6 +129,7 @@ function sessionDeps(parts: Parts): SessionDeps {
     snapshotId: () => snapshots.current()?.id ?? '',
     policyHash: () => snapshots.current()?.set.hash ?? '',
     draining: () => state.draining,
+    held: new HeldBytes(),
   };
 }
 

@@ -4,13 +4,14 @@ import type { Limits } from '../base/admission.ts';
 import type { Clock } from '../base/clock.ts';
 import type { LiveRegistry } from '../base/live.ts';
 import type { Seat } from '../base/seats.ts';
-import type { Gate, SessionSide } from '../base/stages.ts';
+import type { Gate, Session, SessionSide } from '../base/stages.ts';
 import type { UpstreamPool, Vet } from '../base/upstream.ts';
 import type { Identity } from '../flow/identity.ts';
 import type { Denied } from '../flow/reason.ts';
 import type { Target } from '../flow/target.ts';
 import type { IdentityBindings } from '../secrets/binding.ts';
 import type { RequestHead } from '../wire/http1-parse.ts';
+import type { HeldBytes } from './held-bytes.ts';
 
 export type ExchangeDeps = {
   readonly gate: Gate;
@@ -28,6 +29,8 @@ export type ExchangeDeps = {
   /** hash of the policy in force, as records name it */
   readonly policyHash: () => string;
   readonly draining: () => boolean;
+  /** room for WebSocket messages that are not whole yet */
+  readonly held: HeldBytes;
   /** an exception ended a request */
   readonly onError: (error: unknown) => void;
 };
@@ -45,6 +48,8 @@ export type ExchangeJob = {
   readonly seat: Seat | null;
   readonly side: SessionSide;
   readonly record: FlowRecord;
+  /** after a 101: `user` gets what the client says from now on, first of all what it has said already */
+  readonly takeOver: (user: Pick<Session, 'feed' | 'finish'>) => { rest: Buffer; ended: boolean };
   /** the exchange is over; may another request follow on the client's connection */
   readonly done: (keepAlive: boolean) => void;
 };

@@ -13,10 +13,12 @@ import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied, REASONS } from '../flow/reason.ts';
 import type { Target } from '../flow/target.ts';
 import type { Facts, Treat } from '../flow/verdict.ts';
+import { afterThrow } from './after-throw.ts';
 import type { ExchangeDeps, ExchangeJob, Outcome } from './exchange-job.ts';
 import { judgeRequest } from './judge-request.ts';
 import { RequestLeg } from './request-leg.ts';
 import { beginLeg, type ResponseLeg } from './response-leg.ts';
+import { Upgrade } from './upgrade.ts';
 import { upstreamHead, upstreamTrailers } from './upstream-head.ts';
 import { UpstreamSlot } from './upstream-slot.ts';
 
@@ -36,6 +38,7 @@ export class Exchange implements UpstreamUser, LiveFlow {
   /** kept with the upstream connection; null before there is one */
   #down: ResponseLeg | null = null;
   readonly #slot: UpstreamSlot;
+  readonly upgrade: Upgrade | null;
   #permit: Permit | null = null;
   #head = '';
   #retried = false;
@@ -57,14 +60,16 @@ export class Exchange implements UpstreamUser, LiveFlow {
     this.target = job.target;
     this.treat = job.secure ? 'intercept' : 'plain';
     this.startedAt = deps.clock.now();
-    this.facts = { method: job.head.method, path: job.path, protocol: 'http/1.1' };
+    this.upgrade = job.head.upgrade === null ? null : new Upgrade(deps, job);
+    const protocol = this.upgrade === null ? 'http/1.1' : 'websocket';
+    this.facts = { method: job.head.method, path: job.path, protocol };
     this.#up = new RequestLeg(job.head);
     this.#slot = new UpstreamSlot(deps, this, job);
     this.#activeAt = job.record.startedAt;
   }
 
   get bytesUp(): number {
-    return this.#up.bytes;
+    return this.upgrade?.bytesUp ?? this.#up.bytes;
   }
 
   get #status(): number {
@@ -72,7 +77,7 @@ export class Exchange implements UpstreamUser, LiveFlow {
   }
 
   get bytesDown(): number {
-    return (this.#down?.bytes ?? 0) + this.#refusedBytes;
+    return (this.#down?.bytes ?? 0) + (this.upgrade?.bytesDown ?? 0) + this.#refusedBytes;
   }
 
   /** Judges, swaps and records; goes upstream once the record stands in the file (invariant I4). */
@@ -81,10 +86,11 @@ export class Exchange implements UpstreamUser, LiveFlow {
     const { method, path } = this.facts;
     record.about({ identity, at: target, method, path, policy: this.#deps.policyHash(), treat: this.treat });
     this.#deps.live.add(this);
-    const permit = judgeRequest(this.#deps, this.#job, this.facts);
+    const permit = judgeRequest(this.#deps, this.#job, this);
     if ('kind' in permit) return this.#refuse(permit, 'refused');
     const dropOverrides = permit.verdict.judgesRequests;
-    const swapped = upstreamHead(this.#job, { bindings: this.#deps.bindings(identity), dropOverrides });
+    const how = { bindings: this.#deps.bindings(identity), dropOverrides, upgrade: this.upgrade };
+    const swapped = upstreamHead(this.#job, how);
     if (swapped.kind === 'deny') return this.#refuse(swapped, 'refused');
     this.#permit = permit;
     this.#head = swapped.head;
@@ -138,7 +144,8 @@ export class Exchange implements UpstreamUser, LiveFlow {
     this.#stall ??= new StallWatch();
     const { idleMs } = this.#permit.verdict;
     const upstream = this.#slot.conn?.socket ?? null;
-    const ask = { activeAt: this.#activeAt, idleMs, client: this.#job.side.unsent, upstream };
+    const activeAt = Math.max(this.#activeAt, this.upgrade?.activeAt ?? 0);
+    const ask = { activeAt, idleMs, client: this.#job.side.unsent, upstream };
     const stalled = this.#stall.look(now, ask);
     if (stalled === null) return;
     const client = stalled === 'client' || (stalled === 'quiet' && !this.#up.done);
@@ -157,15 +164,11 @@ export class Exchange implements UpstreamUser, LiveFlow {
     this.#job.record.allow(verdict, { label, treat: this.treat }, written);
   }
 
-  #isOutdated(): boolean {
-    return this.#permit?.snapshotId !== this.#deps.snapshotId();
-  }
-
   #recorded(failed: Error | null): void {
     if (this.#over || this.#permit === null) return;
     if (failed !== null) return this.#refuse(denied('audit_unavailable'), 'refused');
     // Judged, swapped and recorded under a policy that is gone: the client asks again.
-    if (this.#isOutdated()) return this.#refuse(OUTDATED, 'cut');
+    if (this.#permit.snapshotId !== this.#deps.snapshotId()) return this.#refuse(OUTDATED, 'cut');
     return this.#slot.conn === null ? this.#open(this.#permit) : this.#send();
   }
 
@@ -180,14 +183,11 @@ export class Exchange implements UpstreamUser, LiveFlow {
     if (conn === null) return;
     this.#activeAt = this.#deps.clock.mono();
     this.#overheadMs = this.#activeAt - this.#job.record.startedAt - this.#slot.connectingMs;
-    const { head } = this.#job;
-    this.#down = beginLeg(conn, {
-      method: head.method,
-      clientMinor: head.minor,
-      keepAlive: () => head.keepAlive && this.#up.done && !this.#deps.draining(),
-    });
-    const more = this.#up.send(this.#head, conn.socket);
-    if (this.#up.hasBody && more) this.#job.side.resume();
+    const { method, minor, keepAlive } = this.#job.head;
+    const mayFollow = (): boolean => keepAlive && this.#up.done && !this.#deps.draining();
+    const { upgrade } = this;
+    this.#down = beginLeg(conn, { method, clientMinor: minor, upgrade, keepAlive: mayFollow });
+    if (this.#up.send(this.#head, conn.socket) && this.#up.hasBody) this.#job.side.resume();
   }
 
   // ---- the way down, driven by the upstream connection
@@ -227,7 +227,7 @@ export class Exchange implements UpstreamUser, LiveFlow {
    */
   #repeat(): boolean {
     const reused = (this.#slot.conn?.uses ?? 0) > 1 && this.#up.repeatable && this.#down?.started !== true;
-    if (!reused || this.#retried || this.#permit === null || this.#isOutdated()) return false;
+    if (!reused || this.#retried || this.#permit?.snapshotId !== this.#deps.snapshotId()) return false;
     this.#retried = true;
     this.#up.again();
     this.#slot.drop();
@@ -242,24 +242,28 @@ export class Exchange implements UpstreamUser, LiveFlow {
       leg.recall();
       return this.#refuse(leg.failed, 'upstream_abort');
     }
-    if (!leg.flush(this.#job.side) && !leg.complete) this.#slot.conn?.socket.pause();
+    const { conn } = this.#slot;
+    if (!leg.flush(this.#job.side) && !leg.complete) conn?.socket.pause();
+    if (leg.rest !== null && conn !== null) {
+      const end = (ended: Outcome, why: Denied | null): void => this.#settle(ended, why, leg.status);
+      return this.upgrade?.start({
+        conn,
+        early: leg.rest,
+        use: this.#slot.use,
+        cut: this.cut.bind(this),
+        end,
+      });
+    }
     if (leg.complete) this.#settle('done', null, leg.status);
   }
 
   // ---- every way out
 
-  /** Invariant I7: what a later step throws is a refusal; where even that fails, the connection ends. */
   #guard(step: () => void): void {
     try {
       step();
     } catch (error) {
-      this.#deps.onError(error);
-      try {
-        this.#refuse(denied('not_ready', 'The proxy failed on this request; its log says why.'), 'refused');
-      } catch {
-        // The record or the client's side is what failed: closing the connection settles the rest.
-        this.#job.side.destroy();
-      }
+      afterThrow(error, { deps: this.#deps, job: this.#job }, (why) => this.#refuse(why, 'refused'));
     }
   }
 
@@ -286,15 +290,11 @@ export class Exchange implements UpstreamUser, LiveFlow {
     if (this.#over) return;
     this.#over = true;
     this.#deps.live.drop(this);
+    this.upgrade?.stop();
     this.#slot.letGo(ended === 'done' && this.#down?.reusable === true && this.#up.done);
-    this.#job.record.end({
-      status,
-      ended,
-      reason: why?.reason ?? null,
-      bytesUp: this.bytesUp,
-      bytesDown: this.bytesDown,
-      overheadMs: this.#overheadMs,
-    });
+    const { bytesUp, bytesDown } = this;
+    const overheadMs = this.#overheadMs;
+    this.#job.record.end({ status, ended, reason: why?.reason ?? null, bytesUp, bytesDown, overheadMs });
     if (ended !== 'client_abort') this.#job.done(keep);
   }
 }

@@ -13,6 +13,8 @@ export type LegAsk = {
   readonly method: string;
   /** minor version that the client speaks: 1.0 knows no chunks and no interim responses */
   readonly clientMinor: 0 | 1;
+  /** judges a 101; null: no upgrade was asked for */
+  readonly upgrade: { agree(head: ResponseHead): Denied | null } | null;
   /** asked when the response head is there: may the client's connection go on afterwards */
   readonly keepAlive: () => boolean;
 };
@@ -26,7 +28,7 @@ export function beginLeg(conn: { kept: object | null }, ask: LegAsk): ResponseLe
 }
 
 const NO_BODY: ResponseFraming = { kind: 'none' };
-const NOTHING_ASKED: LegAsk = { method: '', clientMinor: 1, keepAlive: () => false };
+const NOTHING_ASKED: LegAsk = { method: '', clientMinor: 1, upgrade: null, keepAlive: () => false };
 
 export class ResponseLeg implements ResponseSink {
   /** status of the final response once its head was passed on; 0 before */
@@ -38,6 +40,8 @@ export class ResponseLeg implements ResponseSink {
   failed: Denied | null = null;
   /** may the upstream connection serve another request */
   reusable = false;
+  /** after a 101 that was agreed to: what came behind it */
+  rest: Buffer | null = null;
   #headLeft = false;
   #ask = NOTHING_ASKED;
   #framing: ResponseFraming = NO_BODY;
@@ -54,6 +58,7 @@ export class ResponseLeg implements ResponseSink {
     this.complete = false;
     this.failed = null;
     this.reusable = false;
+    this.rest = null;
     this.#headLeft = false;
     this.#framing = NO_BODY;
     this.#upstreamKeepAlive = false;
@@ -97,13 +102,14 @@ export class ResponseLeg implements ResponseSink {
   }
 
   head(head: ResponseHead): void {
-    // No upgrade was asked for, so nothing may switch protocols (RFC 9110 section 7.8).
-    if (head.status === 101) return this.fault(denied('upstream_bad_response', 'unsolicited 101'));
+    if (head.status === 101) return this.#switch(head);
     const streamed = head.framing.kind === 'chunked' || head.framing.kind === 'eof';
     const streamedAs = this.#ask.clientMinor === 0 ? 'eof' : 'chunked';
     this.#framing = streamed ? { kind: streamedAs } : head.framing;
     this.#upstreamKeepAlive = head.keepAlive && head.framing.kind !== 'eof';
-    this.keepAlive = this.#framing.kind !== 'eof' && this.#ask.keepAlive();
+    // What a client sent behind its handshake may be the other protocol's: never read as HTTP (RFC 9931).
+    const mayFollow = this.#framing.kind !== 'eof' && this.#ask.upgrade === null;
+    this.keepAlive = mayFollow && this.#ask.keepAlive();
     this.status = head.status;
     this.#out.add(rebuildResponseHead(head, { keepAlive: this.keepAlive, framing: this.#framing }));
   }
@@ -125,8 +131,22 @@ export class ResponseLeg implements ResponseSink {
     this.failed = why;
   }
 
+  /** The client gets the 101 in one write of its own: some read a head from one TLS record only. */
+  #switch(head: ResponseHead): void {
+    const { upgrade } = this.#ask;
+    // Where no upgrade was asked for, nothing may switch protocols (RFC 9110 section 7.8).
+    const problem =
+      upgrade === null ? denied('upstream_bad_response', 'unsolicited 101') : upgrade.agree(head);
+    if (problem !== null) return this.fault(problem);
+    this.rest = this.#reader.takeRest();
+    this.status = 101;
+    this.#out.add(rebuildResponseHead(head, { keepAlive: true, framing: NO_BODY }));
+  }
+
   #settle(): void {
-    this.reusable = this.complete && this.#upstreamKeepAlive && !this.#reader.surplus;
+    // After an answer that did not switch, the upstream may still take what follows for the other protocol.
+    const reusable = this.#upstreamKeepAlive && this.#ask.upgrade === null;
+    this.reusable = this.complete && reusable && !this.#reader.surplus;
     // An upstream that says more than it was asked may mean it for the next request: neither side is kept.
     if (this.#reader.surplus) this.keepAlive = false;
   }

@@ -4,7 +4,6 @@
  * (owner: `accept/http.ts`). Every request and every fault gets one record, whatever becomes of it.
  */
 import { FlowRecord } from '../audit/flow-record.ts';
-import { Patience } from '../base/link.ts';
 import { refusalFor } from '../base/refuse.ts';
 import type { Session, SessionSide, SessionTurn } from '../base/stages.ts';
 import { type Denied, denied, REASONS } from '../flow/reason.ts';
@@ -13,6 +12,8 @@ import type { RequestHead } from '../wire/http1-parse.ts';
 import { RequestReader, type RequestSink } from '../wire/http1-reader.ts';
 import { simpleReply } from '../wire/reply.ts';
 import { Exchange } from './exchange.ts';
+import type { ExchangeJob } from './exchange-job.ts';
+import { Linger } from './linger.ts';
 import type { SessionAsk, SessionDeps } from './session-job.ts';
 import { Valve } from './valve.ts';
 
@@ -20,8 +21,6 @@ import { Valve } from './valve.ts';
 const HEAD_MS = 10_000;
 /** A connection on which nothing is asked. Longer than the keep-alive of the usual upstreams and clients. */
 const IDLE_MS = 120_000;
-/** After an answer that closes: how much the client may still send before the socket goes. */
-const LINGER_BYTES = 1024 * 1024;
 /** Bytes of later requests that may wait while one is served. */
 const HELD_BYTES = 16 * 1024;
 
@@ -34,6 +33,8 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   readonly #reader: RequestReader;
   #exchange: Exchange | null = null;
   #current: RequestHead | null = null;
+  /** gets what the client says after a 101 */
+  #taker: Pick<Session, 'feed' | 'finish'> | null = null;
   #state: 'open' | 'linger' | 'over' = 'open';
   /** the request was answered; its body may still be on the way */
   #answered = false;
@@ -45,8 +46,7 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   #nextDue = false;
   /** monotonic milliseconds; of the head under way, else of the idle connection */
   #deadline: number;
-  #patience: Patience | null = null;
-  #lingered = 0;
+  #linger: Linger | null = null;
   /** body bytes of the exchanges that are over */
   #doneUp = 0;
   #doneDown = 0;
@@ -83,8 +83,9 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   }
 
   #feed(bytes: Buffer): void {
-    if (this.#state === 'linger') return this.#discard(bytes.length);
+    if (this.#state === 'linger') return this.#linger?.discard(bytes.length);
     if (this.#state === 'over') return;
+    if (this.#taker !== null) return this.#taker.feed(bytes);
     const idle = !this.#reader.midMessage;
     this.#reader.feed(bytes);
     if (idle && this.#reader.midMessage && this.#exchange === null) {
@@ -97,7 +98,7 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   finish(): void {
     this.#clientEnded = true;
     if (this.#state !== 'open') return;
-    this.#guard(() => this.#reader.finish());
+    this.#guard(() => (this.#taker ?? this.#reader).finish());
     if (this.#state === 'open' && this.#exchange === null && !this.#nextDue) this.#close();
   }
 
@@ -116,7 +117,7 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   }
 
   tick(now: number): void {
-    if (this.#patience?.isOver(now) === true && this.#state === 'linger') return this.#side.destroy();
+    if (this.#state === 'linger') return this.#linger?.tick(now);
     if (this.#exchange !== null) return this.#exchange.tick(now);
     if (this.#state !== 'open') return;
     const idle = !this.#reader.midMessage;
@@ -190,7 +191,13 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
       this.#exchange = null;
       this.#turnOver(keepAlive);
     };
-    const job = { seat: null, ...to, head: this.current, client, side, record: this.record(), done };
+    const takeOver: ExchangeJob['takeOver'] = (user) => {
+      this.#taker = user;
+      this.#valve.openWide();
+      return { rest: this.#reader.takeRest(), ended: this.#clientEnded };
+    };
+    const record = this.record();
+    const job = { seat: null, ...to, head: this.current, client, side, record, done, takeOver };
     this.#exchange = new Exchange(this.#deps, job);
     this.#exchange.start();
   }
@@ -266,19 +273,12 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
     }
   }
 
-  /** Ends our side and reads on for a while: a reset would take the answer away from a client still sending. */
+  /** Ends our side. */
   #close(): void {
     this.#state = 'linger';
-    this.#patience = new Patience(this.#ask.side.unsent);
+    this.#linger = new Linger(this.#ask.side);
     this.#ask.side.end();
     this.#valve.openWide();
-  }
-
-  #discard(count: number): void {
-    this.#lingered += count;
-    if (this.#lingered < LINGER_BYTES) return;
-    this.#state = 'over';
-    this.#ask.side.destroy();
   }
 }
 

@@ -145,7 +145,8 @@ class Interception implements LinkUser, LiveFlow {
     this.#end('cut', why);
     // The reset has to leave on the plain socket: what was sent must not look complete.
     this.#job.link.reset();
-    this.#tls?.destroy();
+    // TLS would tell of its close within the call, before the requests inside hear why they are cut.
+    process.nextTick(() => void this.#tls?.destroy());
   }
 
   #refuseHello(why: Denied): void {

@@ -7,20 +7,26 @@ import { hostText } from '../flow/target.ts';
 import type { IdentityBindings } from '../secrets/binding.ts';
 import { type Substituted, substituteHead } from '../secrets/substitute.ts';
 import { checkTrailers } from '../secrets/trailers.ts';
-import { rebuildRequestHead } from '../wire/http1-write.ts';
+import { type RequestRebuild, rebuildRequestHead } from '../wire/http1-write.ts';
 import { keepTrailers } from '../wire/trailers.ts';
 import type { ExchangeJob } from './exchange-job.ts';
 
 /** The whole head as latin-1 text, or a reason of `substituteHead`. */
 export function upstreamHead(
   job: ExchangeJob,
-  how: { readonly bindings: IdentityBindings; readonly dropOverrides: boolean },
+  how: {
+    readonly bindings: IdentityBindings;
+    readonly dropOverrides: boolean;
+    /** writes the head where the client asks to switch protocols */
+    readonly upgrade: { rebuild(to: RequestRebuild): string } | null;
+  },
 ): Substituted | Denied {
   const { head, path, target, secure } = job;
-  const host = hostText(target, secure ? 443 : 80);
+  const { bindings, dropOverrides, upgrade } = how;
+  const to = { path, host: hostText(target, secure ? 443 : 80), dropOverrides };
   return substituteHead({
-    head: rebuildRequestHead(head, { path, host, dropOverrides: how.dropOverrides }),
-    bindings: how.bindings,
+    head: upgrade?.rebuild(to) ?? rebuildRequestHead(head, to),
+    bindings,
     at: target,
     secure,
   });

@@ -40,7 +40,7 @@ const SHARED_FRONTS = [
 /** A range with fewer fixed bits than this opens more than one organisation's network. */
 const WIDE_BITS = { v4: 8, v6: 16 } as const;
 /** Not swapped or fetched by this version: the rows go when the parts arrive. */
-const LATER_PLACES = ['body', 'websocket'];
+const LATER_PLACES = ['body'];
 const LATER_SOURCES = ['stronghold', 'kv', 'command'];
 
 /** All warnings of a set that compiled, in no particular order. */

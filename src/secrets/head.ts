@@ -9,6 +9,8 @@ export type Spot =
   | { readonly kind: 'query'; readonly name: string | null }
   | { readonly kind: 'header'; readonly name: string }
   | { readonly kind: 'basic' }
+  /** a text message of a WebSocket; `encoded`: the placeholder is percent-encoded there */
+  | { readonly kind: 'websocket'; readonly encoded: boolean }
   /** method, version, a field's name: a key never belongs there */
   | { readonly kind: 'none' };
 
@@ -76,6 +78,7 @@ export function covers(places: readonly Place[], spot: Spot): boolean {
   switch (spot.kind) {
     case 'path':
     case 'basic':
+    case 'websocket':
       return places.some((place) => place.kind === spot.kind);
     case 'query':
       return places.some(

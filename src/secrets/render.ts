@@ -10,6 +10,8 @@ const NO_CONTROLS = /^[^\x00-\x1f\x7f]+$/;
 const NOT_IN_PATH = /[^A-Za-z0-9\-._~!$&'()*+,;=:@]/g;
 /** In a query `&`, `=` and `+` mean something to the reader, so only unreserved characters stay. */
 const NOT_IN_QUERY = /[^A-Za-z0-9\-._~]/g;
+/** What means itself inside a JSON string and outside of one: whoever reads the message reads the key. */
+const MESSAGE_TEXT = /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/;
 
 /** Latin-1 text, or `null` where the value cannot stand in that place. */
 export function renderValue(value: SecretValue, spot: Spot): string | null {
@@ -24,6 +26,9 @@ export function renderValue(value: SecretValue, spot: Spot): string | null {
       return text === '' || text === '.' || text === '..' ? null : text.replace(NOT_IN_PATH, percent);
     case 'query':
       return text === '' ? null : text.replace(NOT_IN_QUERY, percent);
+    case 'websocket':
+      if (!MESSAGE_TEXT.test(text)) return null;
+      return spot.encoded ? text.replace(NOT_IN_QUERY, percent) : text;
     case 'none':
       return null;
   }

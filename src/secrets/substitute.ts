@@ -50,6 +50,41 @@ export function substituteHead(ask: SubstituteAsk): Substituted | Denied {
   return substituteFound(ask, hits, basics);
 }
 
+export type SubstituteMessageAsk = Omit<SubstituteAsk, 'head'> & {
+  /** one whole message, latin-1: one character per byte */
+  readonly text: string;
+};
+
+export type SubstitutedMessage = {
+  readonly kind: 'ok';
+  readonly text: string;
+  readonly used: readonly string[];
+};
+
+/** Characters that the keys of one message may take. */
+export const MAX_SUBSTITUTED_KEYS = 1_048_576;
+
+/**
+ * The same for one text message of a WebSocket: a placeholder is swapped wherever it stands in it, if its key's
+ * places hold `websocket`. Refuses with the reasons of `substituteHead`; past `MAX_SUBSTITUTED_KEYS` with
+ * `body_too_large`.
+ */
+export function substituteMessage(ask: SubstituteMessageAsk): SubstitutedMessage | Denied {
+  const { text, bindings } = ask;
+  if (bindings.leaks.found(text)) return leak();
+  const hits = bindings.known.find(text);
+  if (hits.length === 0 && !hasMarker(text)) return { kind: 'ok', text, used: NOTHING_USED };
+  const found = editsOf(ask, text, hits, ({ start, end, tag }) => ({
+    kind: 'websocket',
+    encoded: text.slice(start, end) !== tag,
+  }));
+  if ('kind' in found) return found;
+  const edits = disjoint([...found].sort((a, b) => a.start - b.start));
+  const keys = edits.reduce((sum, edit) => sum + edit.text.length, 0);
+  if (keys > MAX_SUBSTITUTED_KEYS) return denied('body_too_large', 'The message with its keys is too large.');
+  return { kind: 'ok', text: apply(text, edits), used: namesOf(edits) };
+}
+
 /** One piece of the output: `text` in place of `start` to `end` of the input. */
 type Edit = {
   readonly start: number;
@@ -88,10 +123,12 @@ function editOfBasic(ask: SubstituteAsk, basic: BasicValue): Edit | Denied | nul
   return { start: basic.start, end: basic.end, text, used: edits.flatMap((edit) => edit.used) };
 }
 
+type Asker = Omit<SubstituteAsk, 'head'>;
+
 const BASIC: Spot = { kind: 'basic' };
 
 function editsOf(
-  ask: SubstituteAsk,
+  ask: Asker,
   text: string,
   hits: readonly PlaceholderHit[],
   spotFor: (hit: PlaceholderHit) => Spot,
@@ -116,7 +153,7 @@ function strayMarker(text: string, hits: readonly PlaceholderHit[]): boolean {
   return hasMarker(text.slice(from));
 }
 
-function editOf(ask: SubstituteAsk, hit: PlaceholderHit, spot: Spot): Edit | Denied {
+function editOf(ask: Asker, hit: PlaceholderHit, spot: Spot): Edit | Denied {
   const binding = ask.bindings.bindings.find((one) => standsFor(one, hit.tag));
   if (binding === undefined) return unknown();
   const refusal = misuse(ask, binding, spot);
@@ -132,7 +169,7 @@ function standsFor(binding: Binding, placeholder: string): boolean {
   return binding.placeholder === placeholder || binding.aliases?.includes(placeholder) === true;
 }
 
-function misuse(ask: SubstituteAsk, binding: Binding, spot: Spot): Denied | null {
+function misuse(ask: Asker, binding: Binding, spot: Spot): Denied | null {
   if (!binding.allows(ask.at)) {
     return denied(
       'placeholder_wrong_host',
@@ -168,6 +205,8 @@ function nameOf(spot: Spot): string {
       return 'Basic credentials';
     case 'header':
       return 'a header field';
+    case 'websocket':
+      return 'a WebSocket message';
     case 'none':
       return 'the request line or a field name';
   }

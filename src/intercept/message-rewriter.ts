@@ -1,0 +1,208 @@
+/**
+ * The client's half of a WebSocket whose messages may hold placeholders (a key with `in: [websocket]` is bound to
+ * the host): frames are read strictly and written anew under fresh masks. A text message is held until it is whole,
+ * for nothing of a refused one may leave; so is a compressed one. Uncompressed binary messages stream through,
+ * control frames pass between fragments. Driven by `upgrade-relay.ts`; holds no socket.
+ */
+import { randomBytes } from 'node:crypto';
+import { type Denied, denied } from '../flow/reason.ts';
+import type { SubstitutedMessage } from '../secrets/substitute.ts';
+import type { DeflateTerms } from '../wire/deflate-terms.ts';
+import {
+  copyMasked,
+  type Frame,
+  FrameReader,
+  type FrameSink,
+  frameHead,
+  OPCODE,
+  wholeFrame,
+} from '../wire/websocket.ts';
+import { MessageCodec } from './message-codec.ts';
+import { Output, type Sink } from './output.ts';
+
+export type RewriterAsk = {
+  /** null: no compression was agreed on */
+  readonly deflate: DeflateTerms | null;
+  /** keys in, or a refusal; latin-1 */
+  readonly substitute: (text: string) => SubstitutedMessage | Denied;
+  /** keys that were put in */
+  readonly used: (names: readonly string[]) => void;
+  /** asks for room for a message that has got large, and gives it back */
+  readonly take: (bytes: number) => boolean;
+  readonly give: (bytes: number) => void;
+  /** the connection must end; nothing that is still here goes out */
+  readonly fail: (why: Denied) => void;
+};
+
+/** A text message that may hold a placeholder, before and after decompression. */
+const MAX_MESSAGE_BYTES = 8 * 1024 * 1024;
+/** Held without asking: as much as a read brings anyway. */
+const FREE_BYTES = 64 * 1024;
+/** Bytes of messages after which others get their turn on this thread. */
+const TURN_BYTES = 512 * 1024;
+const MAX_CONTROL_BYTES = 125;
+const EMPTY = Buffer.alloc(0);
+
+const TOO_LARGE = denied(
+  'body_too_large',
+  `A message that is searched for placeholders has at most ${MAX_MESSAGE_BYTES} bytes.`,
+);
+
+export class MessageRewriter implements FrameSink {
+  readonly #ask: RewriterAsk;
+  readonly #reader: FrameReader;
+  readonly #codec: MessageCodec | null;
+  readonly #out = new Output();
+  readonly #control = Buffer.alloc(MAX_CONTROL_BYTES);
+  #frame: Frame | null = null;
+  /** of the message under way */
+  #opcode = 0;
+  #compressed = false;
+  #holds = false;
+  #held = EMPTY;
+  #heldLength = 0;
+  /** room asked for */
+  #taken = 0;
+  /** of the streamed frame under way */
+  #mask = 0;
+  #work = 0;
+  #over = false;
+
+  constructor(ask: RewriterAsk) {
+    this.#ask = ask;
+    this.#reader = new FrameReader({ from: 'client', deflate: ask.deflate !== null }, this);
+    this.#codec = ask.deflate === null ? null : new MessageCodec(ask.deflate);
+  }
+
+  /** Reads until enough was done for one turn. @returns how many bytes were read */
+  feed(bytes: Buffer): number {
+    this.#work = 0;
+    return this.#reader.feed(bytes);
+  }
+
+  /** Sends what is ready. False: the upstream wants a pause. */
+  flush(upstream: Sink): boolean {
+    return this.#out.flush(upstream);
+  }
+
+  /** The connection is over. */
+  close(): void {
+    this.#over = true;
+    this.#reader.stop();
+    this.#out.drop();
+    this.#letGo();
+  }
+
+  // ---- from the reader
+
+  frame(frame: Frame): void {
+    this.#frame = frame;
+    if (frame.opcode >= OPCODE.close) return;
+    if (frame.opcode !== OPCODE.continuation) this.#begin(frame);
+    if (!this.#holds) {
+      this.#mask = newMask();
+      this.#out.add(frameHead({ ...frame, mask: this.#mask }));
+    } else if (this.#heldLength + frame.length > MAX_MESSAGE_BYTES) this.#fail(TOO_LARGE);
+  }
+
+  payload(bytes: Buffer, at: number): void {
+    const frame = this.#frame;
+    if (frame === null) return;
+    const mask = frame.mask ?? 0;
+    if (frame.opcode >= OPCODE.close) return copyMasked(bytes, { into: this.#control, to: at, mask, at });
+    if (this.#holds) return this.#hold(bytes, mask, at);
+    const into = Buffer.allocUnsafe(bytes.length);
+    copyMasked(bytes, { into, to: 0, mask: mask ^ this.#mask, at });
+    return this.#out.add(into);
+  }
+
+  end(frame: Frame): void {
+    this.#frame = null;
+    if (frame.opcode >= OPCODE.close) {
+      this.#out.add(wholeFrame({ ...frame, mask: newMask() }, this.#control.subarray(0, frame.length)));
+      // RFC 6455 section 5.5.1: the client says nothing more.
+      if (frame.opcode === OPCODE.close) this.#reader.stop();
+    } else if (frame.fin && this.#holds) {
+      this.#deliver();
+    }
+  }
+
+  fault(detail: string): void {
+    this.#fail(denied('bad_request', `Malformed WebSocket frame: ${detail}.`));
+  }
+
+  // ---- messages
+
+  #begin(frame: Frame): void {
+    this.#opcode = frame.opcode;
+    this.#compressed = frame.rsv1;
+    this.#holds = frame.opcode === OPCODE.text || frame.rsv1;
+  }
+
+  #hold(bytes: Buffer, mask: number, at: number): void {
+    const needed = this.#heldLength + bytes.length;
+    if (needed > this.#held.length && !this.#grow(needed)) return;
+    copyMasked(bytes, { into: this.#held, to: this.#heldLength, mask, at });
+    this.#heldLength = needed;
+  }
+
+  /** By doubling, whatever length a frame announces: memory follows the bytes that came. */
+  #grow(needed: number): boolean {
+    const size = Math.max(needed, Math.min(MAX_MESSAGE_BYTES, this.#held.length * 2));
+    const more = Math.max(0, size - FREE_BYTES) - this.#taken;
+    if (more > 0 && !this.#ask.take(more)) {
+      this.#fail(denied('overloaded', 'Too many large messages of this group are under way.'));
+      return false;
+    }
+    this.#taken += Math.max(0, more);
+    const grown = Buffer.allocUnsafe(size);
+    this.#held.copy(grown, 0, 0, this.#heldLength);
+    this.#held = grown;
+    return true;
+  }
+
+  #deliver(): void {
+    const data = this.#held.subarray(0, this.#heldLength);
+    const plain = this.#compressed ? (this.#codec?.inflate(data, MAX_MESSAGE_BYTES) ?? 'bad') : data;
+    if (plain === 'large') return this.#fail(TOO_LARGE);
+    if (plain === 'bad') return this.#fail(denied('bad_request', 'Malformed compressed message.'));
+    if (this.#opcode === OPCODE.text) this.#swap(plain);
+    else this.#send(plain, this.#compressed);
+    this.#letGo();
+    this.#work += plain.length;
+    if (this.#work >= TURN_BYTES) this.#reader.pause();
+  }
+
+  #swap(plain: Buffer): void {
+    const swapped = this.#ask.substitute(plain.toString('latin1'));
+    if (swapped.kind === 'deny') return this.#fail(swapped);
+    if (swapped.used.length === 0) return this.#send(plain, this.#compressed);
+    this.#ask.used(swapped.used);
+    // Never compressed: the length would tell of a key beside text that the sandbox chose (RFC 7692 section 8).
+    return this.#send(Buffer.from(swapped.text, 'latin1'), false);
+  }
+
+  #send(plain: Buffer, compress: boolean): void {
+    const data = compress ? (this.#codec?.deflate(plain) ?? null) : null;
+    const frame = { fin: true, rsv1: data !== null, opcode: this.#opcode, mask: newMask() };
+    this.#out.add(wholeFrame(frame, data ?? plain));
+  }
+
+  #letGo(): void {
+    this.#held = EMPTY;
+    this.#heldLength = 0;
+    if (this.#taken > 0) this.#ask.give(this.#taken);
+    this.#taken = 0;
+  }
+
+  #fail(why: Denied): void {
+    if (this.#over) return;
+    this.close();
+    this.#ask.fail(why);
+  }
+}
+
+/** RFC 6455 section 5.3: not to be foretold by whoever chose the payload. */
+function newMask(): number {
+  return randomBytes(4).readUInt32BE(0);
+}

@@ -1,0 +1,162 @@
+/**
+ * Both sides of a connection that switched to WebSocket: bytes both ways with backpressure, opaque unless messages
+ * may hold placeholders; what the upstream says is passed on as it is. Made by `upgrade.ts` after the 101; takes
+ * over the client's bytes from the session and the upstream's from the exchange, which still owns record and end.
+ */
+import { type GroupUse, SPENT } from '../base/admission.ts';
+import type { Clock } from '../base/clock.ts';
+import type { SessionSide } from '../base/stages.ts';
+import type { UpstreamConn, UpstreamUser } from '../base/upstream.ts';
+import { type Denied, denied, type Reason } from '../flow/reason.ts';
+import { CLOSE, closeFrame, FrameReader } from '../wire/websocket.ts';
+import type { Outcome } from './exchange-job.ts';
+import type { MessageRewriter } from './message-rewriter.ts';
+
+export type RelayAsk = {
+  readonly side: SessionSide;
+  readonly conn: UpstreamConn;
+  readonly clock: Clock;
+  /** null: bytes of the client pass as they are */
+  readonly rewriter: ((fail: (why: Denied) => void) => MessageRewriter) | null;
+  /** an exception ended the connection */
+  readonly onError: (error: unknown) => void;
+  /** what the group may still send and receive */
+  readonly use: GroupUse;
+  /** ends the exchange: what was sent reaches the client, then a FIN */
+  readonly end: (ended: Outcome, why: Denied | null) => void;
+  /** ends it so that nothing looks complete to the client */
+  readonly cut: (why: Denied, ended?: Outcome) => void;
+};
+
+const EMPTY: Buffer = Buffer.alloc(0);
+const CLOSE_CODES: Partial<Record<Reason, number>> = {
+  bad_request: CLOSE.protocol,
+  body_too_large: CLOSE.tooBig,
+  overloaded: CLOSE.tryLater,
+  secret_unavailable: CLOSE.tryLater,
+};
+const nothing = (): void => {};
+
+export class UpgradeRelay implements UpstreamUser {
+  bytesUp = 0;
+  bytesDown = 0;
+  /** last byte either way, monotonic milliseconds */
+  activeAt: number;
+  readonly #ask: RelayAsk;
+  readonly #rewriter: MessageRewriter | null;
+  /** tells whether the upstream's stream stands between two frames; null: nothing of ours is ever put in */
+  readonly #follower: FrameReader | null;
+  /** of the client, not looked at yet: one read, since no more is taken meanwhile */
+  #waiting = EMPTY;
+  /** a turn is due */
+  #scheduled = false;
+  #blocked = false;
+  #clientEnded = false;
+  #over = false;
+
+  constructor(ask: RelayAsk) {
+    this.#ask = ask;
+    this.activeAt = ask.clock.mono();
+    this.#rewriter = ask.rewriter?.((why) => this.#fail(why)) ?? null;
+    const follow = { frame: nothing, payload: nothing, end: nothing, fault: nothing };
+    // Whether compression was agreed on does not move the boundaries.
+    this.#follower =
+      this.#rewriter === null ? null : new FrameReader({ from: 'server', deflate: true }, follow);
+  }
+
+  // ---- the client, by way of the session
+
+  feed(bytes: Buffer): void {
+    if (this.#over) return;
+    this.activeAt = this.#ask.clock.mono();
+    this.bytesUp += bytes.length;
+    if (!this.#ask.use.up(bytes.length)) return this.#ask.cut(SPENT);
+    if (this.#rewriter === null) {
+      if (!this.#ask.conn.socket.write(bytes)) this.#ask.side.pause();
+      return;
+    }
+    this.#waiting = this.#waiting.length === 0 ? bytes : Buffer.concat([this.#waiting, bytes]);
+    this.#rewrite(this.#rewriter);
+  }
+
+  finish(): void {
+    this.#clientEnded = true;
+    this.#endWhenSent();
+  }
+
+  /** The exchange is over, whoever ended it. */
+  stop(): void {
+    this.#over = true;
+    this.#waiting = EMPTY;
+    this.#rewriter?.close();
+  }
+
+  #rewrite(rewriter: MessageRewriter): void {
+    if (this.#scheduled || this.#blocked) return;
+    this.#waiting = this.#waiting.subarray(rewriter.feed(this.#waiting));
+    if (this.#over) return;
+    this.#blocked = !rewriter.flush(this.#ask.conn.socket);
+    if (this.#waiting.length === 0) {
+      this.#waiting = EMPTY;
+      if (this.#blocked) this.#ask.side.pause();
+      else this.#ask.side.resume();
+      return this.#endWhenSent();
+    }
+    this.#ask.side.pause();
+    if (this.#blocked) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#turn(rewriter));
+  }
+
+  #turn(rewriter: MessageRewriter): void {
+    this.#scheduled = false;
+    if (this.#over) return;
+    try {
+      this.#rewrite(rewriter);
+    } catch (error) {
+      // Invariant I7: nobody above this call would end the connection.
+      this.#ask.onError(error);
+      this.#ask.cut(denied('not_ready'), 'refused');
+    }
+  }
+
+  #endWhenSent(): void {
+    if (this.#clientEnded && this.#waiting.length === 0 && !this.#over) this.#ask.conn.socket.end();
+  }
+
+  #fail(why: Denied): void {
+    if (this.#over) return;
+    const { side, end } = this.#ask;
+    // Inside a frame of the upstream ours would be taken for its payload.
+    if (this.#follower?.atBoundary === true) {
+      side.write(closeFrame(CLOSE_CODES[why.reason] ?? CLOSE.misuse, why.reason));
+    }
+    end('refused', why);
+  }
+
+  // ---- the upstream
+
+  onData(bytes: Buffer): void {
+    if (this.#over) return;
+    this.activeAt = this.#ask.clock.mono();
+    this.bytesDown += bytes.length;
+    if (!this.#ask.use.down(bytes.length)) return this.#ask.cut(SPENT);
+    this.#follower?.feed(bytes);
+    if (!this.#ask.side.write(bytes)) this.#ask.conn.socket.pause();
+  }
+
+  onDrain(): void {
+    this.#blocked = false;
+    if (this.#rewriter === null || this.#waiting.length === 0) this.#ask.side.resume();
+    else this.#rewrite(this.#rewriter);
+  }
+
+  onEnd(): void {
+    this.#ask.end('done', null);
+  }
+
+  onClose(): void {
+    if (this.#over) return;
+    this.#ask.cut(denied('upstream_bad_response', 'The upstream closed the connection.'), 'upstream_abort');
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * One request to switch to WebSocket: what `exchange.ts` needs to know of it, from the offer in the head to the
+ * relay after the 101. Everything else of such a request (verdict, keys in the head, record, upstream, refusals) is
+ * the exchange's, so no transport skips a rule. Other upgrades are refused (contract 11, threat 1.7).
+ */
+import { createHash } from 'node:crypto';
+import { type Denied, denied } from '../flow/reason.ts';
+import { substituteMessage } from '../secrets/substitute.ts';
+import { DEFLATE, type DeflateTerms, readDeflate } from '../wire/deflate-terms.ts';
+import type { ResponseHead } from '../wire/http1-parse.ts';
+import { type RequestRebuild, rebuildRequestHead } from '../wire/http1-write.ts';
+import { type Offer, parseAgreement, parseOffer, withExtensions } from '../wire/websocket-handshake.ts';
+import type { ExchangeDeps, ExchangeJob } from './exchange-job.ts';
+import { MessageRewriter } from './message-rewriter.ts';
+import { type RelayAsk, UpgradeRelay } from './upgrade-relay.ts';
+
+/** RFC 6455 section 1.3. */
+const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
+
+export class Upgrade {
+  readonly #deps: ExchangeDeps;
+  readonly #job: ExchangeJob;
+  readonly #offer: Offer | Denied;
+  /** messages of the client may hold placeholders */
+  #looksInside = false;
+  #deflate: DeflateTerms | null = null;
+  #relay: UpgradeRelay | null = null;
+
+  constructor(deps: ExchangeDeps, job: ExchangeJob) {
+    this.#deps = deps;
+    this.#job = job;
+    this.#offer = parseOffer(job.head);
+  }
+
+  /** Why this is no handshake that may be sent. */
+  get problem(): Denied | null {
+    return 'kind' in this.#offer ? this.#offer : null;
+  }
+
+  get bytesUp(): number {
+    return this.#relay?.bytesUp ?? 0;
+  }
+
+  get bytesDown(): number {
+    return this.#relay?.bytesDown ?? 0;
+  }
+
+  /** Last byte either way after the 101, monotonic milliseconds; 0 before. */
+  get activeAt(): number {
+    return this.#relay?.activeAt ?? 0;
+  }
+
+  /** The handshake as the upstream gets it, before keys are put in. */
+  rebuild(to: RequestRebuild): string {
+    const { identity, target, head } = this.#job;
+    const offer = this.#offer;
+    if ('kind' in offer) throw new Error('a malformed handshake is not sent');
+    this.#looksInside = this.#deps
+      .bindings(identity)
+      .bindings.some(({ allows, spec }) => allows(target) && spec.places.some(isMessage));
+    const upgrade = 'websocket';
+    if (!this.#looksInside) return rebuildRequestHead(head, { ...to, upgrade });
+    // An extension that we do not know could hide what a message says.
+    const drop = (name: string): boolean => name === 'sec-websocket-extensions';
+    const known = offer.extensions.filter(({ name }) => name === DEFLATE);
+    return withExtensions(rebuildRequestHead(head, { ...to, upgrade, drop }), known);
+  }
+
+  /** Judges the 101 of the upstream. */
+  agree(head: ResponseHead): Denied | null {
+    const offer = this.#offer;
+    if ('kind' in offer) return offer;
+    const accept = createHash('sha1').update(`${offer.key}${GUID}`).digest('base64');
+    const agreed = parseAgreement(head, offer, accept);
+    if ('kind' in agreed) return agreed;
+    if (!this.#looksInside) return null;
+    const deflate = readDeflate(agreed);
+    if (deflate === 'bad')
+      return denied('upstream_bad_response', '101 with an extension that nobody asked for');
+    this.#deflate = deflate;
+    return null;
+  }
+
+  /**
+   * Takes both sides over; the 101 has been written. `early`: what the upstream sent behind it.
+   */
+  start(from: Pick<RelayAsk, 'conn' | 'use' | 'cut' | 'end'> & { readonly early: Buffer }): void {
+    const { side, takeOver } = this.#job;
+    const { conn, early, use, cut, end } = from;
+    const rewriter = this.#looksInside ? (fail: (why: Denied) => void) => this.#rewriter(fail) : null;
+    const { clock, onError } = this.#deps;
+    const relay = new UpgradeRelay({ side, conn, use, clock, rewriter, onError, cut, end });
+    this.#relay = relay;
+    conn.user = relay;
+    if (early.length > 0) relay.onData(early);
+    const { rest, ended } = takeOver(relay);
+    if (rest.length > 0) relay.feed(rest);
+    if (ended) relay.finish();
+  }
+
+  stop(): void {
+    this.#relay?.stop();
+  }
+
+  #rewriter(fail: (why: Denied) => void): MessageRewriter {
+    const { identity, target, secure, record } = this.#job;
+    const { bindings, held } = this.#deps;
+    return new MessageRewriter({
+      deflate: this.#deflate,
+      // Asked for each time: the policy may have taken a key away since the handshake.
+      substitute: (text) => substituteMessage({ text, bindings: bindings(identity), at: target, secure }),
+      used: (names) => {
+        record.keys = [...new Set([...record.keys, ...names])];
+      },
+      take: (bytes) => held.take(identity.group, bytes),
+      give: (bytes) => held.give(identity.group, bytes),
+      fail,
+    });
+  }
+}
+
+function isMessage(place: { readonly kind: string }): boolean {
+  return place.kind === 'websocket';
+}
