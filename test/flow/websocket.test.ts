@@ -247,3 +247,31 @@ describe('a WebSocket', () => {
     socket.terminate();
   });
 });
+
+describe('the budget of a group', () => {
+  it.each([
+    ['upload', 'upload: 20KiB/d'],
+    ['download', 'download: 20KiB/d'],
+  ])('counts what a WebSocket carries (%s), and cuts it when it is used up', async (_which, limit) => {
+    const upstream = await wsUpstream({ name: 'ws.test' });
+    const at = `ws.test:${upstream.port}`;
+    const world = await makeWorld({
+      policies: { 'agents.yaml': policy([intercepted(at)], { more: `limits: { ${limit} }\n` }) },
+      hosts: { 'ws.test': ['127.0.0.1'] },
+    });
+    try {
+      const socket = await wsThrough(world, `wss://${at}/budget`);
+      await once(socket, 'open');
+      socket.send('x'.repeat(9_000));
+      await nextMessage(socket);
+      const closed = closeOf(socket);
+      socket.send('x'.repeat(15_000));
+      expect((await closed).code).toBe(1006);
+      const end = await theRecord(world, { kind: 'end', path: '/budget' });
+      expect(end).toMatchObject({ ended: 'cut', reason: 'budget_spent', status: 101 });
+    } finally {
+      await world.stop();
+      await upstream.close();
+    }
+  });
+});
