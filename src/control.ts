@@ -1,10 +1,10 @@
 /** What the admin side may ask of a running proxy: views of its parts, and the reload. */
-import type { ControlPlane } from './base/control.ts';
+import type { LocalControl } from './base/control.ts';
 import type { LiveFlow } from './base/live.ts';
 import { authorityText } from './flow/target.ts';
 import type { RunningProxy } from './lifecycle.ts';
 
-export function createControl(proxy: RunningProxy): ControlPlane {
+export function createControl(proxy: RunningProxy): LocalControl {
   const { parts } = proxy;
   const why = (): string[] => [
     ...(parts.snapshots.current() === null ? ['no policy is loaded'] : []),

@@ -49,7 +49,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     if (at !== null) parts.state.others.push(at);
   }
   const server = front.listener;
-  const address = await listen(server, options.settings.proxy.listen);
+  const address = await listen(server, options.settings.proxy.listen, options.worker !== undefined);
   const endpoint = { host: address.address, port: address.port };
   parts.state.listeners.push(endpoint);
   stops.push(watchFolder(options.settings.policies, () => void reload()));

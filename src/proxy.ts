@@ -3,6 +3,8 @@
  * them. No decision is taken here.
  */
 import path from 'node:path';
+import { workerChain } from './audit/chains.ts';
+import { checkpointKeyPath } from './audit/checkpoint.ts';
 import { type AuditTrail, openAuditTrail } from './audit/writer.ts';
 import { type Clock, systemClock } from './base/clock.ts';
 import { LiveRegistry, type LiveWatcher } from './base/live.ts';
@@ -44,6 +46,8 @@ export type ProxyOptions = {
   /** what limits count in; default: this process alone */
   readonly store?: StateStore;
   readonly caps?: Partial<Caps>;
+  /** this process is one of several that serve the same addresses: its number, from 1 */
+  readonly worker?: number;
 };
 
 /** Every part of a proxy, for the admin side, the CLI and tests. */
@@ -76,6 +80,8 @@ export type Parts = Shares & {
     listeners: Endpoint[];
     /** the parent hop and the transparent listeners: ours as well, and never to be reached through us */
     others: Endpoint[];
+    /** the same of the processes beside this one */
+    peers: readonly Endpoint[];
     startedAt: number;
   };
 };
@@ -84,11 +90,19 @@ export type Parts = Shares & {
 export function createParts(options: ProxyOptions): Parts {
   const { settings, log, version } = options;
   const clock = options.clock ?? systemClock;
-  const state: Parts['state'] = { draining: false, listeners: [], others: [], startedAt: clock.now() };
+  const state: Parts['state'] = {
+    draining: false,
+    listeners: [],
+    others: [],
+    peers: [],
+    startedAt: clock.now(),
+  };
   const metrics = createMetrics({ version });
   const snapshots = createSnapshotHolder(settings.policies, clock);
+  const audit = path.join(settings.state.dir, 'audit');
   const trail = openAuditTrail({
-    dir: path.join(settings.state.dir, 'audit'),
+    dir: options.worker === undefined ? audit : workerChain(audit, options.worker),
+    keyPath: checkpointKeyPath(audit),
     sync: settings.audit.sync,
     retainMs: settings.audit.retainMs,
     clock,
@@ -152,7 +166,7 @@ function createDialParts(options: ProxyOptions, clock: Clock, metrics: Metrics, 
   const own = createOwnAddresses({
     clock,
     listeners: () =>
-      [...state.listeners, ...state.others].map(({ host, port }) => ({
+      [...state.listeners, ...state.others, ...state.peers].map(({ host, port }) => ({
         address: host,
         port,
       })),

@@ -23,6 +23,7 @@ export type Transparent = {
 /** Rejects when an address cannot be had; what was opened by then is closed again. */
 export async function openTransparent(parts: Parts, front: Front): Promise<Transparent> {
   const { tls, http, dns } = parts.options.settings.transparent;
+  const shared = parts.options.worker !== undefined;
   const deps = front.transparent;
   const closing: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {
@@ -34,7 +35,7 @@ export async function openTransparent(parts: Parts, front: Front): Promise<Trans
   ): Promise<Endpoint | null> => {
     if (at === null) return null;
     server.on('error', deps.onError);
-    const { address: host, port } = await listen(server, at);
+    const { address: host, port } = await listen(server, at, shared);
     closing.push(async () => void server.close());
     return { host, port };
   };
@@ -48,7 +49,7 @@ export async function openTransparent(parts: Parts, front: Front): Promise<Trans
         http,
         createAcceptor(deps, HTTP_ANSWERS, (link, flow) => beginTransparentHttp(deps, link, flow)),
       ),
-      dns: dns === null ? null : await openDns(parts, front, { at: dns, closing }),
+      dns: dns === null ? null : await openDns(parts, front, { at: { ...dns, shared }, closing }),
     };
     return { ...open, close };
   } catch (error) {
@@ -60,7 +61,7 @@ export async function openTransparent(parts: Parts, front: Front): Promise<Trans
 async function openDns(
   parts: Parts,
   front: Front,
-  of: { at: Endpoint; closing: (() => Promise<void>)[] },
+  of: { at: Endpoint & { shared: boolean }; closing: (() => Promise<void>)[] },
 ): Promise<Endpoint> {
   const { address } = parts.options.settings.transparent;
   if (address === null) throw new Error('transparent.dns needs transparent.address, what it is to answer');

@@ -47,7 +47,8 @@ export type DnsDeps = {
 
 export type DnsServer = { readonly host: string; readonly port: number; close(): Promise<void> };
 
-type At = { readonly host: string; readonly port: number };
+/** `shared`: with other processes of this program. */
+type At = { readonly host: string; readonly port: number; readonly shared?: boolean };
 
 const MAX_TCP_CLIENTS = 256;
 const TCP_IDLE_MS = 10_000;
@@ -86,12 +87,13 @@ export async function startDns(deps: DnsDeps, at: At): Promise<DnsServer> {
 
 async function bindBoth(tcp: net.Server, at: At): Promise<{ udp: dgram.Socket; port: number }> {
   for (let attempt = 1; ; attempt += 1) {
-    const udp = dgram.createSocket(at.host.includes(':') ? 'udp6' : 'udp4');
+    const reusePort = at.shared === true;
+    const udp = dgram.createSocket({ type: at.host.includes(':') ? 'udp6' : 'udp4', reusePort });
     udp.bind({ address: at.host, port: at.port });
     await once(udp, 'listening');
     const { port } = udp.address();
     try {
-      tcp.listen({ host: at.host, port });
+      tcp.listen({ host: at.host, port, reusePort });
       await once(tcp, 'listening');
       return { udp, port };
     } catch (error) {

@@ -67,14 +67,15 @@ export function createAcceptor(
   });
 }
 
-/** Starts listening; rejects when the address cannot be had. */
+/** Starts listening; rejects when the address cannot be had. `shared`: with other processes of this program. */
 export async function listen(
   server: net.Server,
   at: { host: string; port: number },
+  shared = false,
 ): Promise<net.AddressInfo> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
-  server.listen({ host: at.host, port: at.port, backlog: BACKLOG }, resolve);
+  server.listen({ host: at.host, port: at.port, backlog: BACKLOG, reusePort: shared }, resolve);
   await promise;
   server.off('error', reject);
   const address = server.address();

@@ -8,9 +8,12 @@ const orNull = (schema: { readonly type: string }): object => ({ ...schema, type
 const list = (items: object): object => ({ type: 'array', items });
 const ref = (name: string): object => ({ $ref: `#/components/schemas/${name}` });
 
-/** Every property is always there. */
-function shape(properties: Readonly<Record<string, object>>): object {
-  return { type: 'object', properties, required: Object.keys(properties) };
+/** Every property of `properties` is always there, those of `more` sometimes. */
+function shape(
+  properties: Readonly<Record<string, object>>,
+  more: Readonly<Record<string, object>> = {},
+): object {
+  return { type: 'object', properties: { ...properties, ...more }, required: Object.keys(properties) };
 }
 
 /** What a group has of a limit, and what of it is used now; null: no such limit. */
@@ -42,6 +45,8 @@ function open(summary: string, responses: Readonly<Record<string, object>>): obj
   return { get: { summary, security: [], responses } };
 }
 
+const AUDIT = shape({ healthy: flag, seq: whole, hash: text });
+
 const SCHEMAS = {
   Problem: {
     type: 'object',
@@ -50,19 +55,32 @@ const SCHEMAS = {
     required: ['type', 'title', 'status', 'detail', 'error'],
   },
   PolicyProblem: shape({ file: text, line: whole, column: whole, message: text, fix: text }),
-  Status: shape({
-    version: text,
-    started: time,
-    uptime_seconds: { type: 'number', minimum: 0 },
+  Worker: shape({
+    worker: whole,
+    pid: orNull(whole),
+    state: { type: 'string', enum: ['starting', 'ready', 'waiting', 'over'] },
+    restarts: whole,
     ready: flag,
-    why: list(text),
     policy: orNull(text),
-    policy_loaded: orNull(time),
-    groups: whole,
     open_connections: whole,
-    listeners: shape({ proxy: text, admin: text }),
-    audit: shape({ healthy: flag, seq: whole, hash: text }),
+    audit: AUDIT,
   }),
+  Status: shape(
+    {
+      version: text,
+      started: time,
+      uptime_seconds: { type: 'number', minimum: 0 },
+      ready: flag,
+      why: list(text),
+      policy: orNull(text),
+      policy_loaded: orNull(time),
+      groups: whole,
+      open_connections: whole,
+      listeners: shape({ proxy: text, admin: text }),
+      audit: AUDIT,
+    },
+    { workers: list(ref('Worker')) },
+  ),
   Group: shape({
     group: text,
     description: orNull(text),

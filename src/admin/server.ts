@@ -11,9 +11,12 @@ import { createBaseApp, type ListenAt, listenAt } from './base-app.ts';
 import { OPENAPI } from './openapi.ts';
 import { type AdminProblem, sendProblem } from './problem.ts';
 
+/** Metrics as text, of one process or of several. */
+type Shown = Pick<Metrics, 'render' | 'contentType'>;
+
 export type AdminOptions = {
   readonly control: ControlPlane;
-  readonly metrics: Metrics;
+  readonly metrics: Shown;
   /** the content of `.sallyport/admin.token`, without its newline */
   readonly token: string;
   readonly listen: ListenAt;
@@ -69,7 +72,7 @@ export function createAdmin(opts: AdminOptions): Admin {
  * `metrics.listen`: an address of its own that serves `/metrics` and nothing else, so that Prometheus needs
  * no way to the admin side. Meant for a network, so Host is not checked; it holds no key and takes no input.
  */
-export function createMetricsListener(opts: { metrics: Metrics; listen: ListenAt }): Admin {
+export function createMetricsListener(opts: { metrics: Shown; listen: ListenAt }): Admin {
   const app = createBaseApp(new Map([['/metrics', ['GET', 'HEAD']]]));
   addMetrics(app, opts.metrics);
   return { app, listen: () => listenAt(app, opts.listen), close: () => app.close() };
@@ -78,7 +81,7 @@ export function createMetricsListener(opts: { metrics: Metrics; listen: ListenAt
 function addPublicRoutes(app: FastifyInstance, { control, metrics }: AdminOptions): void {
   app.get('/healthz', async () => ({ status: 'ok' }));
   app.get('/readyz', async (_request, reply) => {
-    const { ready, why } = control.ready();
+    const { ready, why } = await control.ready();
     if (ready) return { ready: true, why: [] };
     reply.header('retry-after', '1');
     const detail = 'The proxy does not take requests now.';
@@ -87,7 +90,7 @@ function addPublicRoutes(app: FastifyInstance, { control, metrics }: AdminOption
   addMetrics(app, metrics);
 }
 
-function addMetrics(app: FastifyInstance, metrics: Metrics): void {
+function addMetrics(app: FastifyInstance, metrics: Shown): void {
   app.get('/metrics', async (_request, reply) => {
     reply.type(metrics.contentType);
     return metrics.render();
@@ -97,10 +100,10 @@ function addMetrics(app: FastifyInstance, metrics: Metrics): void {
 function addApiRoutes(app: FastifyInstance, control: ControlPlane): void {
   app.get('/api/openapi.json', async () => OPENAPI);
   app.get('/api/v1/status', async () => control.status());
-  app.get('/api/v1/groups', async () => ({ groups: control.groups() }));
-  app.get('/api/v1/flows', async () => ({ flows: control.flows() }));
+  app.get('/api/v1/groups', async () => ({ groups: await control.groups() }));
+  app.get('/api/v1/flows', async () => ({ flows: await control.flows() }));
   app.post('/api/v1/reload', async (_request, reply) => {
-    const result = control.reload();
+    const result = await control.reload();
     if (result.ok) return { ok: true, policy: result.policy };
     const detail = 'The new policy is not valid; the old one stays in force.';
     return sendProblem(reply, {

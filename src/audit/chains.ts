@@ -5,7 +5,7 @@
  */
 
 import type { KeyObject } from 'node:crypto';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkpointKeyPath, loadCheckpointPublicKey } from './checkpoint.ts';
 import { listAuditFiles } from './files.ts';
@@ -69,6 +69,7 @@ export async function tendOtherChains(
   own: ReadonlySet<string>,
   opts: Omit<AuditTrailOptions, 'dir'>,
 ): Promise<void> {
+  if (!existsSync(root)) return;
   const others = chainFolders(root).filter((dir) => !own.has(dir) && listAuditFiles(dir).length > 0);
   for (const dir of others) {
     try {

@@ -7,7 +7,7 @@ import type { Treat } from '../flow/verdict.ts';
 import type { Problem } from '../policy/model.ts';
 import type { LimitsView } from './admission.ts';
 
-type StatusView = {
+export type StatusView = {
   readonly version: string;
   /** ISO 8601 */
   readonly started: string;
@@ -22,10 +22,28 @@ type StatusView = {
   readonly open_connections: number;
   readonly listeners: { readonly proxy: string; readonly admin: string };
   /** record number and hash of the last audit line: ship it elsewhere to notice a cut tail */
-  readonly audit: { readonly healthy: boolean; readonly seq: number; readonly hash: string };
+  readonly audit: AuditView;
+  /** where several processes work: each of them; `audit.seq` is then the sum of their chains, its hash empty */
+  readonly workers?: readonly WorkerView[];
 };
 
-type GroupView = {
+type AuditView = { readonly healthy: boolean; readonly seq: number; readonly hash: string };
+
+export type WorkerView = {
+  /** from 1 */
+  readonly worker: number;
+  readonly pid: number | null;
+  /** `waiting`: the process ended, the next one is about to start */
+  readonly state: 'starting' | 'ready' | 'waiting' | 'over';
+  /** processes that ended before this one */
+  readonly restarts: number;
+  readonly ready: boolean;
+  readonly policy: string | null;
+  readonly open_connections: number;
+  readonly audit: AuditView;
+};
+
+export type GroupView = {
   readonly group: string;
   readonly description: string | null;
   readonly mode: 'enforce' | 'monitor';
@@ -38,7 +56,7 @@ type GroupView = {
   readonly file: string;
 };
 
-type FlowView = {
+export type FlowView = {
   readonly id: string;
   readonly group: string;
   readonly identity: string;
@@ -55,10 +73,20 @@ export type ReloadResult =
   | { readonly ok: true; readonly policy: string }
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
-export type ControlPlane = {
-  readonly ready: () => { readonly ready: boolean; readonly why: readonly string[] };
+type Ready = { readonly ready: boolean; readonly why: readonly string[] };
+
+/** Of a proxy in this process: every answer at once. */
+export type LocalControl = {
+  readonly ready: () => Ready;
   readonly status: () => StatusView;
   readonly groups: () => readonly GroupView[];
   readonly flows: () => readonly FlowView[];
   readonly reload: () => ReloadResult;
+};
+
+/** Of one process or of several, which take a moment to ask. */
+export type ControlPlane = {
+  readonly [K in keyof LocalControl]: () =>
+    | ReturnType<LocalControl[K]>
+    | Promise<ReturnType<LocalControl[K]>>;
 };

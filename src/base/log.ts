@@ -15,6 +15,8 @@ export type LogOptions = {
   /** one line for people instead of JSON; by default where `stream` is a terminal */
   readonly pretty?: boolean;
   readonly colour?: boolean;
+  /** stands in every line: which of several processes says it */
+  readonly worker?: number;
 };
 
 /** Fields that hold credentials wherever they turn up, at the top or one level down. */
@@ -51,7 +53,7 @@ export function createLog(opts: LogOptions): Log {
   return pino(
     {
       level: opts.level ?? 'info',
-      base: null,
+      base: opts.worker === undefined ? null : { worker: opts.worker },
       timestamp: stdTimeFunctions.isoTime,
       redact: { paths: SECRET_FIELDS.flatMap(redactPaths), censor: '[redacted]' },
       hooks: { streamWrite: line },

@@ -24,6 +24,8 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['audit', async () => (await import('./audit.ts')).addAudit],
   ['ca', async () => (await import('./ca.ts')).addCa],
   ['demo', async () => (await import('./demo.ts')).addDemo],
+  // Not in the help: `start` runs it where several processes serve.
+  ['worker', async () => (await import('./worker.ts')).addWorker],
 ]);
 
 const EXAMPLES = `

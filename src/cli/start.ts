@@ -4,18 +4,20 @@
  */
 import path from 'node:path';
 import type { Command } from 'commander';
-import { createAdmin, createMetricsListener } from '../admin/server.ts';
+import { tendOtherChains, workerChain } from '../audit/chains.ts';
+import { systemClock } from '../base/clock.ts';
 import { createLog, type Log } from '../base/log.ts';
-import type { Endpoint, Settings } from '../config/settings.ts';
+import type { Settings } from '../config/settings.ts';
 import { createControl } from '../control.ts';
-import { type RunningProxy, startProxy } from '../lifecycle.ts';
+import { startProxy } from '../lifecycle.ts';
 import { ensureInstall } from './install.ts';
 import { CliError, type CliIo } from './io.ts';
 import { settingsFor } from './load.ts';
+import { openAdmin } from './start-admin.ts';
+import { untilStopped } from './start-signals.ts';
+import { greeting, toCliError } from './start-text.ts';
+import { startWorkers, workersOf } from './start-workers.ts';
 import { programVersion } from './version.ts';
-
-/** From the second signal to the end of the process, whatever it is doing then. */
-const HURRY_MS = 1_000;
 
 export function addStart(program: Command, io: CliIo): void {
   program
@@ -39,110 +41,36 @@ async function start(settings: Settings, io: CliIo): Promise<void> {
   const log = createLog({ stream: io.stderr });
   const installed = ensureInstall(settings, { now: Date.now(), env: io.env });
   for (const warning of installed.warnings) log.warn(warning);
-  const { authority, placeholderKey, adminToken } = installed;
+  await tendOldChains(settings, log);
+  const { authority, placeholderKey, adminToken: token } = installed;
   const version = programVersion();
+  if (workersOf(settings) > 1) return startWorkers(settings, io, { log, token, version });
   const proxy = await startProxy({ settings, log, version, authority, placeholderKey, env: io.env }).catch(
     toCliError,
   );
   const stops: (() => Promise<void>)[] = [() => proxy.stop()];
   try {
-    const addresses = await openAdmin(settings, proxy, { token: adminToken, log, stops });
-    io.stdout.write(greeting(settings, proxy, addresses));
-    await untilStopped(proxy, log);
+    const { metrics, state, snapshots } = proxy.parts;
+    const own = await openAdmin(settings, { control: createControl(proxy), metrics, token }, stops);
+    state.listeners.push(...own);
+    const set = snapshots.current()?.set ?? null;
+    io.stdout.write(greeting(settings, { version, proxy: proxy.address, admin: own[0], set, workers: 1 }));
+    await untilStopped({ reload: () => proxy.reload(), stopNow: () => proxy.stopNow(), kill: () => {} }, log);
   } finally {
     for (const stop of stops) await stop();
   }
+  return undefined;
 }
 
-/** The admin listener and, where the settings ask for one, the listener for metrics alone. */
-async function openAdmin(
-  settings: Settings,
-  proxy: RunningProxy,
-  opts: { token: string; log: Log; stops: (() => Promise<void>)[] },
-): Promise<{ admin: Endpoint }> {
-  const { metrics, state } = proxy.parts;
-  const admin = createAdmin({
-    control: createControl(proxy),
-    metrics,
-    token: opts.token,
-    listen: settings.admin.listen,
+/** Chains of an earlier run with another number of workers: nobody else writes there now. */
+async function tendOldChains(settings: Settings, log: Log): Promise<void> {
+  const root = path.join(settings.state.dir, 'audit');
+  const workers = workersOf(settings);
+  const own = Array.from({ length: workers }, (_, index) => workerChain(root, index + 1));
+  await tendOtherChains(root, new Set(workers > 1 ? own : [root]), {
+    sync: settings.audit.sync,
+    retainMs: settings.audit.retainMs,
+    clock: systemClock,
+    onFailure: (error) => log.warn({ error: error.message }, 'audit: an old chain was left alone'),
   });
-  const at = await admin.listen().catch(toCliError);
-  opts.stops.push(() => admin.close());
-  state.listeners.push({ host: at.address, port: at.port });
-  if (settings.metrics.listen !== null) {
-    const second = createMetricsListener({ metrics, listen: settings.metrics.listen });
-    const also = await second.listen().catch(toCliError);
-    opts.stops.push(() => second.close());
-    state.listeners.push({ host: also.address, port: also.port });
-  }
-  return { admin: { host: at.address, port: at.port } };
-}
-
-/** Resolves when the proxy is to end. From then on another signal means: at once, with the records written. */
-async function untilStopped(proxy: RunningProxy, log: Log): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<string>();
-  let signals = 0;
-  // The handler stays while work drains: without one, SIGHUP would end the process there and then.
-  const reload = (): void => {
-    if (signals === 0) proxy.reload();
-  };
-  const stop = (signal: NodeJS.Signals): void => {
-    signals += 1;
-    if (signals === 1) resolve(signal);
-    if (signals === 2) hurry(proxy, { signal, log });
-  };
-  process.on('SIGHUP', reload);
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
-  const signal = await promise;
-  log.info({ signal }, 'stopping: no new connections, open work may end');
-}
-
-/** Cuts all flows; their end records are written and the trail is closed by the stop that is under way. */
-function hurry(proxy: RunningProxy, { signal, log }: { signal: NodeJS.Signals; log: Log }): void {
-  log.info({ signal }, 'stopping at once: open work is cut');
-  // Whatever hangs (a disk, a client of the admin side): a person who asked twice is not kept waiting.
-  setTimeout(() => process.kill(process.pid, 'SIGKILL'), HURRY_MS).unref();
-  void proxy.stopNow();
-}
-
-function greeting(settings: Settings, proxy: RunningProxy, at: { admin: Endpoint }): string {
-  const url = `http://${text(proxy.address)}`;
-  const set = proxy.parts.snapshots.current()?.set ?? null;
-  const policy =
-    set === null
-      ? 'NOT LOADED: every request is refused until the errors above are mended'
-      : `${set.hash}, ${set.groups.size} ${set.groups.size === 1 ? 'group' : 'groups'}: ${[...set.groups.keys()].join(', ')}`;
-  return [
-    `Sallyport ${proxy.parts.options.version}`,
-    `  proxy   ${url}`,
-    `  admin   http://${text(at.admin)}   token in ${path.relative(process.cwd(), path.join(settings.state.dir, 'admin.token'))}`,
-    `  policy  ${policy}`,
-    '',
-    'In a sandbox, or in a shell on this machine:',
-    `  eval "$(curl -fsS --noproxy '*' ${url}/env)"`,
-    '',
-    '',
-  ].join('\n');
-}
-
-function text({ host, port }: Endpoint): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-/** A start that fails for a reason that an operator can mend is no crash. */
-function toCliError(error: unknown): never {
-  if (error instanceof CliError || !(error instanceof Error)) throw error;
-  const code = 'code' in error ? String(error.code) : '';
-  if (code === 'EADDRINUSE') {
-    throw new CliError(
-      `${error.message}; another program listens there: choose another address in sallyport.yaml`,
-      1,
-      {
-        cause: error,
-      },
-    );
-  }
-  throw new CliError(error.message, 1, { cause: error });
 }

@@ -5,11 +5,8 @@ import type { Locate } from './yaml-file.ts';
 
 /** Warnings, each where the value stands: in the file, or in the variable that it came from. */
 export function lintSettings(settings: Settings, locate: Locate): readonly Problem[] {
-  const { proxy, state, admin } = settings;
-  const later: [boolean, readonly string[]][] = [
-    [state.redis !== null, ['state', 'redis']],
-    [proxy.workers !== 1, ['proxy', 'workers']],
-  ];
+  const { state, admin } = settings;
+  const later: [boolean, readonly string[]][] = [[state.redis !== null, ['state', 'redis']]];
   const found = later
     .filter(([set]) => set)
     .map(([, path]) => {

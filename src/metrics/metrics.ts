@@ -11,6 +11,7 @@ import { type Counts, noCounts, type PolicyInfo, type SecretAge } from './counts
 import { GroupDecisions, type RefusedHost } from './decisions.ts';
 import { GroupExchanges, requestTreat } from './exchanges.ts';
 import { PlainHistogram } from './histogram.ts';
+import { type MetricsJson, metricsJson } from './merge.ts';
 import { registerAll } from './register.ts';
 
 type BlockedHost = RefusedHost & { readonly group: string };
@@ -35,6 +36,8 @@ export type Metrics = {
   /** The Prometheus text, `contentType` its media type. */
   render(): Promise<string>;
   readonly contentType: string;
+  /** the same as data, to be merged with that of other processes */
+  json(): Promise<MetricsJson>;
   /** Refused hosts, most often refused first; at most `limit`. */
   blocked(limit?: number): BlockedHost[];
 };
@@ -72,6 +75,7 @@ export function createMetrics(opts: { version: string; commit?: string; clock?: 
     },
     render: () => registry.metrics(),
     contentType: registry.contentType,
+    json: () => metricsJson(registry),
     blocked: (limit = 100) => blocked(counts, limit),
   };
 }

@@ -14,6 +14,8 @@ type Spec<R> = {
   readonly help: string;
   readonly labels: readonly string[];
   readonly rows: () => Iterable<R>;
+  /** how the numbers of several processes become one; default: their sum */
+  readonly merge?: 'max';
 };
 
 export function liveCounter(registry: Registry, spec: Spec<Row>): void {
@@ -21,6 +23,7 @@ export function liveCounter(registry: Registry, spec: Spec<Row>): void {
     name: spec.name,
     help: spec.help,
     labelNames: [...spec.labels],
+    aggregator: spec.merge ?? 'sum',
     registers: [registry],
     collect() {
       counter.reset();
@@ -34,6 +37,7 @@ export function liveGauge(registry: Registry, spec: Spec<Row>): void {
     name: spec.name,
     help: spec.help,
     labelNames: [...spec.labels],
+    aggregator: spec.merge ?? 'sum',
     registers: [registry],
     collect() {
       gauge.reset();
@@ -46,9 +50,17 @@ export function liveHistogram(registry: Registry, spec: Spec<HistogramRow>): voi
   registry.registerMetric(new ReadyHistogram(spec));
 }
 
-type HistogramValue = { readonly labels: Labels; readonly value: number; readonly metricName: string };
+type HistogramValue = {
+  readonly labels: Labels;
+  /** of prom-client's own; `get` falls over where it is missing */
+  readonly sharedLabels: Labels;
+  readonly value: number;
+  readonly metricName: string;
+};
 
-/** prom-client reads `getForPromString` when it renders text; `get` serves whoever asks for JSON. */
+const NONE: Labels = {};
+
+/** prom-client reads `getForPromString` when it renders text, and through `get` when it gives JSON. */
 class ReadyHistogram extends Histogram {
   readonly #spec: Spec<HistogramRow>;
 
@@ -70,9 +82,14 @@ function histogramValues(name: string, { labels, histogram }: HistogramRow): His
   for (const [index, count] of histogram.counts.entries()) {
     total += count;
     const le = String(histogram.bounds[index] ?? '+Inf');
-    values.push({ labels: { le, ...labels }, value: total, metricName: `${name}_bucket` });
+    values.push({
+      labels: { le, ...labels },
+      sharedLabels: NONE,
+      value: total,
+      metricName: `${name}_bucket`,
+    });
   }
-  values.push({ labels, value: histogram.sum, metricName: `${name}_sum` });
-  values.push({ labels, value: total, metricName: `${name}_count` });
+  values.push({ labels, sharedLabels: NONE, value: histogram.sum, metricName: `${name}_sum` });
+  values.push({ labels, sharedLabels: NONE, value: total, metricName: `${name}_count` });
   return values;
 }

@@ -89,6 +89,7 @@ function registerKeys(registry: Registry, counts: Counts): void {
     name: 'sallyport_secret_age_seconds',
     help: 'Age of the key values in memory.',
     labels: ['key'],
+    merge: 'max',
     rows: () => counts.ages().map(({ key, seconds }) => row({ key }, seconds)),
   });
   liveCounter(registry, {
@@ -122,18 +123,21 @@ function registerProcess(registry: Registry, counts: Counts): void {
     name: 'sallyport_policy_reloads_total',
     help: 'Loads of the policy files.',
     labels: ['outcome'],
+    merge: 'max',
     rows: () => outcomes(counts.reloads),
   });
   liveGauge(registry, {
     name: 'sallyport_policy_info',
     help: 'The policy in force for each group; always 1.',
     labels: ['group', 'hash', 'mode'],
+    merge: 'max',
     rows: () => counts.policies.map(({ group, hash, mode }) => row({ group, hash, mode }, 1)),
   });
   liveGauge(registry, {
     name: 'sallyport_lockdown',
     help: 'Is the group locked down (* for all).',
     labels: ['group'],
+    merge: 'max',
     rows: () => [row({ group: '*' }, 0)],
   });
   liveCounter(registry, {
@@ -152,6 +156,7 @@ function registerProcess(registry: Registry, counts: Counts): void {
     name: 'sallyport_build_info',
     help: 'Version and source revision; always 1.',
     labels: ['version', 'commit'],
+    merge: 'max',
     rows: () => [row(counts.build, 1)],
   });
 }

@@ -216,8 +216,8 @@ describe('warnings', () => {
   });
 
   it('tell the file as it was named, line and column', () => {
-    write('proxy:\n  workers: 4\nadmin:\n  listen: "0.0.0.0:9090"\n');
+    write('state:\n  redis: "redis://p.example:1"\nadmin:\n  listen: "0.0.0.0:9090"\n');
     const places = linted().map(({ file, line, column }) => `${file}:${line}:${column}`);
-    expect(places).toEqual(['sallyport.yaml:2:12', 'sallyport.yaml:4:11']);
+    expect(places).toEqual(['sallyport.yaml:2:10', 'sallyport.yaml:4:11']);
   });
 });

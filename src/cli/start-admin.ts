@@ -1,0 +1,23 @@
+/** Opens what operators reach of a running `start`: the admin listener, and that for metrics alone. */
+import { createAdmin, createMetricsListener } from '../admin/server.ts';
+import type { Endpoint, Settings } from '../config/settings.ts';
+import { toCliError } from './start-text.ts';
+
+type Shown = Pick<Parameters<typeof createAdmin>[0], 'control' | 'metrics' | 'token'>;
+
+/** `stops`: gets what closes them again, also when the second one fails. Resolves with their addresses, admin first. */
+export async function openAdmin(
+  settings: Settings,
+  shown: Shown,
+  stops: (() => Promise<void>)[],
+): Promise<readonly [Endpoint, ...Endpoint[]]> {
+  const admin = createAdmin({ ...shown, listen: settings.admin.listen });
+  const at = await admin.listen().catch(toCliError);
+  stops.push(() => admin.close());
+  const first = { host: at.address, port: at.port };
+  if (settings.metrics.listen === null) return [first];
+  const second = createMetricsListener({ metrics: shown.metrics, listen: settings.metrics.listen });
+  const also = await second.listen().catch(toCliError);
+  stops.push(() => second.close());
+  return [first, { host: also.address, port: also.port }];
+}

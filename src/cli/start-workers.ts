@@ -1,0 +1,71 @@
+/**
+ * `start` with `proxy.workers` above one: this process supervises and has the admin side, the workers serve. The
+ * signals mean what they mean for a single process.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { systemClock } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import { loadPolicies } from '../config/load.ts';
+import type { Endpoint, Settings } from '../config/settings.ts';
+import { METRICS_TYPE } from '../metrics/merge.ts';
+import { createCrewControl } from '../supervise/control.ts';
+import { startSupervisor } from '../supervise/supervisor.ts';
+import type { CliIo } from './io.ts';
+import { openAdmin } from './start-admin.ts';
+import { untilStopped } from './start-signals.ts';
+import { greeting, toCliError } from './start-text.ts';
+
+/** The program itself, beside this folder in the sources and in the package. */
+const SCRIPT = fileURLToPath(new URL('../sallyport.js', import.meta.url));
+
+/** How many processes serve. */
+export function workersOf({ proxy }: Settings): number {
+  return proxy.workers === 'auto' ? availableParallelism() : proxy.workers;
+}
+
+/** Runs until a signal ends it. `token`: of the admin side. */
+export async function startWorkers(
+  settings: Settings,
+  io: CliIo,
+  about: { readonly log: Log; readonly token: string; readonly version: string },
+): Promise<void> {
+  const { log, token, version } = about;
+  const workers = workersOf(settings);
+  const startedAt = systemClock.now();
+  const crew = await startSupervisor({
+    settings,
+    workers,
+    version,
+    log,
+    clock: systemClock,
+    fork: forkWorker,
+  }).catch(toCliError);
+  const stops: (() => Promise<void>)[] = [() => crew.stop()];
+  let admin: Endpoint = settings.admin.listen;
+  try {
+    const control = createCrewControl(crew, { version, startedAt, now: systemClock.now, admin: () => admin });
+    const metrics = { contentType: METRICS_TYPE, render: () => crew.metrics() };
+    const own = await openAdmin(settings, { control, metrics, token }, stops);
+    [admin] = own;
+    crew.setOwn(own);
+    // What the workers found, who have said what is wrong with it.
+    const loaded = loadPolicies(settings.policies);
+    const set = loaded.ok ? loaded.set : null;
+    io.stdout.write(greeting(settings, { version, proxy: crew.address, admin, set, workers }));
+    const kill = (): void => {
+      for (const seat of crew.seats) seat.kill();
+    };
+    await untilStopped({ reload: () => crew.reload(), stopNow: () => crew.stopNow(), kill }, log);
+  } finally {
+    for (const stop of stops) await stop();
+  }
+}
+
+function forkWorker(): ChildProcess {
+  return fork(SCRIPT, ['worker'], {
+    serialization: 'advanced',
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+}

@@ -1,0 +1,111 @@
+/** What the admin side may ask of several workers: their views as one. A worker that does not answer is told of. */
+import type { ControlPlane, FlowView, GroupView, WorkerView } from '../base/control.ts';
+import type { Endpoint } from '../config/settings.ts';
+import type { WorkerReport } from './messages.ts';
+import type { Seat } from './seat.ts';
+import type { Supervisor } from './supervisor.ts';
+
+type Seen = { readonly seat: Seat; readonly report: WorkerReport | null };
+
+/** `about`: of the supervising process. */
+export function createCrewControl(
+  crew: Supervisor,
+  about: {
+    readonly version: string;
+    readonly startedAt: number;
+    readonly now: () => number;
+    readonly admin: () => Endpoint;
+  },
+): ControlPlane {
+  const look = (): Promise<Seen[]> =>
+    Promise.all(crew.seats.map(async (seat) => ({ seat, report: await seat.report() })));
+  return {
+    ready: async () => readiness(await look(), crew.stopping()),
+    status: async () => {
+      const seen = await look();
+      const reports = reportsOf(seen);
+      const [first] = reports;
+      const { ready, why } = readiness(seen, crew.stopping());
+      return {
+        version: about.version,
+        started: new Date(about.startedAt).toISOString(),
+        uptime_seconds: Math.floor((about.now() - about.startedAt) / 1000),
+        ready,
+        why,
+        policy: first?.status.policy ?? null,
+        policy_loaded: first?.status.policy_loaded ?? null,
+        groups: first?.status.groups ?? 0,
+        open_connections: sum(reports.map(({ status }) => status.open_connections)),
+        listeners: { proxy: textOf(crew.address), admin: textOf(about.admin()) },
+        // Each worker has a chain of its own: their heads are among the workers.
+        audit: {
+          healthy: reports.length > 0 && reports.every(({ status }) => status.audit.healthy),
+          seq: sum(reports.map(({ status }) => status.audit.seq)),
+          hash: '',
+        },
+        workers: seen.map(workerView),
+      };
+    },
+    groups: async () => mergedGroups(reportsOf(await look())),
+    flows: async () => {
+      const lists = await Promise.all(crew.seats.map((seat) => seat.flows()));
+      return lists.flatMap((flows): readonly FlowView[] => flows ?? []);
+    },
+    reload: () => crew.reload(),
+  };
+}
+
+function readiness(seen: readonly Seen[], stopping: boolean): { ready: boolean; why: string[] } {
+  const policies = new Set(reportsOf(seen).map(({ status }) => status.policy));
+  const why = [
+    ...(stopping ? ['shutting down'] : []),
+    ...seen.flatMap(({ seat, report }) =>
+      troubles(seat, report).map((text) => `worker ${seat.worker}: ${text}`),
+    ),
+    ...(policies.size > 1 ? ['the workers have different policies'] : []),
+  ];
+  return { ready: why.length === 0, why };
+}
+
+function troubles({ state }: Seat, report: WorkerReport | null): readonly string[] {
+  if (report !== null) return report.status.why;
+  if (state === 'ready') return ['does not answer'];
+  return [state === 'starting' ? 'starting' : 'ended; it is going to be replaced'];
+}
+
+function workerView({ seat, report }: Seen): WorkerView {
+  const { worker, pid, state, restarts } = seat;
+  return {
+    worker,
+    pid,
+    state,
+    restarts,
+    ready: report?.status.ready ?? false,
+    policy: report?.status.policy ?? null,
+    open_connections: report?.status.open_connections ?? 0,
+    audit: report?.status.audit ?? { healthy: false, seq: 0, hash: '' },
+  };
+}
+
+/** As the first worker sees them, with the connections of all. */
+function mergedGroups(reports: readonly WorkerReport[]): GroupView[] {
+  const all = reports.flatMap(({ groups }) => groups);
+  return (reports[0]?.groups ?? []).map((group) => ({
+    ...group,
+    open_connections: sum(
+      all.filter((one) => one.group === group.group).map(({ open_connections }) => open_connections),
+    ),
+  }));
+}
+
+function reportsOf(seen: readonly Seen[]): WorkerReport[] {
+  return seen.flatMap(({ report }) => report ?? []);
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
+
+function textOf({ host, port }: Endpoint): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

@@ -1,0 +1,65 @@
+/**
+ * What the supervising process and its workers say to each other, by the channel of `child_process.fork` with its
+ * `advanced` serialization (Maps arrive as Maps). Both ends are the same program. Types, and the guards of the border.
+ */
+import type { FlowView, GroupView, ReloadResult, StatusView } from '../base/control.ts';
+import type { Endpoint, Settings } from '../config/settings.ts';
+import type { MetricsJson } from '../metrics/merge.ts';
+
+/** Everything a worker needs beside the files: what it runs with cannot differ from the others. */
+export type Begin = {
+  readonly kind: 'begin';
+  /** from 1 */
+  readonly worker: number;
+  readonly settings: Settings;
+  readonly version: string;
+  /** addresses of the other processes that no sandbox may reach */
+  readonly own: readonly Endpoint[];
+};
+
+export type Question = 'report' | 'flows' | 'reload' | 'metrics';
+
+export type ToWorker =
+  | Begin
+  | { readonly kind: 'own'; readonly own: readonly Endpoint[] }
+  | { readonly kind: 'ask'; readonly id: number; readonly what: Question }
+  /** `now`: cut what is open instead of draining */
+  | { readonly kind: 'stop'; readonly now: boolean };
+
+export type WorkerReport = { readonly status: StatusView; readonly groups: readonly GroupView[] };
+
+/** Where a worker listens, with real ports where 0 was asked for: those that follow take the same. */
+export type Addresses = {
+  readonly proxy: Endpoint;
+  readonly transparent: Readonly<Record<'tls' | 'http' | 'dns', Endpoint | null>>;
+};
+
+export type FromWorker =
+  | { readonly kind: 'ready'; readonly at: Addresses; readonly own: readonly Endpoint[] }
+  | { readonly kind: 'failed'; readonly message: string; readonly code: string }
+  | { readonly kind: 'report'; readonly id: number; readonly value: WorkerReport }
+  | { readonly kind: 'flows'; readonly id: number; readonly value: readonly FlowView[] }
+  | { readonly kind: 'reload'; readonly id: number; readonly value: ReloadResult }
+  | { readonly kind: 'metrics'; readonly id: number; readonly value: MetricsJson };
+
+const TO_WORKER: ReadonlySet<unknown> = new Set<ToWorker['kind']>(['begin', 'own', 'ask', 'stop']);
+const FROM_WORKER: ReadonlySet<unknown> = new Set<FromWorker['kind']>([
+  'ready',
+  'failed',
+  'report',
+  'flows',
+  'reload',
+  'metrics',
+]);
+
+export function isToWorker(value: unknown): value is ToWorker {
+  return TO_WORKER.has(kindOf(value));
+}
+
+export function isFromWorker(value: unknown): value is FromWorker {
+  return FROM_WORKER.has(kindOf(value));
+}
+
+function kindOf(value: unknown): unknown {
+  return typeof value === 'object' && value !== null && 'kind' in value ? value.kind : undefined;
+}

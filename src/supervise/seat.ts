@@ -1,0 +1,221 @@
+/**
+ * One worker's place: the process that sits there now, its questions and answers, and the next one when it dies. A
+ * seat keeps its number and with it its audit chain, so the replacement goes on where the dead one stopped.
+ */
+import type { ChildProcess } from 'node:child_process';
+import type { Clock } from '../base/clock.ts';
+import type { FlowView, ReloadResult } from '../base/control.ts';
+import type { Log } from '../base/log.ts';
+import type { Endpoint } from '../config/settings.ts';
+import type { MetricsJson } from '../metrics/merge.ts';
+import {
+  type Addresses,
+  type Begin,
+  type FromWorker,
+  isFromWorker,
+  type Question,
+  type ToWorker,
+  type WorkerReport,
+} from './messages.ts';
+import { Pending } from './pending.ts';
+
+export type SeatOptions = {
+  readonly worker: number;
+  readonly fork: () => ChildProcess;
+  readonly begin: (worker: number) => Begin;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** a process took the seat and serves */
+  readonly onReady: () => void;
+  /** the process is gone, however it went */
+  readonly onGone: (seat: Seat) => void;
+};
+
+export type SeatState = 'starting' | 'ready' | 'waiting' | 'over';
+
+/** From the fork to serving: reading policies and keys, verifying the end of the chain. */
+const START_MS = 60_000;
+const QUICK_MS = 2_000;
+/** A reload reads and compiles every policy. */
+const RELOAD_MS = 15_000;
+/** The first replacement comes at once for a person, the next ones twice as late each, up to the longest wait. */
+const FIRST_WAIT_MS = 100;
+const LONGEST_WAIT_MS = 30_000;
+/** A worker that served for so long did not die of its start. */
+const STEADY_MS = 60_000;
+
+export class Seat {
+  readonly worker: number;
+  /** replacements so far */
+  restarts = 0;
+  state: SeatState = 'starting';
+  /** what no sandbox may reach of the process that sits here */
+  own: readonly Endpoint[] = [];
+  /** counters of the process that sits here, as they were told last */
+  lastMetrics: MetricsJson = [];
+  readonly #opts: SeatOptions;
+  readonly #reports = new Pending<WorkerReport>();
+  readonly #flows = new Pending<readonly FlowView[]>();
+  readonly #reloads = new Pending<ReloadResult>();
+  readonly #metrics = new Pending<MetricsJson>();
+  readonly #over = Promise.withResolvers<void>();
+  #child: ChildProcess | null = null;
+  #started = Promise.withResolvers<Addresses>();
+  #stopping = false;
+  #readyAt = 0;
+  /** why the process could not serve, in its own words */
+  #failed = '';
+  #crashesInARow = 0;
+  #next: NodeJS.Timeout | null = null;
+
+  constructor(opts: SeatOptions) {
+    this.#opts = opts;
+    this.worker = opts.worker;
+    // Only the first start has somebody who waits for it.
+    this.#started.promise.catch(() => {});
+  }
+
+  get pid(): number | null {
+    return this.#child?.pid ?? null;
+  }
+
+  /** Resolves when no process sits here and none will. */
+  get over(): Promise<void> {
+    return this.#over.promise;
+  }
+
+  /** Forks the first process. Resolves with where it listens; rejects when it cannot serve, and then the seat is over. */
+  async start(): Promise<Addresses> {
+    this.#fork();
+    try {
+      return await this.#started.promise;
+    } catch (error) {
+      this.stop(true);
+      throw error;
+    }
+  }
+
+  report(): Promise<WorkerReport | null> {
+    return this.#reports.ask((id) => this.#ask(id, 'report'), QUICK_MS);
+  }
+
+  flows(): Promise<readonly FlowView[] | null> {
+    return this.#flows.ask((id) => this.#ask(id, 'flows'), QUICK_MS);
+  }
+
+  reload(): Promise<ReloadResult | null> {
+    return this.#reloads.ask((id) => this.#ask(id, 'reload'), RELOAD_MS);
+  }
+
+  metrics(): Promise<MetricsJson | null> {
+    return this.#metrics.ask((id) => this.#ask(id, 'metrics'), QUICK_MS);
+  }
+
+  tell(message: ToWorker): void {
+    // What cannot be said to a process that is going needs no saying: its end is heard of.
+    if (this.#child?.connected === true) this.#child.send(message, () => {});
+  }
+
+  /** No process is to sit here any more. `now`: what is open is cut. Safe to repeat. */
+  stop(now: boolean): void {
+    this.#stopping = true;
+    if (this.#next !== null) clearTimeout(this.#next);
+    this.#next = null;
+    if (this.#child === null) this.#end();
+    else this.tell({ kind: 'stop', now });
+  }
+
+  kill(): void {
+    this.#child?.kill('SIGKILL');
+  }
+
+  #ask(id: number, what: Question): void {
+    if (this.state === 'ready') this.tell({ kind: 'ask', id, what });
+    else this.#failQuestions();
+  }
+
+  #fork(): void {
+    this.#next = null;
+    this.#failed = '';
+    this.state = 'starting';
+    const child = this.#opts.fork();
+    this.#child = child;
+    const limit = setTimeout(() => child.kill('SIGKILL'), START_MS);
+    let gone = false;
+    const leave = (how: string): void => {
+      if (gone) return;
+      gone = true;
+      clearTimeout(limit);
+      this.#gone(how);
+    };
+    child.on('message', (message: unknown) => {
+      if (!isFromWorker(message)) return;
+      if (message.kind === 'ready') clearTimeout(limit);
+      this.#heard(message);
+    });
+    child.on('exit', (code, signal) => leave(signal ?? `status ${code ?? 'unknown'}`));
+    // It could not be forked, or not be ended: the first is an end of its own.
+    child.on('error', (error) => {
+      if (child.pid === undefined) leave(error.message);
+    });
+    this.tell(this.#opts.begin(this.worker));
+  }
+
+  #heard(message: FromWorker): void {
+    switch (message.kind) {
+      case 'ready':
+        this.state = 'ready';
+        this.#readyAt = this.#opts.clock.mono();
+        this.own = message.own;
+        this.#started.resolve(message.at);
+        return this.#opts.onReady();
+      case 'failed':
+        this.#failed = message.message;
+        return this.#started.reject(Object.assign(new Error(message.message), { code: message.code }));
+      case 'report':
+        return this.#reports.answer(message.id, message.value);
+      case 'flows':
+        return this.#flows.answer(message.id, message.value);
+      case 'reload':
+        return this.#reloads.answer(message.id, message.value);
+      case 'metrics':
+        this.lastMetrics = message.value;
+        return this.#metrics.answer(message.id, message.value);
+    }
+  }
+
+  #gone(how: string): void {
+    const { log, clock, onGone } = this.#opts;
+    const served = this.state === 'ready' ? clock.mono() - this.#readyAt : 0;
+    this.#child = null;
+    this.state = 'waiting';
+    this.own = [];
+    this.#failQuestions();
+    this.#started.reject(new Error(`worker ${this.worker} ended (${how}) before it served`));
+    onGone(this);
+    this.lastMetrics = [];
+    if (this.#stopping) return this.#end();
+    this.#crashesInARow = served >= STEADY_MS ? 1 : this.#crashesInARow + 1;
+    this.restarts += 1;
+    const wait = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (this.#crashesInARow - 1));
+    log.error(
+      {
+        worker: this.worker,
+        ended: this.#failed === '' ? how : this.#failed,
+        crashes: this.#crashesInARow,
+        wait_ms: wait,
+      },
+      'a worker ended; it is replaced',
+    );
+    this.#next = setTimeout(() => this.#fork(), wait);
+  }
+
+  #end(): void {
+    this.state = 'over';
+    this.#over.resolve();
+  }
+
+  #failQuestions(): void {
+    for (const questions of [this.#reports, this.#flows, this.#reloads, this.#metrics]) questions.fail();
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * The worker's end of the channel: begins when it is told with what, answers questions, drains when it is told to or
+ * when the supervising process is gone. Run by `cli/worker.ts`.
+ */
+import type { LocalControl } from '../base/control.ts';
+import type { Endpoint } from '../config/settings.ts';
+import type { MetricsJson } from '../metrics/merge.ts';
+import { type Addresses, type Begin, type FromWorker, isToWorker, type Question } from './messages.ts';
+
+/** The channel to the supervising process. */
+export type Channel = {
+  readonly tell: (message: FromWorker) => void;
+  readonly onMessage: (fn: (message: unknown) => void) => void;
+  /** the other end is gone */
+  readonly onGone: (fn: () => void) => void;
+};
+
+/** A proxy that runs in this process. */
+export type Served = {
+  readonly at: Addresses;
+  readonly control: LocalControl;
+  readonly metrics: () => Promise<MetricsJson>;
+  /** listeners that no sandbox may reach */
+  readonly own: () => readonly Endpoint[];
+  readonly setOthers: (own: readonly Endpoint[]) => void;
+  /** a question could not be answered: whoever asked hears nothing */
+  readonly onError: (error: unknown) => void;
+  readonly stop: () => Promise<void>;
+  readonly stopNow: () => Promise<void>;
+};
+
+/** Resolves when the proxy has ended; false: it could not start. `start` makes it; `onRunning` is told of it once. */
+export async function serveChannel(
+  channel: Channel,
+  start: (begin: Begin) => Promise<Served>,
+  onRunning: (served: Served) => void,
+): Promise<boolean> {
+  const begun = Promise.withResolvers<Begin | null>();
+  const over = Promise.withResolvers<void>();
+  let served: Served | null = null;
+  let stop: { now: boolean } | null = null;
+  const end = (now: boolean): void => {
+    stop = { now: now || stop?.now === true };
+    if (served === null) return begun.resolve(null);
+    return over.resolve(now ? served.stopNow() : served.stop());
+  };
+  channel.onMessage((message) => {
+    if (!isToWorker(message)) return;
+    switch (message.kind) {
+      case 'begin':
+        return begun.resolve(message);
+      case 'own':
+        return served?.setOthers(message.own);
+      case 'stop':
+        return end(message.now);
+      case 'ask':
+        return served === null ? undefined : void answer(channel, served, message).catch(served.onError);
+    }
+  });
+  channel.onGone(() => end(false));
+  const begin = await begun.promise;
+  if (begin === null) return true;
+  try {
+    served = await start(begin);
+  } catch (error) {
+    channel.tell({ kind: 'failed', ...told(error) });
+    return false;
+  }
+  onRunning(served);
+  channel.tell({ kind: 'ready', at: served.at, own: served.own() });
+  // It may have been told to end while it started.
+  if (stop !== null) end(false);
+  await over.promise;
+  return true;
+}
+
+async function answer(
+  { tell }: Channel,
+  { control, metrics }: Served,
+  { id, what }: { id: number; what: Question },
+): Promise<void> {
+  switch (what) {
+    case 'report':
+      return tell({ kind: what, id, value: { status: control.status(), groups: control.groups() } });
+    case 'flows':
+      return tell({ kind: what, id, value: control.flows() });
+    case 'reload':
+      return tell({ kind: what, id, value: control.reload() });
+    case 'metrics':
+      return tell({ kind: what, id, value: await metrics() });
+  }
+}
+
+function told(error: unknown): { message: string; code: string } {
+  if (!(error instanceof Error)) return { message: String(error), code: '' };
+  return { message: error.message, code: 'code' in error ? String(error.code) : '' };
+}
