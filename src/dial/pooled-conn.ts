@@ -69,6 +69,8 @@ export class PooledConn implements UpstreamConn {
     if (socket.isPaused()) socket.resume();
     socket.on('drain', () => this.#guard(() => this.user?.onDrain()));
     socket.on('end', () => {
+      // Cut off (`close-notify.ts`): `close` tells.
+      if (socket.destroyed) return;
       if (this.user === null) this.destroy();
       else this.#guard(() => this.user?.onEnd());
     });

@@ -9,6 +9,7 @@ import { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
 import type { Authority } from '../flow/target.ts';
+import { refuseTruncation } from './close-notify.ts';
 
 export type HandshakeOutcome =
   | { readonly kind: 'verified'; readonly socket: TLSSocket }
@@ -88,6 +89,7 @@ export function handshake(raw: Socket, ask: HandshakeAsk): Promise<HandshakeOutc
       if (over || !socket.authorized) return fail(socket.authorizationError);
       verified = true;
       socket.disableRenegotiation();
+      refuseTruncation(socket, raw);
       if (held !== undefined) ask.onSession?.(held);
       finish({ kind: 'verified', socket });
     });

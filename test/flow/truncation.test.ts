@@ -1,10 +1,12 @@
 /** What an upstream broke off must not look complete: where only the end of the connection tells, it is a reset. */
-import type net from 'node:net';
+import { once } from 'node:events';
+import net from 'node:net';
+import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { intercepted, policy, tunnelled } from '../helpers/scene.ts';
 import { connect, connectTls, open, type Talk } from '../helpers/talk.ts';
 import { rawUpstream } from '../helpers/upstream.ts';
-import { eventually, makeWorld, type World } from '../helpers/world.ts';
+import { eventually, makeWorld, upstreamContext, type World } from '../helpers/world.ts';
 
 const CHUNKED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n';
 const UNTIL_END = 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello';
@@ -102,5 +104,82 @@ describe('an upstream that breaks off', () => {
     expect((await client.bytes(5)).toString()).toBe('hello');
     (await eventually(() => accepted[0])).end();
     expect(await how).toBe('ECONNRESET');
+  });
+
+  describe('inside TLS', () => {
+    const raws: net.Socket[] = [];
+    let server: net.Server;
+    let inner: tls.TLSSocket | null = null;
+    let own: World;
+    let at = '';
+
+    beforeAll(async () => {
+      server = net.createServer({ allowHalfOpen: true }, (socket) => {
+        raws.push(socket);
+        socket.on('error', () => socket.destroy());
+        inner = new tls.TLSSocket(socket, { isServer: true, secureContext: upstreamContext('cut.test') });
+        inner.on('error', () => socket.destroy());
+        inner.once('data', () => inner?.write(text));
+      });
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      const address = server.address();
+      at = `cut.test:${typeof address === 'object' ? address?.port : 0}`;
+      own = await makeWorld({
+        policies: { 'agents.yaml': policy([intercepted(at)]) },
+        hosts: { 'cut.test': ['127.0.0.1'] },
+      });
+    });
+    afterAll(async () => {
+      await own.stop();
+      for (const socket of raws) socket.destroy();
+      server.close();
+    });
+    let text = '';
+
+    const ask = async (): Promise<Talk> => {
+      const client = await connectTls(own.port, at, { ca: own.caPem });
+      client.write(`GET / HTTP/1.1\r\nHost: ${at}\r\n\r\n`);
+      return client;
+    };
+    const cutOff = (): void => void raws.at(-1)?.end();
+
+    it.each([
+      ['that came in small pieces', 'hello'],
+      ['of many records', 'hello'.repeat(200_000)],
+    ])('a body until the end %s, without close_notify, does not look complete', async (_name, body) => {
+      text = `HTTP/1.1 200 OK\r\n\r\n${body}`;
+      const client = await ask();
+      const how = ending(client);
+      await client.head();
+      await client.bytes(body.length);
+      cutOff();
+      expect(await how).toBe('ECONNRESET');
+      expect((await client.rest()).toString()).not.toContain('0\r\n\r\n');
+    });
+
+    it.each([
+      ['that came in small pieces', 'hello'],
+      ['of many records', 'hello'.repeat(200_000)],
+    ])('a body until the end %s, with close_notify, does', async (_name, body) => {
+      text = `HTTP/1.1 200 OK\r\n\r\n${body}`;
+      const client = await ask();
+      await client.head();
+      let got = (await client.bytes(5)).toString();
+      inner?.end();
+      while (!got.endsWith('\r\n0\r\n\r\n')) got += (await client.bytes(1)).toString();
+      expect(got.replaceAll(/(?:^|\r\n)[\da-f]+\r\n/g, '').replaceAll('\r\n', '')).toBe(body);
+      client.destroy();
+    });
+
+    it('a body that is whole by its length needs no close_notify', async () => {
+      text = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello';
+      const client = await ask();
+      const reply = client.reply();
+      expect((await reply).body.toString()).toBe('hello');
+      cutOff();
+      await eventually(() => own.proxy.parts.pool.stats().idle === 0);
+      client.destroy();
+    });
   });
 });
