@@ -47,6 +47,11 @@ beforeAll(async () => {
       'agents.yaml': policy([intercepted(api, 'paths: ["/v1/**"]'), tunnelled(raw)], {
         more: 'profile: keys\n',
       }),
+      'insiders.yaml': policy([intercepted(api)], {
+        group: 'insiders',
+        sources: '',
+        more: 'profile: keys\nrefuse: inside\n',
+      }),
       'profiles/keys.yaml': profile([{ env: 'API_KEY', from: 'env:REAL', hosts: [api] }]),
     },
     hosts: { 'api.test': ['127.0.0.1'], 'raw.test': ['127.0.0.1'] },
@@ -100,6 +105,13 @@ describe.each(GET_CLIENTS)('with what /env prints', (client: GetClient) => {
         expect(web.seen.at(-1)?.headers.authorization).toBe(`Bearer ${REAL}`);
         const decision = await theRecord(world, { kind: 'decision', path });
         expect(decision).toMatchObject({ identity: record.id, verdict: 'allow', keys: ['API_KEY'] });
+      });
+
+      it('has the whole problem where the policy refuses inside', async () => {
+        const { token } = world.proxy.parts.tokens.create({ group: 'insiders' });
+        const ran = await sandbox.run(client.get(`https://inside-${host}/exfiltrate`), { token });
+        expect(ran.status).not.toBe(0);
+        expect(shown(ran)).toContain('"reason":"host_not_allowed"');
       });
     }
 

@@ -1,4 +1,4 @@
-/** WebSocket clients with nothing but what `/env` prints: through a tunnel, with a key in a message, and refused in words. */
+/** WebSocket clients with nothing but what `/env` prints: through a tunnel, with a key in a message or in the handshake, refused in words. */
 import https from 'node:https';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocketServer } from 'ws';
@@ -23,26 +23,35 @@ let server: https.Server;
 let sandbox: Sandbox;
 let raw = '';
 let read = '';
+let api = '';
+/** Authorization of each handshake that arrived */
+const seen: (string | undefined)[] = [];
 const KEY = 'gw-REAL-0123456789abcdefghijklmnop';
 
 beforeAll(async () => {
-  const contexts = { raw: upstreamContext('raw.test'), read: upstreamContext('read.test') };
-  server = https.createServer({
-    SNICallback: (name, done) => done(null, name === 'raw.test' ? contexts.raw : contexts.read),
-  });
+  const names = ['raw.test', 'read.test', 'api.test'];
+  const contexts = new Map(names.map((name) => [name, upstreamContext(name)]));
+  server = https.createServer({ SNICallback: (name, done) => done(null, contexts.get(name)) });
   const sockets = new WebSocketServer({ server });
-  sockets.on('connection', (socket) =>
-    socket.on('message', (data: Buffer) => socket.send(`echo ${data.toString()}`)),
-  );
+  sockets.on('connection', (socket, { headers }) => {
+    seen.push(headers.authorization);
+    socket.on('message', (data: Buffer) => socket.send(`echo ${data.toString()}`));
+  });
   const port = await listenOn(server);
   raw = `raw.test:${port}`;
   read = `read.test:${port}`;
+  api = `api.test:${port}`;
   world = await makeWorld({
     policies: {
-      'agents.yaml': policy([tunnelled(raw), intercepted(read)], { more: 'profile: keys\n' }),
-      'profiles/keys.yaml': profile([{ env: 'GATEWAY', from: 'env:KEY', hosts: [read], in: ['websocket'] }]),
+      'agents.yaml': policy([tunnelled(raw), intercepted(read), intercepted(api)], {
+        more: 'profile: keys\n',
+      }),
+      'profiles/keys.yaml': profile([
+        { env: 'GATEWAY', from: 'env:KEY', hosts: [read], in: ['websocket'] },
+        { env: 'API_KEY', from: 'env:KEY', hosts: [read, api] },
+      ]),
     },
-    hosts: { 'raw.test': ['127.0.0.1'], 'read.test': ['127.0.0.1'] },
+    hosts: Object.fromEntries(names.map((name) => [name, ['127.0.0.1']])),
     env: { KEY },
   });
   sandbox = await makeSandbox(world, { roots: [upstreamAuthority().certPem] });
@@ -71,6 +80,13 @@ describe.each(CLIENTS)('WebSocket', (client) => {
       );
       expect(ran.status, shown(ran)).toBe(0);
       expect(ran.stdout).toBe(`got echo token ${KEY}\nclosed 1000\n`);
+    });
+
+    it('carries a placeholder in the handshake, where it can set a field', async () => {
+      const ran = await sandbox.run(talk(`wss://${api}/socket`));
+      expect(ran.status, shown(ran)).toBe(0);
+      expect(ran.stdout).toBe('got echo hello\nclosed 1000\n');
+      expect(seen.at(-1)).toBe(client.which === 'ws' ? `Bearer ${KEY}` : undefined);
     });
 
     it('is refused elsewhere', async () => {
