@@ -23,6 +23,7 @@ export default defineConfig({
           include: [
             'test/flow/**/*.test.ts',
             'test/faults/**/*.test.ts',
+            'test/floods/**/*.test.ts',
             'test/attack/**/*.test.ts',
             'test/invariants/**/*.test.ts',
             'test/contract/**/*.test.ts',

@@ -18,7 +18,7 @@ import { createDialer, type Dialer } from './dial/connect.ts';
 import { createOwnAddresses } from './dial/own.ts';
 import { createParent, type Parent } from './dial/parent.ts';
 import { createPool, type Pool } from './dial/pool.ts';
-import { createResolver, type Resolver } from './dial/resolve.ts';
+import { createResolver, type Places, type Resolver } from './dial/resolve.ts';
 import { loadRoots, type Roots } from './dial/roots.ts';
 import type { Identity } from './flow/identity.ts';
 import { type Denied, denied } from './flow/reason.ts';
@@ -129,7 +129,7 @@ export function createParts(options: ProxyOptions): Parts {
     const snapshot = snapshots.current();
     return snapshot === null ? denied('not_ready') : identifier.stillValid(identity, client, snapshot);
   };
-  const dial = createDialParts(options, clock, metrics, state);
+  const dial = createDialParts(options, { clock, metrics, state, places: shares.lookups });
   const keys = createKeyParts(options, clock, metrics);
   return {
     options,
@@ -152,7 +152,9 @@ export function createParts(options: ProxyOptions): Parts {
   };
 }
 
-function createDialParts(options: ProxyOptions, clock: Clock, metrics: Metrics, state: Parts['state']) {
+type DialNeeds = { clock: Clock; metrics: Metrics; state: Parts['state']; places: Places };
+
+function createDialParts(options: ProxyOptions, { clock, metrics, state, places }: DialNeeds) {
   const { settings } = options;
   const resolver = createResolver({
     servers: settings.dns.servers.map(({ host, port }) =>
@@ -160,6 +162,7 @@ function createDialParts(options: ProxyOptions, clock: Clock, metrics: Metrics, 
     ),
     hosts: Object.fromEntries(settings.dns.hosts),
     clock,
+    places,
     onLookup: (outcome) => metrics.dnsLookup(outcome),
   });
   const roots = loadRoots({ extraCa: settings.tls.extraCa });

@@ -3,6 +3,7 @@
  * the limits of their policies. Made by `proxy.ts`; tests make the caps small.
  */
 import type { Clock } from './base/clock.ts';
+import { FairShare } from './base/fair-share.ts';
 import { Seats } from './base/seats.ts';
 import type { Snapshot, SnapshotHolder } from './config/snapshot.ts';
 import { createLimits, type LimitKeeper } from './gate/limits.ts';
@@ -10,12 +11,16 @@ import { MemoryStore } from './state/memory.ts';
 import type { StateStore } from './state/store.ts';
 
 export type Caps = {
+  /** names being resolved */
+  readonly lookups: number;
   /** open client connections */
   readonly connections: number;
 };
 
 export type Shares = {
   readonly seats: Seats;
+  /** names being resolved */
+  readonly lookups: FairShare;
   readonly limits: LimitKeeper;
   /** sockets in all, those too that are being told that there is no seat for them */
   readonly maxLinks: number;
@@ -26,7 +31,8 @@ export type Shares = {
 const MAX_CONNECTIONS = 20_000;
 /** Beyond them: sockets that are being told so. Further ones are reset. */
 const MAX_REFUSED_LINKS = 1_024;
-const CAPS: Caps = { connections: MAX_CONNECTIONS };
+const MAX_LOOKUPS = 256;
+const CAPS: Caps = { connections: MAX_CONNECTIONS, lookups: MAX_LOOKUPS };
 
 export function createShares(
   options: { readonly store?: StateStore; readonly caps?: Partial<Caps> },
@@ -38,13 +44,16 @@ export function createShares(
     caps.connections,
     (address) => snapshots.current()?.sources.lookup(address) ?? null,
   );
+  const lookups = new FairShare(caps.lookups);
   const limits = createLimits({ store: options.store ?? new MemoryStore(clock), clock });
   return {
     seats,
+    lookups,
     limits,
     maxLinks: caps.connections + MAX_REFUSED_LINKS,
     adoptLimits: ({ set }, open) => {
       seats.divide(set.groups.size);
+      lookups.divide(set.groups.size);
       limits.adopt(set.groups.values(), open);
     },
   };

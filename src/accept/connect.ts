@@ -85,9 +85,8 @@ class PendingConnect implements LinkUser {
       // What an intercepted connection asks for is counted request by request.
       const ask = { seat: this.#link.seat, request: permit.verdict.treat === 'tunnel' };
       return this.#deps.limits.of(identity.group).admit(ask, (why, lifted) => {
-        if (why !== null && !lifted) return this.refuse(why);
         this.#lifted = why;
-        void this.#vet(permit);
+        void this.#vet(permit, lifted ? null : why);
       });
     } catch (error) {
       this.#deps.onError(error);
@@ -95,10 +94,11 @@ class PendingConnect implements LinkUser {
     }
   }
 
-  /** Never rejects. */
-  async #vet(permit: Permit): Promise<void> {
+  /** `over`: the limit that stands in the way. Never rejects, whenever the store has answered. */
+  async #vet(permit: Permit, over: Denied | null): Promise<void> {
     try {
       if (this.#record.ended) return;
+      if (over !== null) return this.refuse(over);
       const addresses = this.#deps.vetNow(permit) ?? (await this.#deps.vet(permit, this.#abort.signal));
       if (this.#record.ended) return;
       if ('kind' in addresses) return this.refuse(addresses);

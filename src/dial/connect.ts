@@ -41,7 +41,7 @@ type TlsOptions = {
 };
 
 export type Dialer = {
-  /** The judged addresses, or `dns_failed`, `dns_timeout`, `address_not_allowed`. Connects nothing. */
+  /** The judged addresses, or `dns_failed`, `dns_timeout`, `overloaded`, `address_not_allowed`. Connects nothing. */
   readonly vet: (permit: Permit, signal?: AbortSignal) => Promise<readonly string[] | Denied>;
   /** The same at once for literals and for names whose answer is at hand; null: it has to be asked for. */
   readonly vetNow: (permit: Permit) => readonly string[] | Denied | null;
@@ -90,7 +90,7 @@ export function createDialer(opts: DialerOptions): Dialer {
   const vet: Dialer['vet'] = async (permit, signal) => {
     const { target } = permit;
     if (target.kind !== 'name') return judgeAll(permit, [target.host]);
-    const found: Answers | Denied = await opts.resolver.resolve(target.host, signal);
+    const found: Answers | Denied = await opts.resolver.resolve(target.host, signal, permit.identity.group);
     return found.kind === 'deny' ? found : judgeAll(permit, found.addresses);
   };
   const connect = async (permit: Permit, ask: TcpOptions): Promise<Socket | Denied> => {

@@ -40,6 +40,8 @@ export type PoolLimits = {
 };
 
 const POOL_LIMITS: PoolLimits = { idlePerKey: 32, idleTotal: 1024, idleMs: 30_000 };
+/** Part of `idleTotal` that is closed when it is reached. */
+const ROOM = 1 / 16;
 /** TLS sessions kept, one per key: a few KiB each */
 const MAX_SESSIONS = 1024;
 
@@ -128,7 +130,7 @@ class ConnPool implements Pool {
       if (warm.length > this.#limits.idlePerKey) warm[0]?.destroy();
     }
     this.#idle.add(conn);
-    if (this.#idle.size > this.#limits.idleTotal) first(this.#idle)?.destroy();
+    if (this.#idle.size > this.#limits.idleTotal) this.#makeRoom();
   }
 
   discard(conn: UpstreamConn): void {
@@ -174,6 +176,23 @@ class ConnPool implements Pool {
     });
   }
 
+  /**
+   * Closes the longest idle ones of the group that has the most: connections of one group do not push out those of
+   * another. Several at once, so that a flood does not count them at every request.
+   */
+  #makeRoom(): void {
+    const counts = new Map<string, number>();
+    for (const { group } of this.#idle) counts.set(group, (counts.get(group) ?? 0) + 1);
+    const [most] = [...counts].reduce((best, at) => (at[1] > best[1] ? at : best), ['', 0]);
+    let left = Math.max(1, Math.floor(this.#limits.idleTotal * ROOM));
+    for (const conn of this.#idle) {
+      if (left === 0) return;
+      if (conn.group !== most) continue;
+      left -= 1;
+      conn.destroy();
+    }
+  }
+
   #isRetired(conn: PooledConn): boolean {
     return this.#keptSnapshot !== null && conn.snapshotId !== this.#keptSnapshot;
   }
@@ -206,9 +225,4 @@ function keyOf(permit: Permit, secure: boolean): string {
   const { target, verdict } = permit;
   const opened = verdict.addresses.length === 0 ? '' : verdict.addresses.join(',');
   return `${secure ? 's' : 'p'}\n${target.host}\n${target.port}\n${opened}\n${permit.snapshotId}\n${permit.identity.id}`;
-}
-
-function first<T>(set: ReadonlySet<T>): T | undefined {
-  for (const item of set) return item;
-  return undefined;
 }

@@ -10,6 +10,7 @@ export class PooledConn implements UpstreamConn {
   readonly socket: Socket;
   readonly key: string;
   readonly identityId: string;
+  readonly group: string;
   readonly snapshotId: string;
   uses = 1;
   user: UpstreamUser | null = null;
@@ -29,6 +30,7 @@ export class PooledConn implements UpstreamConn {
     this.socket = made.socket;
     this.key = made.key;
     this.identityId = made.permit.identity.id;
+    this.group = made.permit.identity.group;
     this.snapshotId = made.permit.snapshotId;
     this.#onGone = made.onGone;
     this.#listen();

@@ -17,8 +17,11 @@ export type Answers = { readonly kind: 'answers'; readonly addresses: readonly s
 export type LookupOutcome = 'ok' | 'cached' | 'nxdomain' | 'error' | 'timeout';
 
 export type Resolver = {
-  /** Never rejects. `dns_failed` or `dns_timeout` when there is no answer, or `signal` fired. */
-  resolve(host: Host, signal?: AbortSignal): Promise<Answers | Denied>;
+  /**
+   * Never rejects. `dns_failed` or `dns_timeout` when there is no answer, or `signal` fired; `overloaded` when too many
+   * names are being resolved, in all or for `group`.
+   */
+  resolve(host: Host, signal?: AbortSignal, group?: string): Promise<Answers | Denied>;
   /** Literal, fixed or cached addresses without waiting; null when it would have to ask. */
   peek(host: Host): readonly string[] | null;
   close(): void;
@@ -32,10 +35,15 @@ export type ResolverOptions = {
   readonly onLookup?: (outcome: LookupOutcome) => void;
   readonly resolvConf?: string;
   readonly limits?: Partial<QueryLimits>;
+  /** places for lookups under way, with a part of them for each group; default: places for all alike */
+  readonly places?: Places;
 };
+
+export type Places = { take(group: string): boolean; give(group: string): void };
 
 const QUERY_LIMITS: QueryLimits = { tryMs: 2_000, totalMs: 5_000 };
 const MAX_CACHED_NAMES = 4_096;
+/** Of each resolver, however many places there are. */
 const MAX_OUTSTANDING = 256;
 const MIN_TTL_S = 1;
 const MAX_TTL_S = 300;
@@ -83,11 +91,12 @@ export function createResolver(opts: ResolverOptions): Resolver {
     opts.onLookup?.(entry.outcome);
     return entry.answer;
   };
-  const launch = (host: Host): Flight => {
+  const launch = (host: Host, group: string): Flight => {
     const abort = new AbortController();
     const ask = { host, servers: servers(), limits, signal: abort.signal };
     const answer = lookUp(ask).then((entry) => {
       abort.abort();
+      opts.places?.give(group);
       return land(host, entry);
     });
     const flight = { answer, abort };
@@ -96,7 +105,7 @@ export function createResolver(opts: ResolverOptions): Resolver {
   };
 
   return {
-    async resolve(host, signal) {
+    async resolve(host, signal, group = '') {
       if (closed || signal?.aborted === true) return denied('dns_failed');
       const at = known(host);
       if (at !== null) return at.addresses.length > 0 ? at : noSuchName(host);
@@ -106,11 +115,12 @@ export function createResolver(opts: ResolverOptions): Resolver {
         return hit;
       }
       const flight = flights.get(host);
-      if (flight === undefined && flights.size >= MAX_OUTSTANDING) {
+      if (flight !== undefined) return withSignal(flight.answer, signal);
+      if (flights.size >= MAX_OUTSTANDING || opts.places?.take(group) === false) {
         opts.onLookup?.('error');
-        return denied('dns_failed', 'Too many names are being resolved at this moment.');
+        return denied('overloaded', 'Too many names are being resolved at this moment.');
       }
-      return withSignal((flight ?? launch(host)).answer, signal);
+      return withSignal(launch(host, group).answer, signal);
     },
     peek(host) {
       const at = known(host) ?? cached(host);

@@ -300,6 +300,20 @@ describe('the caps', () => {
     expect([a, b, c].map((conn) => conn?.socket.destroyed)).toEqual([true, false, false]);
   });
 
+  it('of a group that has few are kept when another group has too many', async () => {
+    const { port } = await upstream();
+    const { made, stats } = pool({ idleTotal: 4 });
+    const open = async (identity: string, group: string) => {
+      const conn = got(await made.open(at(port, { identity, group }), false));
+      made.release(conn);
+      return conn;
+    };
+    const mine = await open('mine', 'quiet');
+    for (let n = 0; n < 8; n += 1) await open(`f${n}`, 'flood');
+    expect(stats().idle).toBe(4);
+    expect(mine.socket.destroyed).toBe(false);
+  });
+
   it('keep a connection idle for so long', async () => {
     const { port } = await upstream();
     const { made, clock, stats } = pool({ idleMs: 30_000 });

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { FairShare } from '../../src/base/fair-share.ts';
 import { createResolver, type LookupOutcome, type Resolver } from '../../src/dial/resolve.ts';
 import { type DnsStub, type StubScript, startDnsStub } from '../helpers/dns-stub.ts';
 import { freePort, host, stillClock } from '../unit/dial/kit.ts';
@@ -157,12 +158,31 @@ describe('a lookup', () => {
     expect(await stays).toEqual(answers('192.0.2.1'));
   });
 
+  it('of one group is refused when it has its share, and goes on for another', async () => {
+    const dns = await stub({
+      'a.test': { silent: true },
+      'b.test': { silent: true },
+      'c.test': { a: ['192.0.2.1'] },
+    });
+    const places = new FairShare(4);
+    places.divide(2);
+    for (let n = 0; n < 2; n += 1) places.take('flood');
+    const names = resolver({ servers: [dns.address], places, limits: { tryMs: 20_000, totalMs: 20_000 } });
+    const waiting = names.resolve(host('a.test'), undefined, 'flood');
+    expect(await names.resolve(host('b.test'), undefined, 'flood')).toEqual(refusal('overloaded'));
+    expect(await names.resolve(host('c.test'), undefined, 'other')).toEqual(answers('192.0.2.1'));
+    expect([places.takenBy('flood'), places.takenBy('other')]).toEqual([3, 0]);
+    names.close();
+    await waiting;
+    expect(places.takenBy('flood')).toBe(2);
+  });
+
   it('is refused when too many names are being asked for', async () => {
     const zone = Object.fromEntries(Array.from({ length: 256 }, (_, i) => [`n${i}.test`, { silent: true }]));
     const dns = await stub(zone);
     const names = resolver({ servers: [dns.address], limits: { tryMs: 20_000, totalMs: 20_000 } });
     const waiting = Object.keys(zone).map((name) => names.resolve(host(name)));
-    expect(await names.resolve(host('one-more.test'))).toEqual(refusal('dns_failed'));
+    expect(await names.resolve(host('one-more.test'))).toEqual(refusal('overloaded'));
     names.close();
     for (const one of await Promise.all(waiting)) expect(one).toEqual(refusal('dns_failed'));
   });

@@ -19,6 +19,7 @@ export function host(name: string): Host {
 export type PermitAsk = {
   readonly host: string;
   readonly port: number;
+  readonly group?: string;
   readonly identity?: string;
   readonly addresses?: readonly string[];
   readonly snapshotId?: string;
@@ -30,7 +31,7 @@ export function permitFor(ask: PermitAsk): Permit {
   if (!isAuthority(at)) throw new Error(`not a host: ${ask.host}`);
   return {
     flow: 'flow-1',
-    identity: { id: ask.identity ?? 'tok_a', group: 'agents', proof: 'token' },
+    identity: { id: ask.identity ?? 'tok_a', group: ask.group ?? 'agents', proof: 'token' },
     target: { ...at, via: 'connect' },
     verdict: {
       kind: 'allow',
