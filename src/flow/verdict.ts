@@ -27,6 +27,8 @@ export type Allow = {
   readonly protocol: 'tls' | 'any';
   /** idle limit per direction, milliseconds */
   readonly idleMs: number;
+  /** HTTP/2 is offered to clients that speak HTTP/1.1 as well */
+  readonly prefersH2: boolean;
   /** does a rule of this host judge methods or paths (then override headers are removed) */
   readonly judgesRequests: boolean;
   /** the rule says `tls: tunnel`: requests to this host are the client's own affair, and none is sent for it */

@@ -9,6 +9,7 @@ import type { UpstreamPool, Vet } from '../base/upstream.ts';
 import type { Identity } from '../flow/identity.ts';
 import type { Denied } from '../flow/reason.ts';
 import type { Target } from '../flow/target.ts';
+import type { Facts } from '../flow/verdict.ts';
 import type { IdentityBindings } from '../secrets/binding.ts';
 import type { RequestHead } from '../wire/http1-parse.ts';
 import type { HeldBytes } from './held-bytes.ts';
@@ -41,6 +42,8 @@ export type ExchangeJob = {
   readonly target: Target;
   /** origin-form */
   readonly path: string;
+  /** what the client speaks */
+  readonly protocol: Facts['protocol'];
   /** towards the upstream: TLS */
   readonly secure: boolean;
   readonly client: string;

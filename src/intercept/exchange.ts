@@ -61,7 +61,7 @@ export class Exchange implements UpstreamUser, LiveFlow {
     this.treat = job.secure ? 'intercept' : 'plain';
     this.startedAt = deps.clock.now();
     this.upgrade = job.head.upgrade === null ? null : new Upgrade(deps, job);
-    const protocol = this.upgrade === null ? 'http/1.1' : 'websocket';
+    const protocol = this.upgrade === null ? job.protocol : 'websocket';
     this.facts = { method: job.head.method, path: job.path, protocol };
     this.#up = new RequestLeg(job.head);
     this.#slot = new UpstreamSlot(deps, this, job);

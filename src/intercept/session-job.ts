@@ -3,6 +3,7 @@ import type { FlowRecord } from '../audit/flow-record.ts';
 import type { AuditTrail } from '../audit/writer.ts';
 import type { SessionSide, SessionTurn } from '../base/stages.ts';
 import type { Via } from '../flow/target.ts';
+import type { Facts } from '../flow/verdict.ts';
 import type { ExchangeDeps } from './exchange-job.ts';
 
 export type SessionDeps = ExchangeDeps & {
@@ -21,6 +22,8 @@ export type SessionAsk = {
   /** id that all records of this connection share */
   readonly flow: string;
   readonly via: Via;
+  /** what the client speaks; left out: HTTP/1.1 */
+  readonly protocol?: Facts['protocol'];
   /** decides what becomes of a request: calls exactly one method of the turn */
   readonly onHead: (turn: SessionTurn) => void;
   /** fills in what is known of the client before a malformed request is recorded */

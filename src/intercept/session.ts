@@ -183,7 +183,7 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   }
 
   forward(to: Parameters<SessionTurn['forward']>[0]): void {
-    const { client } = this.#ask;
+    const { client, protocol = 'http/1.1' } = this.#ask;
     const side = this.#side;
     const done = (keepAlive: boolean): void => {
       this.#doneUp = this.bytesUp;
@@ -197,7 +197,7 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
       return { rest: this.#reader.takeRest(), ended: this.#clientEnded };
     };
     const record = this.record();
-    const job = { seat: null, ...to, head: this.current, client, side, record, done, takeOver };
+    const job = { seat: null, ...to, protocol, head: this.current, client, side, record, done, takeOver };
     this.#exchange = new Exchange(this.#deps, job);
     this.#exchange.start();
   }

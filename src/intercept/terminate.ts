@@ -14,9 +14,11 @@ import { type Denied, denied } from '../flow/reason.ts';
 import type { Authority, Target } from '../flow/target.ts';
 import type { Treat } from '../flow/verdict.ts';
 import { HelloGate } from '../wire/hello-gate.ts';
+import { chooseProtocol } from './alpn.ts';
+import { H2Session } from './h2-session.ts';
 import { insideTurn } from './inside.ts';
 import { HttpSession } from './session.ts';
-import type { SessionDeps } from './session-job.ts';
+import type { SessionAsk, SessionDeps } from './session-job.ts';
 
 export type TerminateDeps = SessionDeps & {
   /** leaf and key for a host, from `leaf.ts` */
@@ -51,7 +53,7 @@ class Interception implements LinkUser, LiveFlow {
   #contextFor: TerminateDeps['contextFor'] | null = null;
   #onHandshakeError: TerminateDeps['onHandshakeError'] | null = null;
   #tls: tls.TLSSocket | null = null;
-  #session: HttpSession | null = null;
+  #session: HttpSession | H2Session | null = null;
   /** monotonic milliseconds; 0 once the handshake is done */
   #deadline: number;
   #over = false;
@@ -120,7 +122,7 @@ class Interception implements LinkUser, LiveFlow {
     const verdict = this.#gate.feed(bytes);
     if (verdict.kind === 'more') return true;
     if (verdict.kind === 'deny') this.#refuseHello(verdict);
-    else this.#secure(verdict.bytes);
+    else this.#secure(verdict.bytes, verdict.alpn);
     return false;
   }
 
@@ -155,21 +157,21 @@ class Interception implements LinkUser, LiveFlow {
     this.#job.link.finishWith(why.reason === 'sni_mismatch' ? ALERT_UNRECOGNIZED_NAME : ALERT_DECODE_ERROR);
   }
 
-  #secure(hello: Buffer): void {
+  #secure(hello: Buffer, offered: readonly string[]): void {
     const { link, permit } = this.#job;
     const secureContext = this.#contextFor?.(permit.target);
     if (secureContext === undefined) return;
+    const protocol = chooseProtocol(offered, permit.verdict.prefersH2);
     this.#gate = null;
     link.socket.pause();
     link.socket.unshift(hello);
     const secure = new tls.TLSSocket(link.socket, {
       isServer: true,
       secureContext,
-      ALPNProtocols: ['http/1.1'],
+      ALPNProtocols: [protocol],
       sessionIdContext: 'sallyport',
     });
     this.#tls = secure;
-    const session = this.#openSession(tlsSide(link, secure), insideTurn(permit, true, this.#deps.draining));
     secure.on('error', (error: Error) => {
       if (this.#deadline > 0) this.#onHandshakeError?.(permit.target.host, error);
       secure.destroy();
@@ -177,33 +179,49 @@ class Interception implements LinkUser, LiveFlow {
     secure.once('secure', () => {
       this.#deadline = 0;
     });
-    secure.on('data', (bytes: Buffer) => session.feed(bytes));
-    secure.on('drain', () => session.drained());
-    secure.on('end', () => session.finish());
+    if (protocol === 'h2') secure.once('secure', () => this.#openH2(secure));
+    else this.#openHttp1(link, secure);
     secure.on('close', (failed: boolean) => {
-      session.closed();
       this.#end(failed ? 'client_abort' : 'done', null);
       link.socket.destroy();
     });
   }
 
+  #openHttp1(link: ClientLink, secure: tls.TLSSocket): void {
+    const turn = insideTurn(this.#job.permit, true, this.#deps.draining);
+    const session = this.#openSession(tlsSide(link, secure), turn);
+    secure.on('data', (bytes: Buffer) => session.feed(bytes));
+    secure.on('drain', () => session.drained());
+    secure.on('end', () => session.finish());
+    secure.on('close', () => session.closed());
+  }
+
+  #openH2(socket: tls.TLSSocket): void {
+    if (this.#over || socket.destroyed) return;
+    const onHead = insideTurn(this.#job.permit, true, this.#deps.draining);
+    this.#session = new H2Session(this.#deps, { ...this.#sessionAsk(), socket, onHead });
+  }
+
   #openSession(side: SessionSide, onHead: (turn: SessionTurn) => void): Session {
+    const session = new HttpSession(this.#deps, { ...this.#sessionAsk(), side, onHead });
+    this.#session = session;
+    return session;
+  }
+
+  /** What the sessions of either protocol are told of this connection. */
+  #sessionAsk(): Pick<SessionAsk, 'client' | 'flow' | 'via' | 'onFault'> {
     const { permit, record } = this.#job;
-    const session = new HttpSession(this.#deps, {
-      side,
+    return {
       client: this.client,
       flow: permit.flow,
       via: permit.target.via,
-      onHead,
       onFault: (fault) => {
         fault.identity = permit.identity;
         fault.at = permit.target;
         fault.policy = record.policy;
         fault.treat = this.treat;
       },
-    });
-    this.#session = session;
-    return session;
+    };
   }
 
   #end(ended: Ended, why: Denied | null): void {

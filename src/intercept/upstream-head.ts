@@ -21,9 +21,11 @@ export function upstreamHead(
     readonly upgrade: { rebuild(to: RequestRebuild): string } | null;
   },
 ): Substituted | Denied {
-  const { head, path, target, secure } = job;
+  const { head, path, target, secure, protocol } = job;
   const { bindings, dropOverrides, upgrade } = how;
-  const to = { path, host: hostText(target, secure ? 443 : 80), dropOverrides };
+  // gRPC servers want to hear it; over HTTP/1.1 nobody asks.
+  const trailers = protocol === 'h2' && head.special.some(({ name }) => name === 'te');
+  const to = { path, host: hostText(target, secure ? 443 : 80), dropOverrides, trailers };
   return substituteHead({
     head: upgrade?.rebuild(to) ?? rebuildRequestHead(head, to),
     bindings,

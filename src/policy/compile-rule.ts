@@ -143,6 +143,7 @@ function compileGrant(rule: Exclude<RuleFile, { deny: unknown }>, path: FilePath
     tunnel: 'tls' in rule && rule.tls === 'tunnel',
     protocol: 'protocol' in rule ? (rule.protocol ?? null) : null,
     idleMs: rule.idle === undefined ? DEFAULT_IDLE_MS : durationMs(rule.idle),
+    prefersH2: rule.http2 === 'prefer',
   };
 }
 
@@ -151,6 +152,11 @@ function checkTunnel(rule: Extract<RuleFile, { allow: unknown }>, path: FilePath
   if (rule.tls !== undefined && judged.length > 0) {
     const message = `\`tls: tunnel\` hides the requests that \`${judged.join('` and `')}\` would judge`;
     to.problem([...path, 'tls'], message, 'keep one of the two');
+  }
+  if (rule.tls !== undefined && rule.http2 !== undefined) {
+    const message =
+      '`http2` chooses the protocol inside TLS that the proxy ends, which `tls: tunnel` forbids';
+    to.problem([...path, 'http2'], message, 'remove it: a tunnel carries what client and host agree on');
   }
   if (rule.protocol === 'any' && judged.length > 0) {
     const message = `\`protocol: any\` cannot be kept where \`${judged.join('` and `')}\` judge requests`;

@@ -139,6 +139,7 @@ function lift(of: { owner: CompiledGroup; walk: Walk; rules: HostRules }, verdic
     addresses: [],
     protocol: defaultProtocol(walk.at),
     idleMs: DEFAULT_IDLE_MS,
+    prefersH2: false,
     judgesRequests: rules.judgesRequests,
   };
   return lifted;

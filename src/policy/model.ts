@@ -78,6 +78,8 @@ export type Grant = {
   /** `null`: not said, so `tls` on 443 and `any` elsewhere */
   readonly protocol: 'tls' | 'any' | null;
   readonly idleMs: number;
+  /** `http2: prefer` */
+  readonly prefersH2: boolean;
 };
 
 export type AllowRule = RuleBase & Grant & { readonly kind: 'allow' };

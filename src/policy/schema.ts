@@ -47,6 +47,10 @@ const grant = {
     description:
       'Non-public ranges (CIDR) that this rule, and only it, may connect to. Never metadata services.',
   }),
+  http2: z.literal('prefer').optional().meta({
+    description:
+      'Where the host is intercepted: HTTP/2 is offered also to clients that speak HTTP/1.1 as well. Left out: to those that speak nothing else (gRPC).',
+  }),
   idle: duration.optional().meta({ description: 'Idle limit per direction. Default 10m.' }),
 };
 

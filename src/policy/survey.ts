@@ -178,6 +178,7 @@ function grantOf({ ask, treat, judgesRequests }: VerdictAsk, rule: AllowRule | A
     addresses: rule.addresses,
     protocol: rule.protocol ?? defaultProtocol(ask.at),
     idleMs: rule.idleMs,
+    prefersH2: rule.prefersH2,
     judgesRequests,
     ...(rule.tunnel ? { sealed: true } : {}),
   });
@@ -196,7 +197,8 @@ function connectVerdict(steps: readonly HostStep[], opening: HostStep | undefine
   if (opening === undefined || opening.verdict.kind === 'deny') return null;
   const first = opening.verdict.kind === 'ask' ? opening.verdict.then : opening.verdict;
   const ranges = steps.flatMap(({ rule }) => (rule.kind === 'deny' ? [] : rule.addresses));
-  return Object.freeze({ ...first, addresses: [...new Set(ranges)] });
+  const prefersH2 = steps.some(({ rule }) => rule.kind !== 'deny' && rule.prefersH2);
+  return Object.freeze({ ...first, addresses: [...new Set(ranges)], prefersH2 });
 }
 
 function isEveryHost(pattern: HostPattern): boolean {

@@ -9,8 +9,8 @@ import { type Hello, HelloReader } from './hello.ts';
 
 export type HelloVerdict =
   | { readonly kind: 'more' }
-  /** all bytes fed so far, to be sent on */
-  | { readonly kind: 'pass'; readonly bytes: Buffer }
+  /** all bytes fed so far, to be sent on; `alpn`: what a ClientHello offers */
+  | { readonly kind: 'pass'; readonly bytes: Buffer; readonly alpn: readonly string[] }
   | Denied;
 
 const TLS_HANDSHAKE = 0x16;
@@ -37,15 +37,15 @@ export class HelloGate {
       case 'bad':
         return this.#protocol === 'any' ? this.release() : denied('not_tls', hello.why);
       case 'hello':
-        return sniProblem(hello, this.#target) ?? { kind: 'pass', bytes: hello.bytes };
+        return sniProblem(hello, this.#target) ?? { kind: 'pass', bytes: hello.bytes, alpn: hello.alpn };
     }
   }
 
   /** Gives up waiting: hands back what was held. */
-  release(): { readonly kind: 'pass'; readonly bytes: Buffer } {
+  release(): { readonly kind: 'pass'; readonly bytes: Buffer; readonly alpn: readonly string[] } {
     const bytes = Buffer.concat(this.#seen);
     this.#seen = [];
-    return { kind: 'pass', bytes };
+    return { kind: 'pass', bytes, alpn: [] };
   }
 }
 

@@ -24,6 +24,8 @@ export type RequestRebuild = {
   readonly dropOverrides: boolean;
   /** more fields to remove, by lower-case name; never asked about Host and framing */
   readonly drop?: ((name: string) => boolean) | undefined;
+  /** tell the upstream that trailers are read (RFC 9110 section 10.1.4) */
+  readonly trailers?: boolean | undefined;
   /** protocol to ask the upstream to switch to: the only way an upgrade is passed on */
   readonly upgrade?: string | undefined;
 };
@@ -45,6 +47,7 @@ export function rebuildRequestHead(head: RequestHead, to: RequestRebuild): strin
     if (line !== null) cuts.push({ start: field.start, end: field.end, line });
   }
   out += copyFields(head, cuts, removal(head.nominated, to.drop));
+  if (to.trailers === true) out += '\r\nConnection: TE\r\nTE: trailers';
   if (to.upgrade !== undefined) out += `\r\nConnection: Upgrade\r\nUpgrade: ${to.upgrade}`;
   return `${out}\r\n\r\n`;
 }

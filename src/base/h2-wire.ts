@@ -1,0 +1,92 @@
+/**
+ * The bytes between a TLS socket and `node:http2`, seen on their way: the library answers floods and malformed streams
+ * by itself and tells nobody, so the frames are counted here (`wire/h2-abuse.ts`), before it sees them. Used towards
+ * clients and towards upstreams; invariant I4.
+ */
+import type net from 'node:net';
+import { Duplex } from 'node:stream';
+import { AbuseMeter, type H2Abuse } from '../wire/h2-abuse.ts';
+import { type Frame, FrameScanner } from '../wire/h2-frames.ts';
+import type { Clock } from './clock.ts';
+
+export type H2WireAsk = {
+  readonly socket: net.Socket;
+  readonly clock: Clock;
+  /** who is at the other end */
+  readonly peer: 'client' | 'server';
+  /** frames of the peer and of ours, before they are acted on; to be read during the call */
+  readonly came?: (frame: Frame) => void;
+  readonly sent?: (frame: Frame) => void;
+  /** told once: nothing of the peer is read any more */
+  readonly onAbuse: (what: H2Abuse) => void;
+};
+
+export class H2Wire extends Duplex {
+  readonly #ask: H2WireAsk;
+  readonly #meter = new AbuseMeter();
+  readonly #inbound: FrameScanner;
+  readonly #outbound: FrameScanner;
+  #abused = false;
+
+  constructor(ask: H2WireAsk) {
+    super({ allowHalfOpen: true });
+    this.#ask = ask;
+    const { peer, clock, socket } = ask;
+    this.#inbound = new FrameScanner(peer, (frame) => {
+      if (this.#abused) return;
+      ask.came?.(frame);
+      this.#judge(this.#meter.came(frame, clock.mono()));
+    });
+    this.#outbound = new FrameScanner(peer === 'client' ? 'server' : 'client', (frame) => {
+      ask.sent?.(frame);
+      if (!this.#abused) this.#judge(this.#meter.sent(frame, clock.mono()));
+    });
+    socket.on('data', (bytes: Buffer) => {
+      if (this.#abused) return;
+      this.#inbound.feed(bytes);
+      if (!this.#abused && !this.push(bytes)) socket.pause();
+    });
+    socket.on('end', () => void this.push(null));
+    socket.on('error', () => this.destroy());
+    // Not at once: the library may be in the middle of a write of its own (nodejs/node#27258).
+    socket.on('close', () => setImmediate(() => this.destroy()));
+  }
+
+  /** Since when the peer leaves a header section unfinished, monotonic milliseconds; 0: it does not. */
+  get sectionSince(): number {
+    return this.#meter.sectionSince;
+  }
+
+  override _read(): void {
+    if (!this.#abused) this.#ask.socket.resume();
+  }
+
+  override _write(bytes: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#outbound.feed(bytes);
+    if (this.#ask.socket.destroyed) done(new Error('the socket is gone'));
+    else this.#ask.socket.write(bytes, done);
+  }
+
+  /** One TLS record for what the library writes in one go. */
+  override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
+    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), 'latin1', done);
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#ask.socket.end();
+    done();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#ask.socket.destroy();
+    done(error);
+  }
+
+  #judge(what: H2Abuse | null): void {
+    if (what === null || this.#abused) return;
+    this.#abused = true;
+    this.#ask.socket.pause();
+    // Behind the library's turn: this may be inside one of its writes.
+    setImmediate(() => this.#ask.onAbuse(what));
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * One stream of a client as an HTTP/1.1 connection that carries one request: its header section is printed as a head
+ * and read by `session.ts` like any other, and what that session writes is turned into HTTP/2 again. So judging,
+ * swapping, recording, limits and refusals are the same code on every transport. Made by `h2-session.ts`.
+ */
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import type { SessionSide } from '../base/stages.ts';
+import {
+  fieldRecord,
+  printRequest,
+  printTrailers,
+  type RawFields,
+  responseFields,
+  trailerFields,
+} from '../wire/h2-fields.ts';
+import type { ResponseHead } from '../wire/http1-parse.ts';
+import { ResponseReader, type ResponseSink } from '../wire/http1-reader.ts';
+import { chunkHeader, lastChunk } from '../wire/http1-write.ts';
+import { HttpSession } from './session.ts';
+import type { SessionAsk, SessionDeps } from './session-job.ts';
+
+const CRLF = Buffer.from('\r\n');
+/** Heads of our own making may be larger than what a peer may send. */
+const OUR_HEADS = { maxHeadBytes: 65_536, maxLine: 32_768, maxFields: 160 };
+
+export type H2StreamAsk = Omit<SessionAsk, 'side' | 'protocol'> & {
+  readonly stream: ServerHttp2Stream;
+  readonly fields: RawFields;
+  /** the request has no body */
+  readonly ended: boolean;
+};
+
+export class H2Stream {
+  readonly #stream: ServerHttp2Stream;
+  readonly #session: HttpSession;
+
+  constructor(deps: SessionDeps, ask: H2StreamAsk) {
+    const { stream, fields, ended } = ask;
+    this.#stream = stream;
+    const printed = printRequest(fields, ended);
+    const side = streamSide(stream, methodOf(fields));
+    this.#session = new HttpSession(deps, { ...ask, side, protocol: 'h2' });
+    const session = this.#session;
+    stream.on('error', () => {});
+    stream.on('drain', () => session.drained());
+    stream.on('close', () => session.closed());
+    if (printed.kind === 'deny') {
+      // Nothing of it is read; the answer goes out, then the stream ends.
+      stream.resume();
+      session.fault(printed);
+      return;
+    }
+    this.#read(printed.chunked);
+    session.feed(Buffer.from(`${printed.text}\r\n\r\n`, 'latin1'));
+    if (ended) session.finish();
+  }
+
+  get bytesUp(): number {
+    return this.#session.bytesUp;
+  }
+
+  get bytesDown(): number {
+    return this.#session.bytesDown;
+  }
+
+  tick(now: number): void {
+    this.#session.tick(now);
+  }
+
+  #read(chunked: boolean): void {
+    const stream = this.#stream;
+    const session = this.#session;
+    let trailers: string | null = '';
+    stream.on('trailers', (_headers: IncomingHttpHeaders, _flags: number, raw: unknown) => {
+      trailers = Array.isArray(raw) ? printTrailers(raw) : null;
+    });
+    stream.on('data', (bytes: Buffer) => {
+      if (bytes.length === 0) return;
+      session.feed(chunked ? Buffer.concat([Buffer.from(chunkHeader(bytes.length)), bytes, CRLF]) : bytes);
+    });
+    stream.on('end', () => {
+      // A stream that is reset ends as well, but its request is not complete.
+      if (stream.aborted || stream.destroyed) return;
+      if (trailers === null) stream.close(constants.NGHTTP2_PROTOCOL_ERROR);
+      else if (chunked) session.feed(Buffer.from(lastChunk(trailers), 'latin1'));
+      if (trailers !== null) session.finish();
+    });
+  }
+}
+
+function methodOf(fields: RawFields): string {
+  for (let at = 0; at + 1 < fields.length; at += 2) {
+    if (fields[at] === ':method') return fields[at + 1] ?? '';
+  }
+  return '';
+}
+
+/** The session's way to the client: HTTP/1.1 bytes in, HEADERS and DATA out. */
+function streamSide(stream: ServerHttp2Stream, method: string): SessionSide {
+  const answer = new StreamAnswer(stream, method);
+  const destroy = (): void => {
+    if (!stream.destroyed) stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  };
+  return {
+    write: (bytes, encoding) =>
+      answer.feed(typeof bytes === 'string' ? Buffer.from(bytes, encoding) : bytes) || stream.destroyed,
+    unsent: stream,
+    end: () => {
+      if (!answer.complete) return destroy();
+      if (!stream.endAfterHeaders && !stream.readableEnded) answer.stopReading();
+    },
+    destroy,
+    pause: () => void stream.pause(),
+    resume: () => void stream.resume(),
+  };
+}
+
+/** Reads what the session wrote, with the strict parser, and says it in frames. */
+class StreamAnswer implements ResponseSink {
+  complete = false;
+  readonly #stream: ServerHttp2Stream;
+  readonly #reader = new ResponseReader(this, OUR_HEADS);
+  /** a head that has not left: what follows decides whether it ends the stream */
+  #head: string[] | null = null;
+  #chunked = false;
+  #trailers = '';
+  #more = true;
+  #trailersDue = false;
+  #stop = false;
+
+  constructor(stream: ServerHttp2Stream, method: string) {
+    this.#stream = stream;
+    this.#reader.expect(method);
+    stream.on('wantTrailers', () => {
+      if (stream.destroyed) return;
+      stream.sendTrailers(fieldRecord(trailerFields(this.#trailers)));
+      this.#trailersDue = false;
+      if (this.#stop) this.stopReading();
+    });
+  }
+
+  /** RFC 9113 section 8.1: the answer is whole, the rest of the request is not wanted. */
+  stopReading(): void {
+    this.#stop = true;
+    if (this.#trailersDue || this.#stream.destroyed || this.#stream.closed) return;
+    this.#stream.close(constants.NGHTTP2_NO_ERROR);
+  }
+
+  /** False: the client wants a pause. */
+  feed(bytes: Buffer): boolean {
+    if (this.#stream.destroyed || this.#stream.closed) return true;
+    this.#more = true;
+    this.#stream.cork();
+    this.#reader.feed(bytes);
+    this.#respond(false);
+    this.#stream.uncork();
+    return this.#more;
+  }
+
+  interim(head: ResponseHead): void {
+    if (!this.#stream.headersSent) this.#stream.additionalHeaders(fieldRecord(responseFields(head)));
+  }
+
+  head(head: ResponseHead): void {
+    this.#head = responseFields(head);
+    this.#chunked = head.framing.kind === 'chunked';
+  }
+
+  body(bytes: Buffer): void {
+    this.#respond(false);
+    this.#more = this.#stream.write(bytes);
+  }
+
+  end(trailers: string): void {
+    this.complete = true;
+    this.#trailers = trailers;
+    this.#respond(trailers === '');
+    this.#stream.end();
+  }
+
+  /** What the session writes is well-formed; where it is not, the client must not take it for whole. */
+  fault(): void {
+    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  }
+
+  #respond(endStream: boolean): void {
+    const fields = this.#head;
+    if (fields === null || this.#stream.destroyed) return;
+    this.#head = null;
+    const waitForTrailers = !endStream && this.#chunked;
+    this.#trailersDue = waitForTrailers;
+    const options = { endStream, waitForTrailers, sendDate: false };
+    this.#stream.respond(fields, options);
+  }
+}
