@@ -17,21 +17,38 @@ export type UpstreamUser = {
   onClose(error: Error | null): void;
 };
 
+/** What an exchange does with a connection: a socket, or a stream of HTTP/2 that behaves like one. */
+export type UpstreamSocket = {
+  /** false: wait for `onDrain` */
+  write(bytes: Buffer | string, encoding?: 'latin1'): boolean;
+  end(): unknown;
+  /** nothing more is read or written */
+  destroy(): unknown;
+  pause(): unknown;
+  resume(): unknown;
+  readonly writableLength: number;
+};
+
 export type UpstreamConn = {
-  /** a TLSSocket where the connection was opened `secure` */
-  readonly socket: net.Socket;
+  /** a TLSSocket or a stream on one where the connection was opened `secure` */
+  readonly socket: UpstreamSocket;
   readonly key: string;
   /** requests so far, this one included: above 1, a failure before the first byte of an answer may be staleness */
   uses: number;
   user: UpstreamUser | null;
+  /** the upstream has said that it did nothing with the request: any may be sent once more */
+  readonly unprocessed: boolean;
   /** what its users keep with it from one request to the next */
   kept: object | null;
 };
 
 export type UpstreamPool = {
-  /** an idle connection of the same identity, target and policy, or `null` */
-  take(permit: Permit, secure: boolean): UpstreamConn | null;
-  open(permit: Permit, secure: boolean, signal?: AbortSignal): Promise<UpstreamConn | Denied>;
+  /**
+   * An idle connection of the same identity, target and policy, or `null`. `h2`: HTTP/2 is welcome, because the client
+   * speaks it as well.
+   */
+  take(permit: Permit, secure: boolean, h2?: boolean): UpstreamConn | null;
+  open(permit: Permit, secure: boolean, signal?: AbortSignal, h2?: boolean): Promise<UpstreamConn | Denied>;
   release(conn: UpstreamConn): void;
   discard(conn: UpstreamConn): void;
 };

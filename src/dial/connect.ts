@@ -33,7 +33,11 @@ type TcpOptions = {
   readonly allowHalfOpen?: boolean;
 };
 
+/** What to offer by ALPN, and what next where the peer speaks none of it. */
+export type AlpnOffers = readonly (readonly string[])[];
+
 type TlsOptions = {
+  readonly protocols?: AlpnOffers;
   readonly signal?: AbortSignal;
   /** told by `onSession` for the same target; any other is ignored */
   readonly session?: Buffer;
@@ -51,6 +55,7 @@ export type Dialer = {
   readonly tls: (permit: Permit, opts: TlsOptions) => Promise<TLSSocket | Denied>;
 };
 
+const HTTP1: readonly string[] = ['http/1.1'];
 const DIAL_LIMITS: DialLimits = { connectMs: 10_000, staggerMs: 250, handshakeMs: 10_000 };
 
 export type DialerOptions = {
@@ -115,23 +120,23 @@ export function createDialer(opts: DialerOptions): Dialer {
       return unlessLeft(socket, permit, ask.signal);
     },
     async tls(permit, ask) {
+      const [protocols = HTTP1, ...otherwise] = ask.protocols ?? [];
       const raw = await connect(permit, ask.signal === undefined ? {} : { signal: ask.signal });
       if (!isSocket(raw)) return raw;
-      const limitMs = limits.handshakeMs;
       const outcome = await handshake(raw, {
         at: permit.target,
         context,
-        limitMs,
+        protocols,
+        limitMs: limits.handshakeMs,
         signal: ask.signal,
-        session: sessions.for(permit.target, ask.session),
-        onSession: (session) => {
-          sessions.note(permit.target, session);
-          ask.onSession?.(session);
-        },
+        ...sessions.of(permit.target, ask),
       });
       if (outcome.kind === 'verified') {
         told('ok');
         return unlessLeft(outcome.socket, permit, ask.signal);
+      }
+      if (outcome.why === 'tls' && outcome.alpn && otherwise.length > 0) {
+        return this.tls(permit, { ...ask, protocols: otherwise });
       }
       if (outcome.why !== 'aborted') told(outcome.why);
       return outcome.why === 'tls'
@@ -148,9 +153,16 @@ export function createDialer(opts: DialerOptions): Dialer {
 function createSessionBook() {
   const verifiedFor = new WeakMap<Buffer, string>();
   return {
-    note: (at: Authority, session: Buffer): void => void verifiedFor.set(session, authorityText(at)),
-    for: (at: Authority, session: Buffer | undefined): Buffer | undefined =>
-      session !== undefined && verifiedFor.get(session) === authorityText(at) ? session : undefined,
+    /** What of `ask` may be used for a handshake with `at`. */
+    of: (at: Authority, ask: TlsOptions) => {
+      const { session } = ask;
+      const own = session !== undefined && verifiedFor.get(session) === authorityText(at);
+      const onSession = (fresh: Buffer): void => {
+        verifiedFor.set(fresh, authorityText(at));
+        ask.onSession?.(fresh);
+      };
+      return { session: own ? session : undefined, onSession };
+    },
   };
 }
 

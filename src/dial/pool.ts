@@ -5,21 +5,24 @@
  * upstream that speaks while nobody asked is cut (response queue poisoning, CVE-2026-48931).
  */
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../base/clock.ts';
 import type { UpstreamConn } from '../base/upstream.ts';
 import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied } from '../flow/reason.ts';
-import type { Dialer } from './connect.ts';
+import type { AlpnOffers, Dialer } from './connect.ts';
+import { H2Conn } from './h2-conn.ts';
+import { H2Pool } from './h2-pool.ts';
 import { PooledConn } from './pooled-conn.ts';
 
 export type { UpstreamConn, UpstreamUser } from '../base/upstream.ts';
 
 export type Pool = {
   /** An idle, living connection of exactly this permit's kind, now busy; null when there is none. */
-  take(permit: Permit, secure: boolean): UpstreamConn | null;
+  take(permit: Permit, secure: boolean, h2?: boolean): UpstreamConn | null;
   /** A new one, busy; set `user` before the next await. Reasons as `Dialer.tls` and `Dialer.tcp`. */
-  open(permit: Permit, secure: boolean, signal?: AbortSignal): Promise<UpstreamConn | Denied>;
+  open(permit: Permit, secure: boolean, signal?: AbortSignal, h2?: boolean): Promise<UpstreamConn | Denied>;
   /** Back to idle, after the last byte of the answer. Does nothing for a connection not busy. */
   release(conn: UpstreamConn): void;
   /** Closes at once; the user hears nothing more. */
@@ -31,6 +34,18 @@ export type Pool = {
   close(): void;
   stats(): { idle: number; busy: number };
 };
+
+type OpenAsk = {
+  readonly secure: boolean;
+  readonly h2: boolean;
+  readonly key: string;
+  readonly signal: AbortSignal | undefined;
+};
+
+/** The client speaks HTTP/2 as well: nothing has to be translated where the upstream does, too. */
+const H2_WELCOME: AlpnOffers = [['h2', 'http/1.1']];
+/** HTTP/2 costs twice; it is for upstreams that speak nothing else. */
+const HTTP1_FIRST: AlpnOffers = [['http/1.1'], ['h2']];
 
 export type PoolLimits = {
   readonly idlePerKey: number;
@@ -65,6 +80,9 @@ class ConnPool implements Pool {
   readonly #byKey = new Map<string, PooledConn[]>();
   readonly #opening = new Set<{ readonly identityId: string; readonly abort: AbortController }>();
   readonly #sessions = new LRUCache<string, Buffer>({ max: MAX_SESSIONS });
+  readonly #h2: H2Pool;
+  /** keys to which a connection that may speak HTTP/2 is being opened: who comes meanwhile may share it */
+  readonly #sharing = new Map<string, Promise<unknown>>();
   readonly #sweeper: NodeJS.Timeout;
   #keptSnapshot: string | null = null;
   #closed = false;
@@ -73,12 +91,14 @@ class ConnPool implements Pool {
     this.#dialer = dialer;
     this.#clock = clock;
     this.#limits = limits;
+    this.#h2 = new H2Pool(clock);
     this.#sweeper = setInterval(() => this.#sweep(), Math.max(1, limits.idleMs / 4)).unref();
   }
 
-  take(permit: Permit, secure: boolean): UpstreamConn | null {
-    const warm = this.#byKey.get(keyOf(permit, secure));
-    if (warm === undefined) return null;
+  take(permit: Permit, secure: boolean, h2 = false): UpstreamConn | null {
+    const key = keyOf(permit, secure, h2);
+    const warm = this.#byKey.get(key);
+    if (warm === undefined) return this.#h2.size === 0 ? null : this.#h2.take(key);
     const oldest = this.#clock.mono() - this.#limits.idleMs;
     for (let conn = warm.pop(); conn !== undefined; conn = warm.pop()) {
       this.#idle.delete(conn);
@@ -91,22 +111,47 @@ class ConnPool implements Pool {
     return null;
   }
 
-  async open(permit: Permit, secure: boolean, signal?: AbortSignal): Promise<UpstreamConn | Denied> {
+  async open(
+    permit: Permit,
+    secure: boolean,
+    signal?: AbortSignal,
+    h2 = false,
+  ): Promise<UpstreamConn | Denied> {
+    const key = keyOf(permit, secure, h2);
+    const before = this.#sharing.get(key);
+    if (before !== undefined) {
+      await before;
+      const shared = this.#closed ? null : this.#h2.take(key);
+      if (shared !== null) return shared;
+    }
+    const opened = this.#openNew(permit, { secure, h2, key, signal });
+    if (!secure || !h2 || this.#sharing.has(key)) return opened;
+    this.#sharing.set(key, opened);
+    try {
+      return await opened;
+    } finally {
+      this.#sharing.delete(key);
+    }
+  }
+
+  async #openNew(permit: Permit, how: OpenAsk): Promise<UpstreamConn | Denied> {
+    const { secure, h2, key, signal } = how;
     if (this.#closed) return denied('draining');
-    const key = keyOf(permit, secure);
     const opening = { identityId: permit.identity.id, abort: new AbortController() };
     const leave = (): void => opening.abort.abort();
     signal?.addEventListener('abort', leave, { once: true });
     if (signal?.aborted === true) leave();
     this.#opening.add(opening);
     try {
-      const socket = await this.#connect(permit, secure, key, opening.abort.signal);
+      const socket = await this.#connect(permit, { secure, h2, key, signal: opening.abort.signal });
       if ('reason' in socket) return socket;
       // The cut may have come between the last event of the dial and this line.
       if (opening.abort.signal.aborted || socket.destroyed) {
         socket.destroy();
         return denied('connect_failed');
       }
+      if (socket instanceof TLSSocket && socket.alpnProtocol === 'h2')
+        return this.#h2.adopt(socket, key, permit);
       const conn = new PooledConn({ socket, key, permit, onGone: (gone) => this.#forget(gone) });
       this.#all.add(conn);
       return conn;
@@ -117,6 +162,7 @@ class ConnPool implements Pool {
   }
 
   release(conn: UpstreamConn): void {
+    if (conn instanceof H2Conn) return conn.release();
     if (!(conn instanceof PooledConn) || !this.#all.has(conn) || !conn.busy) return;
     if (this.#closed || !conn.alive || this.#isRetired(conn)) {
       this.discard(conn);
@@ -142,11 +188,13 @@ class ConnPool implements Pool {
   retire(keepSnapshotId: string): void {
     this.#keptSnapshot = keepSnapshotId;
     for (const conn of this.#idle) if (this.#isRetired(conn)) conn.destroy();
+    this.#h2.retire(keepSnapshotId);
   }
 
   cutIdentity(id: string): void {
     for (const opening of this.#opening) if (opening.identityId === id) opening.abort.abort();
     for (const conn of this.#all) if (conn.identityId === id) conn.destroy();
+    this.#h2.cutIdentity(id);
   }
 
   close(): void {
@@ -154,23 +202,22 @@ class ConnPool implements Pool {
     clearInterval(this.#sweeper);
     for (const opening of this.#opening) opening.abort.abort();
     for (const conn of this.#all) conn.destroy();
+    this.#h2.close();
     this.#sessions.clear();
   }
 
   stats(): { idle: number; busy: number } {
-    return { idle: this.#idle.size, busy: this.#all.size - this.#idle.size };
+    const h2 = this.#h2.stats();
+    return { idle: this.#idle.size + h2.idle, busy: this.#all.size - this.#idle.size + h2.busy };
   }
 
-  async #connect(
-    permit: Permit,
-    secure: boolean,
-    key: string,
-    signal: AbortSignal,
-  ): Promise<Socket | Denied> {
+  async #connect(permit: Permit, how: OpenAsk & { signal: AbortSignal }): Promise<Socket | Denied> {
+    const { secure, h2, key, signal } = how;
     if (!secure) return this.#dialer.tcp(permit, { signal });
     const session = this.#sessions.get(key);
     return this.#dialer.tls(permit, {
       signal,
+      protocols: h2 ? H2_WELCOME : HTTP1_FIRST,
       ...(session === undefined ? {} : { session }),
       onSession: (fresh) => this.#sessions.set(key, fresh),
     });
@@ -210,6 +257,7 @@ class ConnPool implements Pool {
 
   #sweep(): void {
     const oldest = this.#clock.mono() - this.#limits.idleMs;
+    this.#h2.sweep(oldest);
     for (const conn of this.#idle) {
       if (conn.idleSince > oldest) return;
       conn.destroy();
@@ -221,8 +269,8 @@ class ConnPool implements Pool {
  * What must be equal for two requests to share a connection. The ranges that the rule opens belong to it:
  * a rule without them must not ride on a connection that another rule's ranges made possible.
  */
-function keyOf(permit: Permit, secure: boolean): string {
+function keyOf(permit: Permit, secure: boolean, h2: boolean): string {
   const { target, verdict } = permit;
   const opened = verdict.addresses.length === 0 ? '' : verdict.addresses.join(',');
-  return `${secure ? 's' : 'p'}\n${target.host}\n${target.port}\n${opened}\n${permit.snapshotId}\n${permit.identity.id}`;
+  return `${secure ? (h2 ? 's2' : 's') : 'p'}\n${target.host}\n${target.port}\n${opened}\n${permit.snapshotId}\n${permit.identity.id}`;
 }

@@ -8,6 +8,8 @@ import type { Permit } from '../flow/permit.ts';
 
 export class PooledConn implements UpstreamConn {
   readonly socket: Socket;
+  /** HTTP/1.1 has no words for it */
+  readonly unprocessed = false;
   readonly key: string;
   readonly identityId: string;
   readonly group: string;

@@ -14,12 +14,14 @@ import { refuseTruncation } from './close-notify.ts';
 export type HandshakeOutcome =
   | { readonly kind: 'verified'; readonly socket: TLSSocket }
   | { readonly kind: 'failed'; readonly why: 'timeout' | 'aborted' }
-  /** `detail` is a sentence for the agent */
-  | { readonly kind: 'failed'; readonly why: 'tls'; readonly detail: string };
+  /** `detail` is a sentence for the agent; `alpn`: the peer speaks none of the protocols offered */
+  | { readonly kind: 'failed'; readonly why: 'tls'; readonly detail: string; readonly alpn: boolean };
 
 export type HandshakeAsk = {
   readonly at: Authority;
   readonly context: SecureContext;
+  /** offered by ALPN */
+  readonly protocols: readonly string[];
   readonly limitMs: number;
   readonly signal?: AbortSignal | undefined;
   /** told by an earlier handshake with the same target; its name check counts for this one */
@@ -29,6 +31,8 @@ export type HandshakeAsk = {
 };
 
 const WRONG_NAME = 'ERR_TLS_CERT_ALTNAME_INVALID';
+/** RFC 7301 section 3.2: fatal no_application_protocol. */
+const NO_PROTOCOL = 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL';
 const UNTRUSTED = 'is not signed by a trusted authority';
 const CERTIFICATE_FAULTS: ReadonlyMap<string, string> = new Map([
   ['CERT_HAS_EXPIRED', 'has expired'],
@@ -59,7 +63,7 @@ export function handshake(raw: Socket, ask: HandshakeAsk): Promise<HandshakeOutc
     const socket = connect({
       socket: raw,
       secureContext: ask.context,
-      ALPNProtocols: ['http/1.1'],
+      ALPNProtocols: [...ask.protocols],
       rejectUnauthorized: true,
       checkServerIdentity: (_name, peer) => identityError(new X509Certificate(peer.raw), ask.at),
       ...(ask.at.kind === 'name' ? { servername: ask.at.host } : {}),
@@ -75,7 +79,12 @@ export function handshake(raw: Socket, ask: HandshakeAsk): Promise<HandshakeOutc
     };
     const leave = (): void => finish({ kind: 'failed', why: 'aborted' });
     const fail = (error?: NodeJS.ErrnoException): void =>
-      finish({ kind: 'failed', why: 'tls', detail: tlsDetail(error?.code, ask.at) });
+      finish({
+        kind: 'failed',
+        why: 'tls',
+        detail: tlsDetail(error?.code, ask.at),
+        alpn: error?.code === NO_PROTOCOL,
+      });
 
     socket.on('error', fail);
     socket.once('close', () => fail());

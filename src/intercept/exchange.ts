@@ -226,7 +226,7 @@ export class Exchange implements UpstreamUser, LiveFlow {
    * that is harmless to repeat, and that nothing was answered to, is sent once more (RFC 9110 section 9.2.2).
    */
   #repeat(): boolean {
-    const reused = (this.#slot.conn?.uses ?? 0) > 1 && this.#up.repeatable && this.#down?.started !== true;
+    const reused = this.#up.mayRepeat(this.#slot.conn) && this.#down?.started !== true;
     if (!reused || this.#retried || this.#permit?.snapshotId !== this.#deps.snapshotId()) return false;
     this.#retried = true;
     this.#up.again();

@@ -131,7 +131,8 @@ class StreamAnswer implements ResponseSink {
   constructor(stream: ServerHttp2Stream, method: string) {
     this.#stream = stream;
     this.#reader.expect(method);
-    stream.on('wantTrailers', () => {
+    // Once: the library may ask again while it writes them out, and would throw.
+    stream.once('wantTrailers', () => {
       if (stream.destroyed) return;
       stream.sendTrailers(fieldRecord(trailerFields(this.#trailers)));
       this.#trailersDue = false;

@@ -16,8 +16,7 @@ export class RequestLeg {
   /** the request is complete */
   done: boolean;
   readonly hasBody: boolean;
-  /** may be sent once more when nobody knows whether it arrived */
-  readonly repeatable: boolean;
+  readonly #idempotent: boolean;
   readonly #chunked: boolean;
   readonly #body = new Output();
   #sent = false;
@@ -27,7 +26,16 @@ export class RequestLeg {
     this.hasBody = framing.kind !== 'none';
     this.done = !this.hasBody;
     this.#chunked = framing.kind === 'chunked';
-    this.repeatable = !this.hasBody && IDEMPOTENT.has(head.method);
+    this.#idempotent = IDEMPOTENT.has(head.method);
+  }
+
+  /**
+   * May it be sent once more, after a connection that failed before any answer: on one that may have been stale what
+   * is harmless to repeat, and what the upstream says it did nothing with. A body is never sent twice.
+   */
+  mayRepeat(conn: { readonly uses: number; readonly unprocessed: boolean } | null): boolean {
+    if (conn === null || this.hasBody) return false;
+    return conn.unprocessed || (conn.uses > 1 && this.#idempotent);
   }
 
   /** The head was written to an upstream. */

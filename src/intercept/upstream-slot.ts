@@ -10,6 +10,7 @@ import type { UpstreamConn, UpstreamPool, UpstreamUser, Vet } from '../base/upst
 import type { Identity } from '../flow/identity.ts';
 import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied } from '../flow/reason.ts';
+import type { Facts } from '../flow/verdict.ts';
 
 export type SlotDeps = {
   readonly pool: UpstreamPool;
@@ -19,7 +20,12 @@ export type SlotDeps = {
 };
 
 /** What of an exchange's job matters here. */
-type SlotJob = { readonly secure: boolean; readonly identity: Identity; readonly seat: Seat | null };
+type SlotJob = {
+  readonly secure: boolean;
+  readonly protocol: Facts['protocol'];
+  readonly identity: Identity;
+  readonly seat: Seat | null;
+};
 
 /** A reason of our own: without one every abort makes an exception with a stack. */
 const GONE = 'the exchange is over';
@@ -31,6 +37,8 @@ export class UpstreamSlot {
   readonly #deps: SlotDeps;
   readonly #user: UpstreamUser;
   readonly #secure: boolean;
+  /** the client speaks HTTP/2: the upstream may, too */
+  readonly #h2: boolean;
   readonly #seat: Seat | null;
   /** what the group of the exchange uses of its limits */
   readonly use: GroupUse;
@@ -39,10 +47,11 @@ export class UpstreamSlot {
   #abort: AbortController | null = null;
   #over = false;
 
-  constructor(deps: SlotDeps, user: UpstreamUser, { secure, identity, seat }: SlotJob) {
+  constructor(deps: SlotDeps, user: UpstreamUser, { secure, protocol, identity, seat }: SlotJob) {
     this.#deps = deps;
     this.#user = user;
     this.#secure = secure;
+    this.#h2 = protocol === 'h2';
     this.#seat = seat;
     this.use = deps.limits.of(identity.group);
   }
@@ -61,7 +70,7 @@ export class UpstreamSlot {
   }
 
   #find(permit: Permit, told: (problem: Denied | null) => void): void {
-    const idle = this.#deps.pool.take(permit, this.#secure);
+    const idle = this.#deps.pool.take(permit, this.#secure, this.#h2);
     if (idle !== null) {
       this.#hold(idle);
       return told(null);
@@ -75,7 +84,7 @@ export class UpstreamSlot {
   /** Connects anew; then tells, unless `letGo` came first. */
   open(permit: Permit, told: (problem: Denied | null) => void): void {
     const from = this.#deps.clock.mono();
-    this.#deps.pool.open(permit, this.#secure, this.#signal()).then(
+    this.#deps.pool.open(permit, this.#secure, this.#signal(), this.#h2).then(
       (opened) => {
         this.connectingMs += this.#deps.clock.mono() - from;
         if ('kind' in opened) return this.#tell(told, opened);

@@ -4,6 +4,7 @@ import { createServer as createTlsServer, TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createDialer } from '../../src/dial/connect.ts';
 import { createPool, type PoolLimits, type UpstreamConn, type UpstreamUser } from '../../src/dial/pool.ts';
+import { PooledConn } from '../../src/dial/pooled-conn.ts';
 import { createResolver } from '../../src/dial/resolve.ts';
 import type { Denied } from '../../src/flow/reason.ts';
 import {
@@ -58,8 +59,9 @@ function pool(limits: Partial<PoolLimits> = {}) {
 
 const at = (port: number, over: Partial<PermitAsk> = {}) => permitFor({ host: 'api.test', port, ...over });
 
-function got(result: UpstreamConn | Denied | null): UpstreamConn {
+function got(result: UpstreamConn | Denied | null): PooledConn {
   if (result === null || 'reason' in result) throw new Error(`no connection: ${result?.reason ?? 'null'}`);
+  if (!(result instanceof PooledConn)) throw new Error('no connection of HTTP/1.1');
   return result;
 }
 

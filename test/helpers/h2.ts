@@ -1,8 +1,10 @@
 /** HTTP/2 as tests speak it: clients through the proxy and upstreams of their own, both `node:http2`. */
 import { once } from 'node:events';
 import http2 from 'node:http2';
+import type net from 'node:net';
 import tls from 'node:tls';
 import { type ConnectOptions, connect } from './talk.ts';
+import { upstreamContext } from './world.ts';
 
 export type H2Reply = {
   readonly status: number;
@@ -77,7 +79,7 @@ export async function connectH2(
     ask: async (line, fields, body, trailers) => {
       const endStream = body === undefined && trailers === undefined;
       const stream = request(line, fields, { endStream, waitForTrailers: trailers !== undefined });
-      if (trailers !== undefined) stream.on('wantTrailers', () => stream.sendTrailers(trailers));
+      if (trailers !== undefined) stream.once('wantTrailers', () => stream.sendTrailers(trailers));
       if (!endStream) stream.end(body ?? '');
       return replyTo(stream);
     },
@@ -116,6 +118,70 @@ export async function replyTo(stream: http2.ClientHttp2Stream): Promise<H2Reply>
       const value: unknown = JSON.parse(body.toString());
       if (typeof value !== 'object' || value === null) throw new Error('no JSON object');
       return Object.fromEntries(Object.entries(value));
+    },
+  };
+}
+
+export type H2Upstream = {
+  readonly port: number;
+  /** what ALPN came out on each connection */
+  readonly spoken: (string | false | null)[];
+  readonly sessions: http2.ServerHttp2Session[];
+  close(): Promise<void>;
+};
+
+/** A server that speaks HTTP/2 alone, or HTTP/1.1 as well (`http1`), over TLS with a certificate for `name`. */
+export async function h2Upstream(
+  name: string,
+  onStream: (
+    stream: http2.ServerHttp2Stream,
+    headers: http2.IncomingHttpHeaders,
+    raw: readonly string[],
+  ) => void,
+  options: http2.SecureServerOptions & { http1?: boolean } = {},
+): Promise<H2Upstream> {
+  const context = upstreamContext(name);
+  const server = http2.createSecureServer({
+    ...options,
+    allowHTTP1: options.http1 === true,
+    SNICallback: (_name, done) => done(null, context),
+  });
+  const spoken: (string | false | null)[] = [];
+  const sessions: http2.ServerHttp2Session[] = [];
+  const sockets = new Set<net.Socket>();
+  server.on('secureConnection', (socket: tls.TLSSocket) => {
+    spoken.push(socket.alpnProtocol);
+    sockets.add(socket);
+    socket.on('error', () => {});
+  });
+  server.on('session', (session: http2.ServerHttp2Session) => {
+    sessions.push(session);
+    session.on('error', () => {});
+  });
+  server.on(
+    'stream',
+    (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders, _flags: number, raw: string[]) => {
+      stream.on('error', () => {});
+      onStream(stream, headers, raw);
+    },
+  );
+  if (options.http1 === true) {
+    server.on('request', (request, response) => {
+      if (request.httpVersion === '1.1') response.end(`http/1.1 ${request.url}`);
+    });
+  }
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no address');
+  return {
+    port: address.port,
+    spoken,
+    sessions,
+    close: async () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await Promise.resolve();
     },
   };
 }

@@ -174,16 +174,21 @@ export function talk(socket: net.Socket, raw: net.Socket = socket): Talk {
     if (length === undefined) return wait(() => (over ? take(size) : null), limitMs);
     return wait(() => (size >= Number(length) ? take(Number(length)) : null), limitMs);
   };
+  const takeLine = (limitMs?: number): Promise<string> =>
+    wait(() => {
+      const at = held().indexOf('\r\n');
+      return at === -1 ? null : take(at + 2).toString('latin1');
+    }, limitMs);
   const takeChunks = async (limitMs?: number): Promise<Buffer> => {
     const chunks: Buffer[] = [];
     for (;;) {
-      const line = await wait(() => {
-        const at = held().indexOf('\r\n');
-        return at === -1 ? null : take(at + 2).toString('latin1');
-      }, limitMs);
-      const length = Number.parseInt(line, 16);
+      const length = Number.parseInt(await takeLine(limitMs), 16);
+      if (length === 0) {
+        // Trailers, up to the empty line.
+        while ((await takeLine(limitMs)) !== '\r\n');
+        return Buffer.concat(chunks);
+      }
       const chunk = await wait(() => (size >= length + 2 ? take(length + 2) : null), limitMs);
-      if (length === 0) return Buffer.concat(chunks);
       chunks.push(chunk.subarray(0, length));
     }
   };

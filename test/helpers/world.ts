@@ -2,6 +2,7 @@
  * A proxy of a test's own: settings, policies and state in a folder that goes away, TLS upstreams with a CA that
  * this proxy trusts, and readers for what it recorded. Everything listens on port 0.
  */
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -12,6 +13,7 @@ import { createLog } from '../../src/base/log.ts';
 import { ensureInstall } from '../../src/cli/install.ts';
 import { loadSettings } from '../../src/config/settings.ts';
 import { type CertificateAuthority, loadOrCreateAuthority } from '../../src/intercept/authority.ts';
+import { buildLeafCertificate, keyIdOf, pemOf } from '../../src/intercept/certificate.ts';
 import { createLeafMint } from '../../src/intercept/leaf.ts';
 import { type RunningProxy, startProxy } from '../../src/lifecycle.ts';
 import type { Caps } from '../../src/shares.ts';
@@ -157,6 +159,25 @@ export function upstreamAuthority(): CertificateAuthority {
     rmSync(dir, { recursive: true, force: true });
   }
   return shared;
+}
+
+/** Certificate and key as PEM, for servers that take no context. */
+export function upstreamPair(name: string): { cert: string; key: string } {
+  const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const publicKey = pair.publicKey.export({ type: 'spki', format: 'der' });
+  const { subjectDer: issuer, keyId: issuerKeyId, signatureAlgorithm, sign } = upstreamAuthority();
+  const raw = buildLeafCertificate({
+    notBefore: Date.now() - 60_000,
+    notAfter: Date.now() + 3_600_000,
+    name,
+    altName: { kind: 'dns', bytes: Buffer.from(name) },
+    issuer,
+    issuerKeyId,
+    publicKey,
+    keyId: keyIdOf(publicKey),
+    signature: { algorithm: signatureAlgorithm, sign },
+  });
+  return { cert: pemOf(raw), key: pair.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() };
 }
 
 /** A TLS context for an upstream that calls itself `name`. */

@@ -1,0 +1,109 @@
+/**
+ * One HTTP/2 connection to an upstream, over TLS that was verified: its streams are the connections that exchanges see
+ * (`h2-conn.ts`). Push is refused, floods end it, GOAWAY lets its streams end and takes no new ones. It belongs to one
+ * identity, target and policy for life, like every connection of the pool (I9, I10). Made by `h2-pool.ts`.
+ */
+import http2 from 'node:http2';
+import type { TLSSocket } from 'node:tls';
+import type { Clock } from '../base/clock.ts';
+import { H2Wire } from '../base/h2-wire.ts';
+import type { Permit } from '../flow/permit.ts';
+import { hostText } from '../flow/target.ts';
+import { HEAD_LIMITS } from '../wire/http1-fields.ts';
+import { H2Conn } from './h2-conn.ts';
+
+/** However many the upstream takes: one connection's share of memory and time. */
+const MAX_STREAMS = 100;
+/** Body bytes that an upstream may send ahead of a slow client, per stream. */
+const STREAM_WINDOW = 256 * 1024;
+/** MiB that the library may hold for one connection. */
+const MAX_MEMORY = 32;
+
+export class H2Upstream {
+  readonly key: string;
+  readonly identityId: string;
+  readonly snapshotId: string;
+  /** monotonic milliseconds; meaningful without streams */
+  idleSince: number;
+  readonly #clock: Clock;
+  readonly #wire: H2Wire;
+  readonly #session: http2.ClientHttp2Session;
+  readonly #conns = new Set<H2Conn>();
+  #uses = 0;
+
+  constructor(made: {
+    readonly socket: TLSSocket;
+    readonly key: string;
+    readonly permit: Permit;
+    readonly clock: Clock;
+    readonly onGone: (gone: H2Upstream) => void;
+  }) {
+    const { socket, permit, clock } = made;
+    this.key = made.key;
+    this.identityId = permit.identity.id;
+    this.snapshotId = permit.snapshotId;
+    this.#clock = clock;
+    this.idleSince = clock.mono();
+    this.#wire = new H2Wire({ socket, clock, peer: 'server', onAbuse: () => this.destroy() });
+    this.#session = http2.connect(`https://${hostText(permit.target, 443)}`, {
+      createConnection: () => this.#wire,
+      settings: {
+        enablePush: false,
+        initialWindowSize: STREAM_WINDOW,
+        maxHeaderListSize: HEAD_LIMITS.maxHeadBytes,
+      },
+      maxHeaderListPairs: HEAD_LIMITS.maxFields + 8,
+      maxReservedRemoteStreams: 0,
+      maxSessionMemory: MAX_MEMORY,
+      peerMaxConcurrentStreams: MAX_STREAMS,
+    });
+    // What went wrong is told to each stream; `close` follows.
+    this.#session.on('error', () => this.#wire.destroy());
+    this.#session.on('close', () => {
+      setImmediate(() => this.#wire.destroy());
+      made.onGone(this);
+    });
+  }
+
+  get busy(): boolean {
+    return this.#conns.size > 0;
+  }
+
+  /** May another stream be asked for. */
+  get free(): boolean {
+    if (this.#session.closed || this.#session.destroyed) return false;
+    const most = Math.min(MAX_STREAMS, this.#session.remoteSettings.maxConcurrentStreams ?? MAX_STREAMS);
+    return this.#conns.size < most;
+  }
+
+  /** The shape of a connection; its stream begins with the first head written to it. */
+  open(): H2Conn {
+    this.#uses += 1;
+    const conn = new H2Conn({
+      key: this.key,
+      uses: this.#uses,
+      begin: (fields, options) => this.#session.request(fields, options),
+      onGone: (gone) => {
+        this.#conns.delete(gone);
+        this.idleSince = this.#clock.mono();
+      },
+    });
+    this.#conns.add(conn);
+    return conn;
+  }
+
+  /** Takes no more streams; what is open may end. */
+  close(): void {
+    if (!this.#session.closed && !this.#session.destroyed) this.#session.close();
+  }
+
+  /** Answers that are whole, on streams that the upstream does not end. */
+  sweep(): void {
+    for (const conn of this.#conns) if (conn.released) conn.abandon();
+  }
+
+  destroy(): void {
+    if (!this.#session.destroyed) this.#session.destroy();
+    this.#wire.destroy();
+  }
+}
