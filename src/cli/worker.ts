@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import { createLog, type Log } from '../base/log.ts';
 import { createControl } from '../control.ts';
 import { startProxy } from '../lifecycle.ts';
+import type { StateStore } from '../state/store.ts';
 import type { Begin } from '../supervise/messages.ts';
 import { type Channel, type Served, serveChannel } from '../supervise/serve.ts';
 import { ensureInstall } from './install.ts';
@@ -22,7 +23,7 @@ async function work(io: CliIo): Promise<void> {
   if (process.send === undefined) throw new CliError('`start` runs this; it is of no use by itself', 2);
   // A terminal sends its signals to the whole group: what they mean is the supervising process's to say.
   for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => {});
-  const done = await serveChannel(ownChannel(), (begin) => serve(begin, io), drainAtSigterm);
+  const done = await serveChannel(ownChannel(), (begin, store) => serve(begin, store, io), drainAtSigterm);
   if (process.connected) process.disconnect();
   // The supervising process has been told why, and tells the user.
   if (!done) throw new CliError('', 1);
@@ -37,7 +38,7 @@ function ownChannel(): Channel {
   };
 }
 
-async function serve(begin: Begin, io: CliIo): Promise<Served> {
+async function serve(begin: Begin, store: StateStore, io: CliIo): Promise<Served> {
   const { worker, settings, version } = begin;
   const log: Log = createLog({ stream: io.stderr, worker });
   const { authority, placeholderKey } = ensureInstall(settings, { now: Date.now(), env: io.env });
@@ -49,6 +50,7 @@ async function serve(begin: Begin, io: CliIo): Promise<Served> {
     placeholderKey,
     env: io.env,
     worker,
+    store,
   });
   const { parts } = proxy;
   const { tls, http, dns } = proxy.transparent;

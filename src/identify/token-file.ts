@@ -5,8 +5,8 @@
 import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileDurable } from '../base/durable.ts';
+import { holdLock } from '../base/file-lock.ts';
 import { parseTokenFile, type StoredToken } from './schema.ts';
-import { holdLock } from './token-lock.ts';
 
 /** Ten thousand records are about 3 MB; a larger file is not one of ours. */
 const MAX_FILE_BYTES = 16 * 1024 * 1024;

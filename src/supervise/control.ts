@@ -87,15 +87,28 @@ function workerView({ seat, report }: Seen): WorkerView {
   };
 }
 
-/** As the first worker sees them, with the connections of all. */
+/** As the first worker sees them, with the connections of all and what is used of limits as it was told last. */
 function mergedGroups(reports: readonly WorkerReport[]): GroupView[] {
   const all = reports.flatMap(({ groups }) => groups);
   return (reports[0]?.groups ?? []).map((group) => ({
     ...group,
+    limits: all.filter((one) => one.group === group.group).reduce(mostUsed, group.limits),
     open_connections: sum(
       all.filter((one) => one.group === group.group).map(({ open_connections }) => open_connections),
     ),
   }));
+}
+
+/** The numbers stand with the supervising process; each worker knows what it was told at its last question. */
+function mostUsed(limits: GroupView['limits'], { limits: other }: GroupView): GroupView['limits'] {
+  const more = <T extends { readonly used: number }>(one: T | null, two: T | null): T | null =>
+    one === null || two === null || one.used >= two.used ? one : two;
+  return {
+    connections: more(limits.connections, other.connections),
+    requests: more(limits.requests, other.requests),
+    upload: more(limits.upload, other.upload),
+    download: more(limits.download, other.download),
+  };
 }
 
 function reportsOf(seen: readonly Seen[]): WorkerReport[] {

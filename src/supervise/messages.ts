@@ -5,12 +5,15 @@
 import type { FlowView, GroupView, ReloadResult, StatusView } from '../base/control.ts';
 import type { Endpoint, Settings } from '../config/settings.ts';
 import type { MetricsJson } from '../metrics/merge.ts';
+import type { BudgetAsk, HoldAsk, RateAsk } from '../state/store.ts';
 
 /** Everything a worker needs beside the files: what it runs with cannot differ from the others. */
 export type Begin = {
   readonly kind: 'begin';
   /** from 1 */
   readonly worker: number;
+  /** how many there are */
+  readonly workers: number;
   readonly settings: Settings;
   readonly version: string;
   /** addresses of the other processes that no sandbox may reach */
@@ -22,6 +25,13 @@ export type Question = 'report' | 'flows' | 'reload' | 'metrics';
 export type ToWorker =
   | Begin
   | { readonly kind: 'own'; readonly own: readonly Endpoint[] }
+  /** the two arguments of `told` in `state/store.ts` */
+  | {
+      readonly kind: 'counted';
+      readonly id: number;
+      readonly first: number | boolean;
+      readonly second: number;
+    }
   | { readonly kind: 'ask'; readonly id: number; readonly what: Question }
   /** `now`: cut what is open instead of draining */
   | { readonly kind: 'stop'; readonly now: boolean };
@@ -34,7 +44,15 @@ export type Addresses = {
   readonly transparent: Readonly<Record<'tls' | 'http' | 'dns', Endpoint | null>>;
 };
 
+/** What a worker asks of the numbers behind limits. */
+export type Counted =
+  | { readonly kind: 'take'; readonly id: number; readonly ask: RateAsk }
+  | { readonly kind: 'spend'; readonly id: number; readonly ask: BudgetAsk }
+  | { readonly kind: 'hold'; readonly id: number; readonly ask: HoldAsk }
+  | { readonly kind: 'release'; readonly key: string };
+
 export type FromWorker =
+  | Counted
   | { readonly kind: 'ready'; readonly at: Addresses; readonly own: readonly Endpoint[] }
   | { readonly kind: 'failed'; readonly message: string; readonly code: string }
   | { readonly kind: 'report'; readonly id: number; readonly value: WorkerReport }
@@ -42,7 +60,7 @@ export type FromWorker =
   | { readonly kind: 'reload'; readonly id: number; readonly value: ReloadResult }
   | { readonly kind: 'metrics'; readonly id: number; readonly value: MetricsJson };
 
-const TO_WORKER: ReadonlySet<unknown> = new Set<ToWorker['kind']>(['begin', 'own', 'ask', 'stop']);
+const TO_WORKER: ReadonlySet<unknown> = new Set<ToWorker['kind']>(['begin', 'own', 'counted', 'ask', 'stop']);
 const FROM_WORKER: ReadonlySet<unknown> = new Set<FromWorker['kind']>([
   'ready',
   'failed',
@@ -50,6 +68,10 @@ const FROM_WORKER: ReadonlySet<unknown> = new Set<FromWorker['kind']>([
   'flows',
   'reload',
   'metrics',
+  'take',
+  'spend',
+  'hold',
+  'release',
 ]);
 
 export function isToWorker(value: unknown): value is ToWorker {

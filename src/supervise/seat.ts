@@ -11,6 +11,7 @@ import type { MetricsJson } from '../metrics/merge.ts';
 import {
   type Addresses,
   type Begin,
+  type Counted,
   type FromWorker,
   isFromWorker,
   type Question,
@@ -27,6 +28,7 @@ export type SeatOptions = {
   readonly clock: Clock;
   /** a process took the seat and serves */
   readonly onReady: () => void;
+  readonly onCounted: (seat: Seat, message: Counted) => void;
   /** the process is gone, however it went */
   readonly onGone: (seat: Seat) => void;
 };
@@ -181,6 +183,11 @@ export class Seat {
       case 'metrics':
         this.lastMetrics = message.value;
         return this.#metrics.answer(message.id, message.value);
+      case 'take':
+      case 'spend':
+      case 'hold':
+      case 'release':
+        return this.#opts.onCounted(this, message);
     }
   }
 

@@ -2,10 +2,13 @@
  * The worker's end of the channel: begins when it is told with what, answers questions, drains when it is told to or
  * when the supervising process is gone. Run by `cli/worker.ts`.
  */
+import { systemClock } from '../base/clock.ts';
 import type { LocalControl } from '../base/control.ts';
 import type { Endpoint } from '../config/settings.ts';
 import type { MetricsJson } from '../metrics/merge.ts';
+import type { StateStore } from '../state/store.ts';
 import { type Addresses, type Begin, type FromWorker, isToWorker, type Question } from './messages.ts';
+import { RemoteStore } from './remote-store.ts';
 
 /** The channel to the supervising process. */
 export type Channel = {
@@ -32,12 +35,13 @@ export type Served = {
 /** Resolves when the proxy has ended; false: it could not start. `start` makes it; `onRunning` is told of it once. */
 export async function serveChannel(
   channel: Channel,
-  start: (begin: Begin) => Promise<Served>,
+  start: (begin: Begin, store: StateStore) => Promise<Served>,
   onRunning: (served: Served) => void,
 ): Promise<boolean> {
   const begun = Promise.withResolvers<Begin | null>();
   const over = Promise.withResolvers<void>();
   let served: Served | null = null;
+  let store: RemoteStore | null = null;
   let stop: { now: boolean } | null = null;
   const end = (now: boolean): void => {
     stop = { now: now || stop?.now === true };
@@ -51,6 +55,8 @@ export async function serveChannel(
         return begun.resolve(message);
       case 'own':
         return served?.setOthers(message.own);
+      case 'counted':
+        return store?.answer(message.id, message.first, message.second);
       case 'stop':
         return end(message.now);
       case 'ask':
@@ -60,8 +66,9 @@ export async function serveChannel(
   channel.onGone(() => end(false));
   const begin = await begun.promise;
   if (begin === null) return true;
+  store = new RemoteStore({ tell: channel.tell, workers: begin.workers, clock: systemClock });
   try {
-    served = await start(begin);
+    served = await start(begin, store);
   } catch (error) {
     channel.tell({ kind: 'failed', ...told(error) });
     return false;

@@ -10,9 +10,11 @@ import type { Log } from '../base/log.ts';
 import { loadPolicies } from '../config/load.ts';
 import type { Endpoint, Settings } from '../config/settings.ts';
 import { growing, type MetricsJson, mergeMetrics, summed } from '../metrics/merge.ts';
+import { MemoryStore } from '../state/memory.ts';
 import type { Addresses } from './messages.ts';
 import { probePort } from './probe-port.ts';
 import { Seat } from './seat.ts';
+import { StoreHost } from './store-host.ts';
 
 export type SupervisorOptions = {
   readonly settings: Settings;
@@ -65,6 +67,7 @@ export async function startSupervisor(opts: SupervisorOptions): Promise<Supervis
 class Crew implements Supervisor {
   readonly seats: readonly Seat[];
   readonly #opts: SupervisorOptions;
+  readonly #store: StoreHost;
   #at: Addresses;
   #ownOfOurs: readonly Endpoint[] = [];
   #stopping: Promise<void> | null = null;
@@ -75,6 +78,7 @@ class Crew implements Supervisor {
 
   constructor(opts: SupervisorOptions) {
     this.#opts = opts;
+    this.#store = new StoreHost(new MemoryStore(opts.clock));
     const { proxy, transparent } = opts.settings;
     this.#at = { proxy: proxy.listen, transparent };
     const seat = (worker: number): Seat =>
@@ -84,12 +88,17 @@ class Crew implements Supervisor {
         begin: () => ({
           kind: 'begin',
           worker,
+          workers: opts.workers,
           settings: this.#settings(),
           version: opts.version,
           own: this.#own(),
         }),
         onReady: () => this.#shareOwn(),
-        onGone: ({ lastMetrics }) => this.#retire(lastMetrics),
+        onCounted: (from, message) => this.#store.serve(from.worker, message, (answer) => from.tell(answer)),
+        onGone: (from) => {
+          this.#store.gone(from.worker);
+          this.#retire(from.lastMetrics);
+        },
       });
     this.seats = Array.from({ length: opts.workers }, (_, index) => seat(index + 1));
   }

@@ -7,11 +7,14 @@ import { generateKeyPairSync } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { writeFileDurable } from '../base/durable.ts';
+import { holdLock } from '../base/file-lock.ts';
 import type { Shape } from '../secrets/placeholder.ts';
 
 /** Entries of each kind; the oldest are forgotten first. */
 const MAX_SHAPES = 16_384;
 const MAX_SHAPE_LENGTH = 4096;
+/** Another process makes a private key meanwhile, at worst. */
+const LOCK_WAIT_MS = 2_000;
 
 export type Shapes = {
   get(key: string): Shape | null;
@@ -29,6 +32,15 @@ export function openShapes(file: string): Shapes {
   const add = <T>(of: (all: Stored) => Map<string, T>, key: string, make: () => T): T => {
     const known = of(stored).get(key);
     if (known !== undefined) return known;
+    // Two processes that make one key's shape at once would give out placeholders that the other does not know.
+    const release = lock(file);
+    try {
+      return addLocked(of, key, make);
+    } finally {
+      release();
+    }
+  };
+  const addLocked = <T>(of: (all: Stored) => Map<string, T>, key: string, make: () => T): T => {
     const disk = readStored(file);
     for (const [old, shape] of stored.shapes) if (!disk.shapes.has(old)) keep(disk.shapes, old, shape);
     for (const [old, pem] of stored.pems) if (!disk.pems.has(old)) keep(disk.pems, old, pem);
@@ -49,6 +61,18 @@ export function openShapes(file: string): Shapes {
     pem: (key) => add((all) => all.pems, key, makePem),
   };
 }
+
+/** Without the lock the shape still holds in this process, as it does without a disk. */
+function lock(file: string): () => void {
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    return holdLock(`${file}.lock`, LOCK_WAIT_MS) ?? nothing;
+  } catch {
+    return nothing; // the disk refuses everything: `save` comes to the same
+  }
+}
+
+function nothing(): void {}
 
 function makePem(): string {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });

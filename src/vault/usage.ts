@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileDurable } from '../base/durable.ts';
+import { holdLock } from '../base/file-lock.ts';
 
 const FLUSH_MS = 2_000;
 /** Names remembered: as many as a vault has entries. */
@@ -23,20 +24,31 @@ export function openUsage(dir: string): Usage {
   const flush = (): void => {
     waiting = false;
     try {
-      const all = Object.fromEntries([...readUsage(path), ...fresh]);
-      writeFileDurable(path, `${JSON.stringify(all)}\n`, 0o600);
+      // Not waited for: another process writes its own now, and ours follow.
+      const release = holdLock(`${path}.lock`, 0);
+      if (release === null) return later();
+      try {
+        const all = new Map(readUsage(path));
+        for (const [name, at] of fresh) all.set(name, Math.max(at, all.get(name) ?? 0));
+        writeFileDurable(path, `${JSON.stringify(Object.fromEntries(all))}\n`, 0o600);
+      } finally {
+        release();
+      }
       fresh.clear();
     } catch {
       // A full disk must not stop requests for a convenience; the next use tries again.
     }
   };
+  const later = (): void => {
+    if (waiting) return;
+    waiting = true;
+    setTimeout(flush, FLUSH_MS).unref();
+  };
   return {
     note: (name, at) => {
       if (fresh.size >= MAX_NAMES && !fresh.has(name)) return;
       fresh.set(name, at);
-      if (waiting) return;
-      waiting = true;
-      setTimeout(flush, FLUSH_MS).unref();
+      later();
     },
     read: () => new Map([...readUsage(path), ...fresh]),
   };

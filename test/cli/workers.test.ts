@@ -4,7 +4,7 @@ import type http from 'node:http';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { policy, tunnelled } from '../helpers/scene.ts';
-import { askOnce, connect, open, type Talk } from '../helpers/talk.ts';
+import { askOnce, connect, open, type Talk, tryConnect } from '../helpers/talk.ts';
 import { httpUpstream, rawUpstream, type Upstream } from '../helpers/upstream.ts';
 import { eventually } from '../helpers/world.ts';
 import { type Running, startProcess } from './process-harness.ts';
@@ -42,8 +42,9 @@ describe('two workers', () => {
     tunnelled(`raw.test:${raw.port}`, 'protocol: any'),
     `allow: "web.test:${web.port}", addresses: [127.0.0.0/8]`,
   ];
-  const start = async (drain = '10m'): Promise<Running> => {
-    running = await startProcess({ policies: { 'agents.yaml': policy(rules()) }, settings: settings(drain) });
+  const start = async (drain = '10m', more = ''): Promise<Running> => {
+    const policies = { 'agents.yaml': policy(rules(), { more }) };
+    running = await startProcess({ policies, settings: settings(drain) });
     return running;
   };
   const get = (path: string): string =>
@@ -166,6 +167,39 @@ describe('two workers', () => {
       ).toBe(403);
     },
     LIMIT_MS,
+  );
+
+  it(
+    'keep one limit, and have the places back that a dead one held',
+    async () => {
+      const { port } = await start('10m', 'limits: { connections: 3 }\n');
+      const at = `raw.test:${raw.port}`;
+      // Until each has one of the places, and one is left.
+      const spread = await eventually(async () => {
+        const pair = [await connect(port, at), await connect(port, at)];
+        const { body } = await running.admin('GET', '/api/v1/status');
+        const { workers: seen } = body as { workers: { open_connections: number }[] };
+        if (seen.every(({ open_connections }) => open_connections === 1)) return pair;
+        for (const one of pair) one.destroy();
+        return eventually(async () => {
+          const now = await running.admin('GET', '/api/v1/status');
+          return (now.body as { open_connections: number }).open_connections === 0;
+        }).then(() => false as const);
+      }, LIMIT_MS);
+      const third = await connect(port, at);
+      const fourth = await tryConnect(port, at);
+      expect(fourth.answer).toMatchObject({ status: 429 });
+      const [first] = await workers();
+      const { body } = await running.admin('GET', '/api/v1/flows');
+      expect((body as { flows: unknown[] }).flows).toHaveLength(3);
+      process.kill(first?.pid ?? 0, 'SIGKILL');
+      const again = await eventually(async () => {
+        const { client, answer } = await tryConnect(port, at).catch(() => ({ client: null, answer: null }));
+        return answer?.status === 200 && client;
+      }, LIMIT_MS);
+      for (const one of [...spread, third, again]) one.destroy();
+    },
+    2 * LIMIT_MS,
   );
 
   it(
