@@ -16,6 +16,7 @@ const NOTHING: ChromiumReport = {
   refused: '',
   refusedPlain: '',
   asked: '',
+  refusedInside: '',
   identity: null,
   token: '',
   others: [],
@@ -45,6 +46,10 @@ describeClient({ name: 'Chromium', version: 'chromium --version' }, 'Chromium', 
     it('shows that a tunnel was refused, and over plain HTTP why', () => {
       expect(report.refused).toContain('ERR_TUNNEL_CONNECTION_FAILED');
       expect(report.refusedPlain).toContain('"reason":"host_not_allowed"');
+    });
+
+    it('shows why a tunnel was refused where the policy refuses inside', () => {
+      expect(report.refusedInside).toContain('"reason":"host_not_allowed"');
     });
 
     it('sends its token after a 407', () => {

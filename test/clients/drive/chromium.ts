@@ -2,11 +2,11 @@
  * Driver of `chromium.test.ts`, in a network namespace of its own: nothing that the browser asks by itself can leave.
  * Chromium has what `/env` prints, and the CA by the policy file that an image would hold (in a mount namespace).
  */
+import { execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { chmodSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type Browser, chromium } from 'playwright-core';
-import { setUpNetwork } from '../../helpers/case-world.ts';
 import { intercepted, placeholderIn, policy, profile, records } from '../../helpers/scene.ts';
 import { askOnce } from '../../helpers/talk.ts';
 import { httpUpstream, type Upstream } from '../../helpers/upstream.ts';
@@ -29,6 +29,8 @@ export type ChromiumReport = {
   /** a page by a proxy that answers 407 first, and the identity that the record names */
   readonly asked: string;
   readonly identity: unknown;
+  /** what a refused https page shows where the policy refuses inside */
+  readonly refusedInside: string;
   readonly token: string;
   /** hosts other than ours, with their verdicts */
   readonly others: readonly string[];
@@ -57,10 +59,10 @@ async function environment(world: World): Promise<Record<string, string>> {
   return { ...Object.fromEntries(all), PATH: process.env['PATH'] ?? '', HOME: world.dir };
 }
 
-function makeAppWorld(sources: string): Promise<World> {
+function makeAppWorld(sources: string, more = ''): Promise<World> {
   return makeWorld({
     policies: {
-      'agents.yaml': policy([intercepted('app.test')], { sources, more: 'profile: keys\n' }),
+      'agents.yaml': policy([intercepted('app.test')], { sources, more: `profile: keys\n${more}` }),
       'profiles/keys.yaml': profile([{ env: 'API_KEY', from: 'env:REAL', hosts: ['app.test'] }]),
     },
     hosts: HOSTS,
@@ -88,7 +90,8 @@ async function drive(browser: Browser, web: Upstream, placeholder: string) {
 }
 
 async function main(): Promise<void> {
-  setUpNetwork();
+  // Loopback and nothing else: an interface whose addresses come up late is a network change, which ends loads.
+  execFileSync('ip', ['link', 'set', 'lo', 'up']);
   const web = await httpUpstream({
     name: 'app.test',
     port: 443,
@@ -98,7 +101,7 @@ async function main(): Promise<void> {
     },
   });
   const world = await makeAppWorld('127.0.0.0/8');
-  const asking = await makeAppWorld('');
+  const asking = await makeAppWorld('', 'refuse: inside\n');
   const env = await environment(world);
   const browser = await chromium.launch({
     executablePath: trustingChromium(world),
@@ -124,6 +127,9 @@ async function main(): Promise<void> {
   const page = await second.newPage();
   await page.goto('https://app.test/');
   const asked = await page.locator('body').textContent();
+  const inside = await second.newPage();
+  await inside.goto('https://evil.test/');
+  const refusedInside = await inside.locator('body').textContent();
   await second.close();
   const [decision] = await records(asking, { kind: 'decision', stage: 'request', host: 'app.test' });
   const report: ChromiumReport = {
@@ -131,6 +137,7 @@ async function main(): Promise<void> {
     connections,
     requests,
     asked: asked ?? '',
+    refusedInside: refusedInside ?? '',
     identity: decision?.['identity'],
     token: record.id,
     others,
