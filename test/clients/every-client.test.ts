@@ -18,9 +18,12 @@ const PREPARE_MS = 180_000;
 let world: World;
 let web: Upstream;
 let opaque: Upstream;
+/** HTTP/2 is preferred in front of it */
+let front: Upstream;
 let sandbox: Sandbox;
 let api = '';
 let raw = '';
+let modern = '';
 /** streams that wait for their client to say that it has the first event */
 const waiting: ServerResponse[] = [];
 
@@ -41,20 +44,23 @@ beforeAll(async () => {
   web = await httpUpstream({ name: 'api.test', answer });
   opaque = await httpUpstream({ name: 'raw.test' });
   api = `api.test:${web.port}`;
+  front = await httpUpstream({ name: 'modern.test' });
   raw = `raw.test:${opaque.port}`;
+  modern = `modern.test:${front.port}`;
   world = await makeWorld({
     policies: {
-      'agents.yaml': policy([intercepted(api, 'paths: ["/v1/**"]'), tunnelled(raw)], {
-        more: 'profile: keys\n',
-      }),
-      'insiders.yaml': policy([intercepted(api)], {
+      'agents.yaml': policy(
+        [intercepted(api, 'paths: ["/v1/**"]'), tunnelled(raw), intercepted(modern, 'http2: prefer')],
+        { more: 'profile: keys\n' },
+      ),
+      'insiders.yaml': policy([intercepted(api), intercepted(modern)], {
         group: 'insiders',
         sources: '',
         more: 'profile: keys\nrefuse: inside\n',
       }),
-      'profiles/keys.yaml': profile([{ env: 'API_KEY', from: 'env:REAL', hosts: [api] }]),
+      'profiles/keys.yaml': profile([{ env: 'API_KEY', from: 'env:REAL', hosts: [api, modern] }]),
     },
-    hosts: { 'api.test': ['127.0.0.1'], 'raw.test': ['127.0.0.1'] },
+    hosts: Object.fromEntries(['api', 'raw', 'modern'].map((name) => [`${name}.test`, ['127.0.0.1']])),
     env: { REAL },
   });
   sandbox = await makeSandbox(world, { roots: [upstreamAuthority().certPem] });
@@ -63,11 +69,12 @@ afterAll(async () => {
   await world.stop();
   await web.close();
   await opaque.close();
+  await front.close();
 });
 
 const shown = ({ status, stdout, stderr }: Ran): string => `${status}\n${stdout}\n${stderr}`;
-const connects = async (): Promise<number> =>
-  (await records(world, { kind: 'decision', stage: 'connect', host: 'api.test' })).length;
+const connects = async (host: string): Promise<number> =>
+  (await records(world, { kind: 'decision', stage: 'connect', host })).length;
 
 describe.each(GET_CLIENTS)('with what /env prints', (client: GetClient) => {
   const slug = client.name.toLowerCase().replaceAll(/[^a-z]+/g, '-');
@@ -80,7 +87,7 @@ describe.each(GET_CLIENTS)('with what /env prints', (client: GetClient) => {
     }, PREPARE_MS);
 
     it('gets what is allowed, and its placeholder arrives as the real key', async () => {
-      const before = await connects();
+      const before = await connects('api.test');
       const paths = [1, 2, 3, 4].map((turn) => `/v1/${slug}/${turn}`);
       const urls = [...paths.map((path) => `https://${api}${path}`), `https://${raw}/${slug}`];
       const ran = await sandbox.run(client.get(...urls));
@@ -91,10 +98,24 @@ describe.each(GET_CLIENTS)('with what /env prints', (client: GetClient) => {
       );
       expect(shown(ran)).not.toContain(REAL);
       // Connections are kept: no client opens more than it does without a proxy.
-      expect((await connects()) - before).toBeLessThanOrEqual(client.connections ?? 1);
+      expect((await connects('api.test')) - before).toBeLessThanOrEqual(client.connections ?? 1);
       // The tunnelled host showed a certificate of its own, which the bundle vouches for.
       expect(ran.stdout).toContain(`GET /${slug}`);
     });
+
+    const { http2 } = client;
+    if (http2 !== undefined) {
+      it('speaks HTTP/2 where the rule prefers it, and its placeholder arrives as the real key', async () => {
+        const before = await connects('modern.test');
+        const paths = [1, 2, 3].map((turn) => `/${slug}/${turn}`);
+        const ran = await sandbox.run(client.get(...paths.map((path) => `https://${modern}${path}`)));
+        expect(ran.status, shown(ran)).toBe(0);
+        expect(ran.stdout.split(http2)).toHaveLength(paths.length + 1);
+        const arrived = front.seen.slice(-3).map(({ headers }) => headers.authorization);
+        expect(arrived).toEqual(paths.map(() => `Bearer ${REAL}`));
+        expect((await connects('modern.test')) - before).toBe(1);
+      });
+    }
 
     if (client.sendsToken !== false) {
       it('is identified by an issued token', async () => {

@@ -15,6 +15,8 @@ export type GetClient = ClientProgram & {
   readonly told: RegExp;
   /** connections at most for four requests one after the other; default 1 */
   readonly connections?: number;
+  /** it speaks HTTP/2 where that is offered, and prints so */
+  readonly http2?: string;
   /** false: sends no credentials before a 407 */
   readonly sendsToken?: boolean;
   /** shell command: posts to the first URL, prints what it streams, and posts to the second at its first event */
@@ -53,8 +55,10 @@ export const GET_CLIENTS: readonly GetClient[] = [
   {
     name: 'curl',
     version: 'curl --version',
-    get: (...urls) => `curl -sS --fail-with-body -H "Authorization: Bearer $API_KEY" ${quoted(urls)}`,
+    get: (...urls) =>
+      `curl -sS --fail-with-body -w 'HTTP/%{http_version}\\n' -H "Authorization: Bearer $API_KEY" ${quoted(urls)}`,
     told: /CONNECT tunnel failed, response 403/,
+    http2: 'HTTP/2',
     stream: (url, ack) =>
       `curl -fsSN -H "Authorization: Bearer $API_KEY" -d '{}' '${url}' | { read -r line; echo "$line"; curl -fsS -d '' '${ack}' >&2; cat; }`,
   },
@@ -132,6 +136,7 @@ export const GET_CLIENTS: readonly GetClient[] = [
     version: 'go version',
     prepare: `${GO} go build -o "$HOME/go-client" ${programFile('client.go')}`,
     get: (...urls) => `"$HOME/go-client" get ${quoted(urls)}`,
+    http2: 'HTTP/2.0',
     told: PHRASE,
   },
   {
@@ -141,6 +146,7 @@ export const GET_CLIENTS: readonly GetClient[] = [
     get: (...urls) =>
       `JAVA_TOOL_OPTIONS="$JAVA_TOOL_OPTIONS ${JAVA_TRUSTS}" java -cp "$HOME/classes" Client get ${quoted(urls)}`,
     told: /Tunnel failed, got: 403/,
+    http2: 'HTTP_2',
     sendsToken: false,
   },
 ];

@@ -1,13 +1,17 @@
-/** grpc-js with nothing but what `/env` prints (`grpc_proxy`): a call with its trailer, a stream both ways, a refusal. */
+/**
+ * grpc-js with nothing but what `/env` prints (`grpc_proxy`): a call with its
+ * trailer and a stream both ways, through a tunnel and through interception with a key, and a refusal.
+ */
 import tls from 'node:tls';
 import { Metadata, Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { policy, tunnelled } from '../helpers/scene.ts';
+import { intercepted, policy, profile, tunnelled } from '../helpers/scene.ts';
 import { listenOn } from '../helpers/upstream.ts';
 import { makeWorld, upstreamAuthority, upstreamContext, type World } from '../helpers/world.ts';
 import { describeClient, programFile } from './client.ts';
 import { makeSandbox, type Ran, type Sandbox } from './sandbox.ts';
 
+const REAL = 'sk-proj-0123456789abcdefghijklmnopqrstuvwxyz';
 const PATHS = { requestStream: false, responseStream: false } as const;
 const bytes = (value: Buffer): Buffer => value;
 const MESSAGES = {
@@ -53,39 +57,48 @@ const VERSION = `node -p 'require("${process.cwd()}/node_modules/@grpc/grpc-js/p
 
 describeClient({ name: 'grpc-js', version: VERSION }, 'grpc-js', () => {
   let world: World;
-  let front: tls.Server;
+  const fronts: tls.Server[] = [];
+  const seen: string[] = [];
   let sandbox: Sandbox;
   let raw = '';
+  let api = '';
 
   beforeAll(async () => {
-    const upstream = await grpcUpstream('raw.test', []);
-    front = upstream.front;
-    raw = `raw.test:${upstream.port}`;
+    const [opaque, swapped] = [await grpcUpstream('raw.test', []), await grpcUpstream('api.test', seen)];
+    fronts.push(opaque.front, swapped.front);
+    raw = `raw.test:${opaque.port}`;
+    api = `api.test:${swapped.port}`;
     world = await makeWorld({
-      policies: { 'agents.yaml': policy([tunnelled(raw)]) },
-      hosts: { 'raw.test': ['127.0.0.1'] },
+      policies: {
+        'agents.yaml': policy([tunnelled(raw), intercepted(api)], { more: 'profile: keys\n' }),
+        'profiles/keys.yaml': profile([{ env: 'API_KEY', from: 'env:REAL', hosts: [api] }]),
+      },
+      hosts: { 'raw.test': ['127.0.0.1'], 'api.test': ['127.0.0.1'] },
+      env: { REAL },
     });
     sandbox = await makeSandbox(world, { roots: [upstreamAuthority().certPem] });
   });
   afterAll(async () => {
     await world.stop();
-    front.close();
+    for (const front of fronts) front.close();
   });
 
   const shown = ({ status, stdout, stderr }: Ran): string => `${status}\n${stdout}\n${stderr}`;
   const ask = (at: string): string => `node ${programFile('grpc-client.ts')} ${at}`;
 
+  const TALK = ['echo hello', 'status 0 after', 'echo one', 'echo two', 'echo three', ''];
+
   it('calls and streams through a tunnel', async () => {
     const ran = await sandbox.run(ask(raw));
     expect(ran.status, shown(ran)).toBe(0);
-    expect(ran.stdout.split('\n')).toEqual([
-      'echo hello',
-      'status 0 after',
-      'echo one',
-      'echo two',
-      'echo three',
-      '',
-    ]);
+    expect(ran.stdout.split('\n')).toEqual(TALK);
+  });
+
+  it('calls and streams through interception, and its placeholder arrives as the real key', async () => {
+    const ran = await sandbox.run(ask(api));
+    expect(ran.status, shown(ran)).toBe(0);
+    expect(ran.stdout.split('\n')).toEqual(TALK);
+    expect(seen).toEqual([`Bearer ${REAL}`]);
   });
 
   it('is told that another host is refused', async () => {

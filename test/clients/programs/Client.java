@@ -1,4 +1,4 @@
-// Java's HttpClient with the default proxy selector: `get URL...` prints status and body of each.
+// Java's HttpClient with the default proxy selector: `get URL...` prints status, protocol and body of each.
 // With PROXY_TOKEN it has an Authenticator, and sends the token once it is asked for by a 407.
 import java.net.Authenticator;
 import java.net.PasswordAuthentication;
@@ -27,7 +27,7 @@ public class Client {
           .header("Authorization", "Bearer " + System.getenv("API_KEY"))
           .build();
       var answer = client.send(request, HttpResponse.BodyHandlers.ofString());
-      System.out.println(answer.statusCode() + " " + answer.body());
+      System.out.println(answer.statusCode() + " " + answer.version() + " " + answer.body());
       if (answer.statusCode() != 200) status = 22;
     }
     System.exit(status);

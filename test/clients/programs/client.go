@@ -1,4 +1,4 @@
-// Go's net/http, default client: `get URL...` prints status and body of each.
+// Go's net/http, default client: `get URL...` prints status, protocol and body of each.
 package main
 
 import (
@@ -23,7 +23,7 @@ func main() {
 		}
 		body, _ := io.ReadAll(answer.Body)
 		answer.Body.Close()
-		fmt.Println(answer.StatusCode, string(body))
+		fmt.Println(answer.StatusCode, answer.Proto, string(body))
 		if answer.StatusCode != 200 {
 			status = 22
 		}
