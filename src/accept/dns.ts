@@ -51,6 +51,8 @@ export type DnsServer = { readonly host: string; readonly port: number; close():
 type At = { readonly host: string; readonly port: number; readonly shared?: boolean };
 
 const MAX_TCP_CLIENTS = 256;
+/** So that one sandbox cannot have them all. */
+const MAX_TCP_OF_ADDRESS = 16;
 const TCP_IDLE_MS = 10_000;
 const MAX_MESSAGE_BYTES = 4_096;
 /** Port 0 lets the system choose, and the two protocols need the same one. */
@@ -105,18 +107,28 @@ async function bindBoth(tcp: net.Server, at: At): Promise<{ udp: dgram.Socket; p
 
 /** One answer a message, messages behind a length of two bytes; one that is not whole in time ends the connection. */
 function tcpServer(answers: Answers): net.Server {
+  const open = new Map<string, number>();
   const server = net.createServer((socket) => {
     let held = Buffer.alloc(0);
+    const client = socket.remoteAddress ?? '';
+    const others = open.get(client) ?? 0;
+    open.set(client, others + 1);
     const farewell = (): void => void socket.destroy();
     server.once('farewell', farewell);
-    socket.setTimeout(TCP_IDLE_MS, () => socket.destroy());
-    socket.on('error', () => socket.destroy());
-    socket.on('close', () => server.off('farewell', farewell));
+    socket.setTimeout(TCP_IDLE_MS, farewell);
+    socket.on('error', farewell);
+    socket.on('close', () => {
+      server.off('farewell', farewell);
+      const left = (open.get(client) ?? 1) - 1;
+      if (left === 0) open.delete(client);
+      else open.set(client, left);
+    });
+    if (others >= MAX_TCP_OF_ADDRESS) farewell();
     socket.on('data', (bytes: Buffer) => {
       held = Buffer.concat([held, bytes]);
       while (held.length >= 2 && held.length >= 2 + held.readUInt16BE(0)) {
         const length = held.readUInt16BE(0);
-        const reply = answers.to(held.subarray(2, 2 + length), socket.remoteAddress ?? '');
+        const reply = answers.to(held.subarray(2, 2 + length), client);
         held = held.subarray(2 + length);
         if (reply === null || socket.writableLength > MAX_MESSAGE_BYTES) return void socket.destroy();
         const size = Buffer.alloc(2);

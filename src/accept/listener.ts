@@ -139,6 +139,7 @@ export function refuseLink(
   const { record, why, answer } = to;
   record.deny(why);
   const { status } = REASONS[why.reason];
-  record.end({ status, ended: 'refused', reason: why.reason, bytesDown: answer?.length ?? 0 });
+  const ended = why.reason === 'client_timeout' ? 'timeout' : 'refused';
+  record.end({ status, ended, reason: why.reason, bytesDown: answer?.length ?? 0 });
   sendRefusal(link, answer);
 }

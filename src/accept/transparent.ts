@@ -55,6 +55,8 @@ class PendingHello implements LinkUser {
   readonly #flow: string;
   readonly #hello = new HelloReader();
   readonly #deadline: number;
+  /** bytes came: whatever becomes of it, it leaves a record (invariant I4) */
+  #began = false;
 
   constructor(deps: TransparentDeps, link: ClientLink, flow: string) {
     this.#deps = deps;
@@ -64,6 +66,7 @@ class PendingHello implements LinkUser {
   }
 
   onBytes(bytes: Buffer): boolean {
+    this.#began = true;
     const hello = this.#hello.feed(bytes);
     if (hello.kind === 'more') return true;
     if (hello.kind === 'bad') this.#refuse(denied('not_tls', hello.why), null);
@@ -82,10 +85,16 @@ class PendingHello implements LinkUser {
   }
 
   onDrain(): void {}
-  onClose(): void {}
+
+  onClose(): void {
+    if (this.#began) this.#record(null).end({ status: 0, ended: 'client_abort' });
+  }
 
   tick(now: number): void {
-    if (now > this.#deadline || this.#deps.draining()) this.#link.socket.destroy();
+    const late = now > this.#deadline;
+    if (!late && !this.#deps.draining()) return;
+    if (!this.#began) this.#link.socket.destroy();
+    else this.#refuse(denied(late ? 'client_timeout' : 'draining'), null);
   }
 
   #open(at: Authority, hello: Buffer): void {
@@ -113,9 +122,15 @@ class PendingHello implements LinkUser {
   }
 
   #refuse(why: Denied, at: Authority | null): void {
-    const record = this.#deps.faultRecord(this.#link, this.#flow);
+    refuseLink(this.#link, { record: this.#record(at), why, answer: tlsAlert(why) });
+  }
+
+  #record(at: Authority | null): FlowRecord {
+    const client = this.#link.address;
+    const record = this.#deps.newRecord({ flow: this.#flow, client, via: 'transparent-tls' });
+    this.#deps.describe(client, record);
     record.at = at;
-    refuseLink(this.#link, { record, why, answer: tlsAlert(why) });
+    return record;
   }
 }
 

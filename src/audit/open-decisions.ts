@@ -14,7 +14,14 @@ import { eachLine } from './lines.ts';
 const MAX_SCAN_BYTES = 64 * 1_048_576;
 const MAX_OPEN = 50_000;
 
-const VIAS: readonly Via[] = ['connect', 'absolute-form', 'socks5', 'transparent-tls', 'transparent-http'];
+const VIAS: readonly Via[] = [
+  'connect',
+  'absolute-form',
+  'socks5',
+  'transparent-tls',
+  'transparent-http',
+  'transparent-dns',
+];
 const TREATS: readonly Treat[] = ['tunnel', 'intercept', 'plain'];
 const VERDICTS: readonly DecisionEvent['verdict'][] = ['allow', 'deny', 'would_deny', 'approve'];
 const STAGES: readonly DecisionEvent['stage'][] = ['connect', 'request'];

@@ -95,7 +95,10 @@ export class LiveRegistry {
   }
 }
 
+/** Ways in that fix no target: each request is judged and listed by itself. */
+const ONE_BY_ONE: ReadonlySet<Target['via']> = new Set(['absolute-form', 'transparent-http']);
+
 /** A request inside a connection that is listed itself is no connection of its own. */
 function isConnection(flow: LiveFlow): boolean {
-  return flow.facts === null || flow.target.via === 'absolute-form';
+  return flow.facts === null || ONE_BY_ONE.has(flow.target.via);
 }

@@ -103,8 +103,7 @@ export function createDialer(opts: DialerOptions): Dialer {
     const given = ask.addresses !== undefined && judgedFor.get(ask.addresses) === permit;
     const addresses = given && ask.addresses !== undefined ? ask.addresses : await vet(permit, ask.signal);
     if (!isAddresses(addresses)) return addresses;
-    const bounds = { staggerMs: limits.staggerMs, limitMs: limits.connectMs };
-    const outcome = await connectBy({ ...ask, addresses, port: permit.target.port, ...bounds });
+    const outcome = await connectBy({ ...ask, addresses, ...boundsOf(permit, limits) });
     if (outcome.kind === 'connected') return outcome.socket;
     if (outcome.why !== 'aborted') told(outcome.why === 'elsewhere' ? 'error' : outcome.why);
     return unconnected(outcome.why, permit, outcome.detail);
@@ -144,6 +143,10 @@ export function createDialer(opts: DialerOptions): Dialer {
         : unconnected(outcome.why, permit);
     },
   };
+}
+
+function boundsOf({ target, identity }: Permit, { connectMs, staggerMs }: DialLimits) {
+  return { port: target.port, group: identity.group, staggerMs, limitMs: connectMs };
 }
 
 /**

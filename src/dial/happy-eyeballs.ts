@@ -18,6 +18,8 @@ export type ConnectAsk = {
   /** vetted, canonical */
   readonly addresses: readonly string[];
   readonly port: number;
+  /** in whose name; whoever counts attempts counts by it */
+  readonly group?: string;
   readonly staggerMs: number;
   /** all attempts together, milliseconds */
   readonly limitMs: number;

@@ -9,8 +9,9 @@ import { interleave } from './happy-eyeballs.ts';
 
 /** Answers of the hop are a status line and two fields. */
 const MAX_ANSWER_BYTES = 4_096;
-/** Attempts that wait for the parent at a time, those of clients that left included. */
+/** Attempts that wait for the parent at a time, those of clients that left included; a quarter for each group. */
 const MAX_PENDING = 1_024;
+const MAX_PENDING_OF_GROUP = MAX_PENDING / 4;
 /**
  * proxy-chain loses the parent's socket when ours is closed while a SOCKS parent still connects; it gives up by
  * itself after 30 s. So the socket of a client that left stays open for the answer, and is closed then.
@@ -31,17 +32,15 @@ const FAILURES: ReadonlyMap<number, { why: ConnectFailure; detail: string }> = n
 
 /** Connects through `via`, by addresses of `ask`. The result never rejects. */
 export function createParentConnect(opts: { authorization: string; socks: boolean }) {
-  let pending = 0;
+  const pending = new Pending();
   const attempt = (via: Via, address: string, ask: ConnectAsk, limitMs: number): Promise<ConnectOutcome> => {
-    if (pending >= MAX_PENDING) return Promise.resolve(failed('error', 'is asked for too much at once'));
-    pending += 1;
+    const leavePending = pending.enter(ask.group ?? '');
+    if (leavePending === null) return Promise.resolve(failed('error', 'is asked for too much at once'));
     return new Promise((resolve) => {
       const socket = connect({ ...via, noDelay: true, allowHalfOpen: ask.allowHalfOpen === true });
       let answer = '';
       let over = false;
-      socket.once('close', () => {
-        pending -= 1;
-      });
+      socket.once('close', leavePending);
       const finish = (outcome: ConnectOutcome): void => {
         if (over) return;
         over = true;
@@ -49,6 +48,7 @@ export function createParentConnect(opts: { authorization: string; socks: boolea
         ask.signal?.removeEventListener('abort', leave);
         socket.off('data', onAnswer);
         if (outcome.kind === 'failed') abandon(socket, opts.socks && answer === '');
+        else leavePending();
         resolve(outcome);
       };
       const leave = (): void => finish(failed('aborted'));
@@ -87,6 +87,33 @@ export function createParentConnect(opts: { authorization: string; socks: boolea
     }
     return last;
   };
+}
+
+/** Who waits, so that a group that connects to nowhere again and again fills its own part alone. */
+class Pending {
+  readonly #ofGroup = new Map<string, number>();
+  #total = 0;
+
+  /** Null: there is no room. The result is to be called when the attempt is over; more calls do nothing. */
+  enter(group: string): (() => void) | null {
+    const waiting = this.#ofGroup.get(group) ?? 0;
+    if (this.#total >= MAX_PENDING || waiting >= MAX_PENDING_OF_GROUP) return null;
+    this.#total += 1;
+    this.#ofGroup.set(group, waiting + 1);
+    let left = false;
+    return () => {
+      if (left) return;
+      left = true;
+      this.#leave(group);
+    };
+  }
+
+  #leave(group: string): void {
+    this.#total -= 1;
+    const others = (this.#ofGroup.get(group) ?? 1) - 1;
+    if (others === 0) this.#ofGroup.delete(group);
+    else this.#ofGroup.set(group, others);
+  }
 }
 
 /** proxy-chain hands an IPv6 address to a SOCKS parent as a name in brackets, which nobody can connect to. */

@@ -38,8 +38,10 @@ export type RewriterAsk = {
 const MAX_MESSAGE_BYTES = 8 * 1024 * 1024;
 /** Held without asking: as much as a read brings anyway. */
 const FREE_BYTES = 64 * 1024;
-/** Bytes of messages after which others get their turn on this thread. */
+/** Bytes of messages after which others get their turn on this thread, and as how many bytes other work counts. */
 const TURN_BYTES = 512 * 1024;
+const FRAME_WORK_BYTES = 512;
+const INFLATE_WORK_BYTES = 16 * 1024;
 const MAX_CONTROL_BYTES = 125;
 const EMPTY = Buffer.alloc(0);
 
@@ -125,6 +127,8 @@ export class MessageRewriter implements FrameSink {
     } else if (frame.fin && this.#holds) {
       this.#deliver();
     }
+    this.#work += FRAME_WORK_BYTES;
+    if (this.#work >= TURN_BYTES) this.#reader.pause();
   }
 
   fault(detail: string): void {
@@ -169,8 +173,7 @@ export class MessageRewriter implements FrameSink {
     if (this.#opcode === OPCODE.text) this.#swap(plain);
     else this.#send(plain, this.#compressed);
     this.#letGo();
-    this.#work += plain.length;
-    if (this.#work >= TURN_BYTES) this.#reader.pause();
+    this.#work += plain.length + (this.#compressed ? INFLATE_WORK_BYTES : 0);
   }
 
   #swap(plain: Buffer): void {

@@ -63,17 +63,21 @@ export type SubstitutedMessage = {
 
 /** Characters that the keys of one message may take. */
 export const MAX_SUBSTITUTED_KEYS = 1_048_576;
+/** Placeholders in one message: each costs some microseconds, and whoever else is served waits for them. */
+export const MAX_MESSAGE_HITS = 4_096;
 
 /**
  * The same for one text message of a WebSocket: a placeholder is swapped wherever it stands in it, if its key's
- * places hold `websocket`. Refuses with the reasons of `substituteHead`; past `MAX_SUBSTITUTED_KEYS` with
- * `body_too_large`.
+ * places hold `websocket`. Refuses with the reasons of `substituteHead`; past `MAX_SUBSTITUTED_KEYS` or
+ * `MAX_MESSAGE_HITS` with `body_too_large`.
  */
 export function substituteMessage(ask: SubstituteMessageAsk): SubstitutedMessage | Denied {
   const { text, bindings } = ask;
   if (bindings.leaks.found(text)) return leak();
   const hits = bindings.known.find(text);
   if (hits.length === 0 && !hasMarker(text)) return { kind: 'ok', text, used: NOTHING_USED };
+  if (hits.length > MAX_MESSAGE_HITS)
+    return denied('body_too_large', 'The message holds too many placeholders.');
   const found = editsOf(ask, text, hits, ({ start, end, tag }) => ({
     kind: 'websocket',
     encoded: text.slice(start, end) !== tag,

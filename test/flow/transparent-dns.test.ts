@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { decode, encode } from 'dns-packet';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { metric, policy, records, tunnelled } from '../helpers/scene.ts';
+import { intercepted, metric, policy, records, theRecord, tunnelled } from '../helpers/scene.ts';
+import { rawUpstream } from '../helpers/upstream.ts';
 import { eventually, makeWorld, movableClock, type World } from '../helpers/world.ts';
 
 const clock = movableClock();
@@ -78,6 +79,23 @@ describe('the name server', () => {
     expect((await ask('api.test')).rcode).toBe('NOERROR');
   });
 
+  it('lets one address have some of its TCP connections, not all', async () => {
+    const hold = Array.from({ length: 40 }, () =>
+      net.connect({ port, host: '127.0.0.1', localAddress: '127.0.0.67' }),
+    );
+    let ended = 0;
+    for (const socket of hold) {
+      socket.on('error', () => {});
+      socket.on('close', () => {
+        ended += 1;
+      });
+      socket.resume();
+    }
+    await eventually(() => ended === 24);
+    for (const socket of hold) socket.destroy();
+    expect((await ask('api.test')).rcode).toBe('NOERROR');
+  });
+
   it('ends a TCP connection that promises more than a question can be', async () => {
     const socket = net.connect(port, '127.0.0.1');
     socket.on('error', () => {});
@@ -96,13 +114,41 @@ describe('the transparent listeners', () => {
     return socket;
   };
 
-  it('end a client that never finishes its ClientHello', async () => {
+  it('end a client that never finishes its ClientHello, and record it', async () => {
     const socket = await begin('tls', Buffer.from([0x16, 3, 1, 2, 0, 1]));
     const closed = once(socket, 'close');
     socket.resume();
-    await eventually(() => world.proxy.parts.live.connections > 0);
+    await eventually(() =>
+      [...world.proxy.parts.live.links()].some(({ socket: { bytesRead } }) => bytesRead === 6),
+    );
     clock.advance(11_000);
     await closed;
+    const wanted = { reason: 'client_timeout', ended: 'timeout', via: 'transparent-tls', group: 'agents' };
+    await theRecord(world, { kind: 'end', ...wanted });
+  });
+
+  it('record a client that leaves inside its ClientHello', async () => {
+    const socket = await begin('tls', Buffer.from([0x16, 3, 1, 2, 0, 1]));
+    await eventually(() =>
+      [...world.proxy.parts.live.links()].some(({ socket: { bytesRead } }) => bytesRead === 6),
+    );
+    socket.resetAndDestroy();
+    await theRecord(world, { kind: 'end', ended: 'client_abort', via: 'transparent-tls', group: 'agents' });
+  });
+
+  it('list a plain request while it is open, and no longer', async () => {
+    const silent = await rawUpstream(() => {});
+    world.setPolicy(
+      'agents.yaml',
+      policy([intercepted(`127.0.0.1:${silent.port}`)], { sources: '127.0.0.0/24' }),
+    );
+    const socket = await begin('http', `GET / HTTP/1.1\r\nHost: 127.0.0.1:${silent.port}\r\n\r\n`);
+    const { live } = world.proxy.parts;
+    await eventually(() => live.connectionsOpen().length === 1);
+    expect(live.connectionsOpen()[0]?.target.via).toBe('transparent-http');
+    socket.resetAndDestroy();
+    await eventually(() => live.connectionsOpen().length === 0);
+    await silent.close();
   });
 
   it('answer bytes that are no TLS with an alert, and record them', async () => {

@@ -34,6 +34,12 @@ describe('a question', () => {
     expect(question(bytes).name).toBe('Api.Test');
   });
 
+  it('is all that is read: records behind it may promise and point as they like', () => {
+    const bytes = Buffer.concat([query(), Buffer.alloc(60_000, 0xc0)]);
+    bytes.fill(0xff, 6, 12);
+    expect(question(bytes).name).toBe('Api.Test');
+  });
+
   it.each([
     ['two questions', query({ questions: [1, 2].map(() => ({ type: 'A', name: 'a.test' })) }), 'formerr'],
     ['none', query({ questions: [] }), 'formerr'],
