@@ -21,12 +21,17 @@ export type H2WireAsk = {
   readonly onAbuse: (what: H2Abuse) => void;
 };
 
+/** After the end: how much the peer may still send before the socket goes. */
+const MAX_DISCARDED = 1024 * 1024;
+
 export class H2Wire extends Duplex {
   readonly #ask: H2WireAsk;
   readonly #meter = new AbuseMeter();
   readonly #inbound: FrameScanner;
   readonly #outbound: FrameScanner;
   #abused = false;
+  /** bytes that came after the end */
+  #discarded = 0;
 
   constructor(ask: H2WireAsk) {
     super({ allowHalfOpen: true });
@@ -42,11 +47,15 @@ export class H2Wire extends Duplex {
       if (!this.#abused) this.#judge(this.#meter.sent(frame, clock.mono()));
     });
     socket.on('data', (bytes: Buffer) => {
-      if (this.#abused) return;
+      if (this.#abused || this.destroyed) return this.#discard(bytes.length);
       this.#inbound.feed(bytes);
       if (!this.#abused && !this.push(bytes)) socket.pause();
+      return undefined;
     });
-    socket.on('end', () => void this.push(null));
+    socket.on('end', () => {
+      if (this.destroyed) socket.destroy();
+      else this.push(null);
+    });
     socket.on('error', () => this.destroy());
     // Not at once: the library may be in the middle of a write of its own (nodejs/node#27258).
     socket.on('close', () => setImmediate(() => this.destroy()));
@@ -78,14 +87,24 @@ export class H2Wire extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#ask.socket.destroy();
+    const { socket, peer } = this.#ask;
+    if (peer === 'server' || socket.destroyed) socket.destroy();
+    else {
+      // Read on for a while: closing under a client that still sends would take our GOAWAY away from it.
+      socket.end();
+      socket.resume();
+    }
     done(error);
+  }
+
+  #discard(count: number): void {
+    this.#discarded += count;
+    if (this.#discarded > MAX_DISCARDED) this.#ask.socket.destroy();
   }
 
   #judge(what: H2Abuse | null): void {
     if (what === null || this.#abused) return;
     this.#abused = true;
-    this.#ask.socket.pause();
     // Behind the library's turn: this may be inside one of its writes.
     setImmediate(() => this.#ask.onAbuse(what));
   }

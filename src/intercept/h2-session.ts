@@ -71,6 +71,7 @@ export class H2Session {
   #deadline: number;
   #leaving = false;
   #faulted = false;
+  #calming = false;
 
   constructor(deps: SessionDeps, ask: H2SessionAsk) {
     this.#deps = deps;
@@ -105,6 +106,8 @@ export class H2Session {
 
   /** `now`: monotonic milliseconds, about once a second. */
   tick(now: number): void {
+    if (this.#wire.destroyed) return this.#linger(now);
+    if (this.#calming && now >= this.#deadline) return void this.#ask.socket.destroy();
     for (const stream of this.#streams.values()) stream.tick(now);
     const since = this.#wire.sectionSince;
     if (since > 0 && now - since >= SECTION_MS) return this.#calm(denied('client_timeout'));
@@ -114,6 +117,14 @@ export class H2Session {
     }
     if (this.#leaving ? now >= this.#deadline : false) return void this.#wire.destroy();
     if (now >= this.#deadline || this.#deps.draining()) this.#leave(now);
+  }
+
+  /** The protocol is over; the socket stays a moment so that the client can read why. */
+  #linger(now: number): void {
+    if (!this.#leaving) {
+      this.#leaving = true;
+      this.#deadline = now + LEAVE_MS;
+    } else if (now >= this.#deadline) this.#ask.socket.destroy();
   }
 
   /** GOAWAY: what is open may end, nothing new begins. */
@@ -161,6 +172,7 @@ export class H2Session {
 
   #sent(frame: Frame): void {
     if (frame.type === FRAME.reset && this.#unseen.delete(frame.stream)) this.#resetUnseen(frame.code);
+    if (frame.type === FRAME.goaway && this.#calming) setImmediate(() => this.#session.destroy());
     if (frame.type === FRAME.goaway && frame.code !== http2.constants.NGHTTP2_NO_ERROR) {
       this.#fault(denied('bad_request', `HTTP/2: ${errorName(frame.code)}.`));
     }
@@ -178,9 +190,12 @@ export class H2Session {
 
   /** The client abuses the connection: it hears so once, and the connection ends. */
   #calm(why: Denied): void {
+    if (this.#calming) return;
     this.#fault(why);
-    if (!this.#session.destroyed) this.#session.destroy(undefined, http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
-    else this.#wire.destroy();
+    this.#calming = true;
+    this.#deadline = this.#deps.clock.mono() + LEAVE_MS;
+    // It leaves behind what is being written; the session ends once it has (`#sent`), or at the deadline.
+    if (!this.#session.destroyed) this.#session.goaway(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
   }
 
   /** One record for what ends a connection, however many frames it took. */

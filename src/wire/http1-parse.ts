@@ -84,6 +84,10 @@ const ECHO_METHOD = /^(?:trace|track)$/i;
 /** The registry's longest method has 17 characters; method names go into records and answers. */
 const MAX_METHOD_CHARS = 64;
 
+/** RFC 9113 section 3.4: how a client begins that did not ask first. */
+const H2_PREFACE = 'PRI * HTTP/2.0';
+const NO_H2 =
+  'HTTP/2 without ALPN: it is spoken inside TLS with hosts that are intercepted, where both sides agree on h2';
 const NONE: RequestFraming = { kind: 'none' };
 const EOF: ResponseFraming = { kind: 'eof' };
 const bad = (detail: string): Denied => denied('bad_request', detail);
@@ -95,7 +99,7 @@ const badResponse = (detail: string): Denied => denied('upstream_bad_response', 
  */
 export function parseRequestHead(text: string, limits: HeadLimits = HEAD_LIMITS): RequestHead | Denied {
   const line = REQUEST_HEAD.exec(text);
-  if (line === null) return bad('malformed request head');
+  if (line === null) return bad(text.startsWith(H2_PREFACE) ? NO_H2 : 'malformed request head');
   const [, method = '', target = '', version] = line;
   const fieldsAt = method.length + target.length + 10;
   const minor = version === '1' ? 1 : 0;

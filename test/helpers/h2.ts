@@ -130,7 +130,7 @@ export type H2Upstream = {
   close(): Promise<void>;
 };
 
-/** A server that speaks HTTP/2 alone, or HTTP/1.1 as well (`http1`), over TLS with a certificate for `name`. */
+/** A server that speaks HTTP/2 alone, or HTTP/1.1 as well (`http1`), over TLS with a certificate for whatever it is asked for. */
 export async function h2Upstream(
   name: string,
   onStream: (
@@ -140,11 +140,10 @@ export async function h2Upstream(
   ) => void,
   options: http2.SecureServerOptions & { http1?: boolean } = {},
 ): Promise<H2Upstream> {
-  const context = upstreamContext(name);
   const server = http2.createSecureServer({
     ...options,
     allowHTTP1: options.http1 === true,
-    SNICallback: (_name, done) => done(null, context),
+    SNICallback: (asked, done) => done(null, upstreamContext(asked === '' ? name : asked)),
   });
   const spoken: (string | false | null)[] = [];
   const sessions: http2.ServerHttp2Session[] = [];

@@ -67,7 +67,7 @@ export async function httpUpstream(
 /** A server that runs `script` on each connection; with `name`, inside TLS. */
 export async function rawUpstream(
   script: (socket: net.Socket) => void,
-  options: { name?: string; host?: string } = {},
+  options: { name?: string; host?: string; alpn?: string[] } = {},
 ): Promise<{ port: number; connections: () => number; close(): Promise<void> }> {
   let connections = 0;
   const onSocket = (socket: net.Socket): void => {
@@ -78,7 +78,10 @@ export async function rawUpstream(
   const server =
     options.name === undefined
       ? net.createServer({ allowHalfOpen: true }, onSocket)
-      : tls.createServer({ SNICallback: sniFor(options.name) }, onSocket);
+      : tls.createServer(
+          { SNICallback: sniFor(options.name), ALPNProtocols: options.alpn ?? ['http/1.1'] },
+          onSocket,
+        );
   const port = await listenOn(server, options.host);
   return { port, connections: () => connections, close: () => closeServer(server) };
 }
