@@ -70,8 +70,8 @@ export async function startDns(deps: DnsDeps, at: At): Promise<DnsServer> {
   const { udp, port } = await bindBoth(tcp, at);
   udp.on('message', (bytes, from) => {
     const reply = answers.to(bytes, from.address);
-    // A client that is gone makes an error in the callback: there is nobody to tell.
-    if (reply !== null) udp.send(reply, from.port, from.address, () => {});
+    // Port 0 is nobody's: `send` would throw. A client that is gone makes an error in the callback: nobody is to be told.
+    if (reply !== null && from.port > 0) udp.send(reply, from.port, from.address, () => {});
   });
   udp.on('error', deps.onError);
   tcp.on('error', deps.onError);

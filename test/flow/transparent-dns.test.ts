@@ -1,13 +1,17 @@
 /** The name server of sandboxes: who is not known learns nothing, a flood keeps nobody waiting, refusals are recorded once. */
+import { spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import net from 'node:net';
 import { decode, encode } from 'dns-packet';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describeWith, hasNamespaces } from '../helpers/programs.ts';
 import { intercepted, metric, policy, records, theRecord, tunnelled } from '../helpers/scene.ts';
 import { rawUpstream } from '../helpers/upstream.ts';
 import { eventually, makeWorld, movableClock, type World } from '../helpers/world.ts';
 
+/** Who may make network namespaces may make raw sockets, too. */
+const MAY_FORGE = hasNamespaces();
 const clock = movableClock();
 let world: World;
 let port = 0;
@@ -101,6 +105,27 @@ describe('the name server', () => {
     socket.on('error', () => {});
     socket.write(Buffer.concat([Buffer.from([0xff, 0xff]), Buffer.alloc(5_000)]));
     await once(socket, 'close');
+    expect((await ask('api.test')).rcode).toBe('NOERROR');
+  });
+});
+
+/** One question from port 0, which no socket can be bound to but any packet can name. */
+const FROM_NOWHERE = `
+import socket, sys
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+asked = sys.stdin.buffer.read()
+head = b''.join(n.to_bytes(2, 'big') for n in (0, int(sys.argv[1]), 8 + len(asked), 0))
+raw.sendto(head + asked, ('127.0.0.1', 0))
+`;
+
+describeWith(MAY_FORGE ? ['python3'] : ['a raw socket'], 'a question from no port', () => {
+  it('ends nothing', async () => {
+    const before = await metric(world, 'sallyport_dns_answers_total{outcome="address"}');
+    const sent = spawnSync('python3', ['-c', FROM_NOWHERE, String(port)], { input: query('api.test') });
+    expect(sent.stderr.toString()).toBe('');
+    const counted = async () =>
+      (await metric(world, 'sallyport_dns_answers_total{outcome="address"}')) > before;
+    await eventually(counted);
     expect((await ask('api.test')).rcode).toBe('NOERROR');
   });
 });
