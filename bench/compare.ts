@@ -19,6 +19,7 @@ import { tinyproxy } from './peers/tinyproxy.ts';
 
 const PROXY_CORE = 0;
 const LOAD_CORE = 1;
+const UP_H2 = join(import.meta.dirname, 'load', 'up-h2.ts');
 const PEERS: readonly Peer[] = [sallyport, squid, squidRsa, nginx, tinyproxy, proxyChain, mockttp];
 
 const HELP = `Usage: npm run bench -- [options]
@@ -137,7 +138,7 @@ function save(path: string, text: string): void {
   process.stderr.write(`wrote ${path}\n`);
 }
 
-/** The upstream takes five ports in a row; a range that is taken is left for another. */
+/** The upstream takes six ports in a row, the HTTP/2 one the seventh; a range that is taken is left for another. */
 async function startUpstream(
   material: Material,
   core: number,
@@ -145,23 +146,52 @@ async function startUpstream(
   let last: unknown;
   for (let attempt = 0; attempt < 20; attempt++) {
     const base = randomInt(20_000, 30_000); // below the ports that the system gives out by itself
-    const args = [String(base), material.cert, material.key, `Bearer ${material.realKey}`];
+    const authorization = `Bearer ${material.realKey}`;
+    const args = [String(base), material.cert, material.key, authorization];
     const log = join(material.dir, `up-${base}.log`);
+    const parts: Running[] = [];
+    const running: Running = {
+      pids: () => parts.flatMap((part) => part.pids()),
+      stop: async () => {
+        for (const part of parts) await part.stop();
+      },
+    };
     try {
-      const running = await startPinned({
-        name: 'upstream',
-        core,
-        command: material.up,
-        args,
-        port: base + 5,
-        log,
-      });
-      return { upstream: { tls: base + 1, source: base + 2, sink: base + 3, echo: base + 4 }, running };
+      const [one, two] = [base + 6, base + 7];
+      const rest = [String(two), ...args.slice(1)];
+      const { execPath } = process;
+      parts.push(await startPinned({ name: 'upstream', core, command: material.up, args, port: one, log }));
+      parts.push(
+        await startPinned({
+          name: 'upstream h2',
+          core,
+          command: execPath,
+          args: [UP_H2, ...rest],
+          port: two,
+          log,
+        }),
+      );
+      return { upstream: portsFrom(base, authorization), running };
     } catch (error) {
+      await running.stop();
       last = error;
     }
   }
   throw last;
+}
+
+/** As `up.c` and `up-h2.ts` count them. */
+function portsFrom(base: number, authorization: string): Upstream {
+  return {
+    tls: base + 1,
+    source: base + 2,
+    sink: base + 3,
+    echo: base + 4,
+    plain: base + 5,
+    tlsKeys: base + 6,
+    h2: base + 7,
+    authorization,
+  };
 }
 
 /** `null` when only the help was asked for; throws TypeError on wrong use. */

@@ -1,5 +1,5 @@
 /** Runs the load generator once and reads its line of JSON. */
-import { execFile } from 'node:child_process';
+import { type ExecFileException, execFile } from 'node:child_process';
 
 const MARGIN_MS = 45_000;
 
@@ -20,6 +20,11 @@ export type Sample = {
   readonly cpuPerGb: number;
   /** KiB that one idle connection added */
   readonly kibEach: number;
+  /** milliseconds, of the first event of each stream */
+  readonly firstP50: number;
+  readonly firstP99: number;
+  /** MiB of all its processes at the most */
+  readonly peak: number;
   /** why the figures do not count; empty when they do */
   readonly fault: string;
 };
@@ -30,6 +35,7 @@ export type LoadOptions = {
   args: string[];
   pids: readonly number[];
   seconds: number;
+  /** seconds of load before the measured ones; default 0.5 */
   warmUp?: number;
 };
 
@@ -41,9 +47,14 @@ export function runLoad(opts: LoadOptions): Promise<Sample> {
   const timeout = seconds * 1000 + MARGIN_MS;
   return new Promise((resolve) => {
     execFile('taskset', args, { timeout, killSignal: 'SIGKILL' }, (error, stdout) => {
-      resolve(error === null ? read(stdout) : { ...NOTHING, fault: `load generator: ${error.message}` });
+      resolve(error === null ? read(stdout) : { ...NOTHING, fault: endOf(error) });
     });
   });
+}
+
+/** Not `message`: it would put the whole command line into the tables. */
+function endOf(error: ExecFileException): string {
+  return `load generator ended with ${error.signal ?? `status ${error.code}`}`;
 }
 
 const NOTHING: Sample = {
@@ -55,10 +66,14 @@ const NOTHING: Sample = {
   gbs: 0,
   cpuPerGb: 0,
   kibEach: 0,
+  firstP50: 0,
+  firstP99: 0,
+  peak: 0,
   fault: '',
 };
 
-function read(line: string): Sample {
+/** The generator's line; `fault` says why it does not count. */
+export function read(line: string): Sample {
   const parsed: unknown = JSON.parse(line);
   if (typeof parsed !== 'object' || parsed === null) return { ...NOTHING, fault: 'no result' };
   const fields = new Map<string, unknown>(Object.entries(parsed));
@@ -72,6 +87,9 @@ function read(line: string): Sample {
     gbs: number('gbs'),
     cpuPerGb: number('cpu_s_per_gb'),
     kibEach: number('kb_per_1000') / 1000,
+    firstP50: number('first_p50_ms'),
+    firstP99: number('first_p99_ms'),
+    peak: number('peak_mb'),
     fault: faultOf(fields, number),
   };
 }
@@ -86,5 +104,6 @@ function faultOf(fields: Map<string, unknown>, number: (name: string) => number)
   const done = number('ok');
   if (number('err') * 1000 > done && number('err') > 0)
     return `${number('err')} errors to ${done} done (${said})`;
+  if (done < number('want')) return `${done} of ${number('want')} done in time (${said})`;
   return done === 0 && number('gbs') === 0 ? `nothing was done (${said})` : '';
 }

@@ -14,6 +14,9 @@ const NONE: Sample = {
   gbs: 0,
   cpuPerGb: 0,
   kibEach: 0,
+  firstP50: 0,
+  firstP99: 0,
+  peak: 0,
   fault: '',
 };
 const costs = (name: string, ...us: number[]): Series => ({

@@ -29,6 +29,9 @@ const LABELS: Record<Figure, { head: string; digits: number }> = {
   rss: { head: 'RSS MiB', digits: 1 },
   gbs: { head: 'GB/s', digits: 2 },
   cpuPerGb: { head: 'CPU s/GB', digits: 3 },
+  firstP50: { head: 'first p50 ms', digits: 3 },
+  firstP99: { head: 'first p99 ms', digits: 3 },
+  peak: { head: 'peak RSS MiB', digits: 1 },
   kibEach: { head: 'KiB each', digits: 1 },
 };
 

@@ -1,5 +1,5 @@
 /** What is measured: one row each, with what is asked of Sallyport in it. */
-import type { Path, Started, Upstream } from '../peers/peer.ts';
+import type { Feature, Path, Started, Upstream } from '../peers/peer.ts';
 import type { Sample } from './load.ts';
 import { HOST } from './material.ts';
 
@@ -25,12 +25,20 @@ export type Row = {
   readonly fresh: boolean;
   /** also measured without any proxy */
   readonly direct: boolean;
+  /** what not every participant can; the others are skipped by name */
+  readonly needs?: Feature;
+  /** what is done this many times instead of for a time; seconds that it may take at most */
+  readonly times?: { readonly operations: number; readonly atMost: number };
   readonly args: (via: Via, upstream: Upstream) => string[];
   readonly goals: readonly Goal[];
 };
 
-export type Via = Pick<Started, 'port' | 'host' | 'direct' | 'authorization'>;
+export type Via = Pick<Started, 'port' | 'host' | 'direct' | 'authorization' | 'message' | 'upgrade'>;
 
+const GIB = 1024 ** 3;
+/** One transfer; a machine that needs longer than this is not one to measure on. */
+const ONCE = { operations: 1, atMost: 60 } as const;
+const TRANSFER = ['gbs', 'cpuPerGb', 'peak', 'rss'] as const;
 const SPEED = ['rate', 'usPerOp', 'p50', 'p99', 'rss'] as const;
 
 export const ROWS: readonly Row[] = [
@@ -131,10 +139,135 @@ export const ROWS: readonly Row[] = [
       { figure: 'p99', kind: 'above', against: 'direct', atMost: 1, unit: 'ms' },
     ],
   },
+  {
+    id: 'h2',
+    title:
+      'Intercepted HTTP/2 request with a key swap, 1 KB answer, 4 connections with 8 streams each, HTTP/1.1 upstream',
+    path: 'intercept',
+    figure: 'usPerOp',
+    columns: SPEED,
+    fresh: false,
+    direct: false,
+    needs: 'h2',
+    args: (via, up) => ['-m', 'h2', '-c', '4', '-S', '8', ...https(via, up)],
+    goals: [],
+  },
+  {
+    id: 'h2-h2',
+    title: 'The same with HTTP/2 to the upstream as well',
+    path: 'intercept',
+    figure: 'usPerOp',
+    columns: SPEED,
+    fresh: false,
+    direct: false,
+    needs: 'h2-h2',
+    args: (via, up) => ['-m', 'h2', '-c', '4', '-S', '8', ...https(via, { ...up, tls: up.h2 })],
+    goals: [],
+  },
+  {
+    id: 'websocket',
+    title: 'Intercepted WebSocket: a text message of 125 bytes and its echo, 16 connections',
+    path: 'intercept',
+    figure: 'usPerOp',
+    columns: SPEED,
+    fresh: false,
+    direct: false,
+    needs: 'websocket',
+    args: (via, up) => {
+      const keyed = { ...via, authorization: via.upgrade ?? via.authorization };
+      return ['-m', 'ws', '-c', '16', ...https(keyed, up, '/ws')];
+    },
+    goals: [],
+  },
+  {
+    id: 'websocket-keys',
+    title: 'The same with a key swapped in each message',
+    path: 'intercept',
+    figure: 'usPerOp',
+    columns: SPEED,
+    fresh: false,
+    direct: false,
+    needs: 'websocket-keys',
+    args: (via, up) => {
+      const keyed = { ...via, authorization: via.message ?? via.authorization };
+      const swapped = ['-M', keyed.authorization, '-E', up.authorization];
+      return ['-m', 'ws', '-c', '16', ...swapped, ...https(keyed, { ...up, tls: up.tlsKeys }, '/ws')];
+    },
+    goals: [],
+  },
+  {
+    id: 'sse',
+    title:
+      'Delay of server-sent events, 16 intercepted streams with one in 10 ms each, beside a direct connection',
+    path: 'intercept',
+    figure: 'usPerOp',
+    columns: ['firstP50', 'firstP99', 'p50', 'p99', 'usPerOp'],
+    fresh: false,
+    direct: true,
+    args: (via, up) => ['-m', 'sse', '-c', '16', ...https(via, up, '/e50')],
+    goals: [],
+  },
+  {
+    id: 'gib-tunnel',
+    title: '1 GiB down through a tunnel',
+    path: 'tunnel',
+    figure: 'cpuPerGb',
+    columns: TRANSFER,
+    fresh: false,
+    direct: false,
+    times: ONCE,
+    args: (via, up) => ['-m', 'http', '-N', '-c', '1', ...raw(via, up.plain), ...download(up.authorization)],
+    goals: [],
+  },
+  {
+    id: 'gib-tunnel-up',
+    title: '1 GiB up through a tunnel',
+    path: 'tunnel',
+    figure: 'cpuPerGb',
+    columns: TRANSFER,
+    fresh: false,
+    direct: false,
+    times: ONCE,
+    args: (via, up) => ['-m', 'http', '-N', '-c', '1', ...raw(via, up.plain), ...upload(up.authorization)],
+    goals: [],
+  },
+  {
+    id: 'gib-intercepted',
+    title: '1 GiB down in one intercepted answer',
+    path: 'intercept',
+    figure: 'cpuPerGb',
+    columns: TRANSFER,
+    fresh: false,
+    direct: false,
+    times: ONCE,
+    args: (via, up) => ['-m', 'http', '-c', '1', ...https(via, up), ...download(via.authorization)],
+    goals: [],
+  },
+  {
+    id: 'gib-intercepted-up',
+    title: '1 GiB up in one intercepted request',
+    path: 'intercept',
+    figure: 'cpuPerGb',
+    columns: TRANSFER,
+    fresh: false,
+    direct: false,
+    times: ONCE,
+    args: (via, up) => ['-m', 'http', '-c', '1', ...https(via, up), ...upload(via.authorization)],
+    goals: [],
+  },
 ];
 
-function https(via: Via, upstream: Upstream): string[] {
-  return [...raw(via, upstream.tls), '-s', HOST, '-u', '/1024', '-a', via.authorization];
+function https(via: Via, upstream: Upstream, path = '/1024'): string[] {
+  return [...raw(via, upstream.tls), '-s', HOST, '-u', path, '-a', via.authorization];
+}
+
+/** Options that count, put behind those of `https` or `raw`: the last one of a kind holds. */
+function download(authorization: string): string[] {
+  return ['-u', `/${GIB}`, '-a', authorization];
+}
+
+function upload(authorization: string): string[] {
+  return ['-u', '/0', '-b', String(GIB), '-a', authorization];
 }
 
 function raw(via: Via, port: number): string[] {

@@ -35,7 +35,8 @@ export async function runRow(row: Row, plan: Plan): Promise<RowResult> {
   try {
     for (const peer of plan.peers.filter((one) => takesPart(one, row))) {
       const missing = peer.missing();
-      if (missing.length > 0) skipped.push(`${peer.name}: needs ${missing.join(', ')}`);
+      if (!can(peer, row)) skipped.push(`${peer.name}: does not do ${row.needs} here`);
+      else if (missing.length > 0) skipped.push(`${peer.name}: needs ${missing.join(', ')}`);
       else await enter(peer, row, plan, participants, skipped);
     }
     if (row.direct) participants.push({ name: 'direct', peer: null, started: null, samples: [] });
@@ -61,6 +62,11 @@ export async function runRow(row: Row, plan: Plan): Promise<RowResult> {
 
 function takesPart(peer: Peer, row: Row): boolean {
   return peer.paths.includes(row.path) && (peer.rows?.includes(row.id) ?? true);
+}
+
+/** A proxy that we know nothing of may try. */
+function can(peer: Peer, row: Row): boolean {
+  return row.needs === undefined || (peer.features?.includes(row.needs) ?? true);
 }
 
 async function enter(
@@ -101,15 +107,14 @@ function load(started: Started | null, row: Row, plan: Plan, seconds: number): P
     port: upstream.tls,
     host: '127.0.0.1',
     direct: true,
-    authorization: `Bearer ${material.realKey}`,
+    authorization: upstream.authorization,
   };
-  return runLoad({
-    lg: material.lg,
-    core: plan.loadCore,
-    args: row.args(started ?? direct, upstream),
-    pids: started?.pids() ?? [],
-    seconds,
-  });
+  const args = row.args(started ?? direct, upstream);
+  const pids = started?.pids() ?? [];
+  const common = { lg: material.lg, core: plan.loadCore, pids };
+  if (row.times === undefined) return runLoad({ ...common, args, seconds });
+  const { operations, atMost } = row.times;
+  return runLoad({ ...common, args: [...args, '-n', String(operations)], seconds: atMost, warmUp: 0 });
 }
 
 /** Each round starts with another participant, so that none always runs after the same one. */

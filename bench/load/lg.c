@@ -6,11 +6,15 @@
  *       pull    bulk bytes from the target through -c tunnels        push  to the target
  *       http    -c connections: CONNECT, TLS, requests back to back
  *       hs      CONNECT, TLS handshake, one request, closed, for every operation
+ *       ws      -c connections: CONNECT, TLS, an upgrade, then text messages of 125 bytes, one at a time, to an echo
+ *       sse     -c connections: CONNECT, TLS, streams of events that hold the time of their writing
+ *       h2      -c connections: CONNECT, TLS with ALPN h2, -S streams at once on each
  *       idle    opens -c tunnels, holds them for -d seconds, prints by how much the -p processes grew
  *
  * -c connections  -d seconds  -w warm-up seconds  -x [host:]port of the proxy  -t host:port to reach
  * -s SNI  -u path  -a value of Authorization  -b bytes of a POST body  -k requests on a connection
  * -D no CONNECT (a reverse proxy, or the upstream itself)  -N no TLS inside  -r resume the last session
+ * -n operations, then it ends (and the peak of the memory is told)  -M, -E how a message begins, and its echo
  * -e echo  -l close with RST  -3 1.2  TLS 1.2 at most
  * -p pid,pid,..  processes whose processor time (all threads, ended ones too) and memory are told
  *
@@ -36,6 +40,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include "h2.h"
 
 static uint64_t now_ns(void) {
   struct timespec t;
@@ -48,8 +53,8 @@ static void die(const char *s) {
   exit(1);
 }
 
-enum { M_TUNNEL, M_PULL, M_PUSH, M_HTTP, M_HS, M_IDLE };
-enum { S_CONN, S_CONNECT, S_TLS, S_WRITE, S_READ, S_ECHO, S_BULK, S_IDLE };
+enum { M_TUNNEL, M_PULL, M_PUSH, M_HTTP, M_HS, M_WS, M_SSE, M_H2, M_IDLE };
+enum { S_CONN, S_CONNECT, S_TLS, S_WRITE, S_READ, S_ECHO, S_BULK, S_WS, S_H2, S_IDLE };
 /* One connection, used again for the next operation once it has closed. */
 typedef struct {
   int fd, st;
@@ -66,6 +71,10 @@ typedef struct {
   int cst;  /* place in a chunked body */
   size_t crem;  /* bytes left of a chunk */
   int status;
+  int events;  /* events of this stream so far */
+  size_t linelen;
+  char line[40];  /* the begin of a line of events */
+  h2_conn *h2;
 } conn;
 
 /* options */
@@ -75,7 +84,9 @@ static const char *mode_name = "http", *max_tls;
 static char proxy_host[64] = "127.0.0.1", target[256] = "127.0.0.1:7001", sni[256], pathq[256] = "/1024";
 static char auth[256] = "Bearer PLACEHOLDER";
 static int proxy_port = 8080;
-static size_t body;
+static size_t body, streams = 8;
+static uint64_t max_ops;
+static const char *msg_begin = "", *echo_begin;
 static int pids[256], npids;
 
 /* what is sent: made once */
@@ -84,6 +95,11 @@ static char *reqbuf, conreq[600];
 static size_t reqlen, conreqlen;
 static int memfd_;
 static size_t MEMSZ = 1 << 20;
+static char *mem;
+#define BODY_INLINE 65536       /* a longer body is sent from `mem` */
+#define MESSAGE 125
+static char frame[6 + MESSAGE], echo_frame[4 + MESSAGE + 256];
+static size_t echo_len;
 
 /* state and counts */
 static int ep, measuring, stop_all, idle_ready;
@@ -91,6 +107,8 @@ static SSL_CTX *ctx;
 static uint64_t n_ok, n_err, n_hs, n_resumed, n_bytes, n_bad;
 static uint32_t *lat;           /* latencies, units of 0.1 us */
 static size_t nlat, caplat = 8u << 20;
+static uint32_t lat1[1 << 20];  /* of the first events of streams */
+static size_t nlat1;
 static int err_first;           /* only the first error is told in words */
 static char err_txt[200];
 
@@ -111,6 +129,7 @@ static void set_ev(conn *c, uint32_t ev) {
 }
 
 static void step(conn *c);
+static void begin_h2(conn *c);
 /* Begins an operation: a new TCP connection. */
 static void start(conn *c) {
   c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -152,6 +171,8 @@ static void finish(conn *c, int ok) {
     c->ssl = NULL;
     ERR_clear_error();
   }
+  free(c->h2);
+  c->h2 = NULL;
   close(c->fd);
   c->fd = -1;
   if (!stop_all)
@@ -264,9 +285,13 @@ static int64_t rd(conn *c, void *b, size_t n) {
 /* An answer is complete. */
 static void resp_done(conn *c) {
   uint64_t t = now_ns();
-  rec(t - c->t0);
+  if (mode != M_SSE)
+    rec(t - c->t0);
+  else if (c->status == 200 && !c->events)
+    c->status = 204;
+  c->events = 0;
   if (c->status == 200) {
-    if (measuring)
+    if (measuring && mode != M_SSE)
       n_ok++;
   }
   else {
@@ -291,6 +316,32 @@ static void resp_done(conn *c) {
   c->woff = 0;
   c->t0 = t;
   step(c);
+}
+
+/* A line of a stream of events: "data: TIME ..." tells the delay. */
+static void on_event_line(conn *c) {
+  if (c->linelen < 26 || memcmp(c->line, "data: ", 6))
+    return;
+  c->line[26] = 0;
+  uint64_t dt = now_ns() - strtoull(c->line + 6, 0, 10);
+  if (measuring) {
+    n_ok++;
+    if (c->events)
+      rec(dt);
+    else if (nlat1 < sizeof lat1 / sizeof *lat1)
+      lat1[nlat1++] = dt / 100;
+  }
+  c->events++;
+}
+
+static void eat_events(conn *c, const char *p, size_t n) {
+  for (; n; p++, n--)
+    if (*p == '\n') {
+      on_event_line(c);
+      c->linelen = 0;
+    }
+    else if (c->linelen < sizeof c->line)
+      c->line[c->linelen++] = *p;
 }
 
 /* Takes n body bytes at p; 1 when the message has ended. */
@@ -320,6 +371,8 @@ static int eat(conn *c, const char *p, size_t n) {
       }
     case 1:{
         size_t k = n < c->crem ? n : c->crem;
+        if (mode == M_SSE)
+          eat_events(c, p, k);
         p += k;
         n -= k;
         c->crem -= k;
@@ -446,6 +499,11 @@ static void on_handshake(conn *c) {
       if (SSL_session_reused(c->ssl))
         n_resumed++;
     }
+    if (mode == M_H2) {
+      c->inlen = 0;
+      begin_h2(c);
+      return;
+    }
     c->st = S_WRITE;
     c->woff = 0;
     if (mode == M_HTTP)
@@ -464,13 +522,25 @@ static void on_handshake(conn *c) {
 
 /* Sends the request, in records of at most 16 KB. */
 static void on_writable(conn *c) {
-  while (c->woff < reqlen) {
+  for (int spin = 0; c->woff < reqlen; spin++) {
     ssize_t r;
+    if (spin == 256) {
+      set_ev(c, EPOLLOUT);
+      return;
+    }
+    size_t k = reqlen - c->woff;
+    const char *from = reqbuf + c->woff;
+    if (body > BODY_INLINE && c->woff >= reqlen - body) {
+      from = mem;
+      if (k > MEMSZ)
+        k = MEMSZ;
+    }
+    else if (body > BODY_INLINE)
+      k -= body;
     if (c->ssl) {
-      size_t k = reqlen - c->woff;
       if (k > 16384)
         k = 16384;
-      r = SSL_write(c->ssl, reqbuf + c->woff, k);
+      r = SSL_write(c->ssl, from, k);
       if (r <= 0) {
         int e = SSL_get_error(c->ssl, r);
         if (e == SSL_ERROR_WANT_WRITE) {
@@ -486,7 +556,7 @@ static void on_writable(conn *c) {
       }
     }
     else {
-      r = write(c->fd, reqbuf + c->woff, reqlen - c->woff);
+      r = write(c->fd, from, k);
       if (r < 0) {
         if (errno == EAGAIN) {
           set_ev(c, EPOLLOUT);
@@ -497,11 +567,123 @@ static void on_writable(conn *c) {
       }
     }
     c->woff += r;
+    if (measuring && from == mem)
+      n_bytes += r;
   }
   c->st = S_READ;
   c->inlen = 0;
   c->inbody = 0;
   set_ev(c, EPOLLIN);
+}
+
+/* Writes all of p at once; 0 when it does not go. What is written this way fits any socket buffer. */
+static int put(conn *c, const void *p, size_t n) {
+  return (c->ssl ? SSL_write(c->ssl, p, n) : write(c->fd, p, n)) == (ssize_t) n;
+}
+
+/* Sends a message and waits for its echo. */
+static void next_message(conn *c) {
+  c->st = S_WS;
+  c->inlen = 0;
+  c->t0 = now_ns();
+  if (!put(c, frame, sizeof frame)) {
+    fail(c, "message");
+    return;
+  }
+  set_ev(c, EPOLLIN);
+}
+
+/* The echo, byte for byte. */
+static void on_message(conn *c) {
+  for (;;) {
+    int64_t r = rd(c, c->in + c->inlen, 16000 - c->inlen);
+    if (r == -1)
+      return;
+    if (r <= 0) {
+      fail(c, "echo");
+      return;
+    }
+    c->inlen += r;
+    if (c->inlen < echo_len)
+      continue;
+    if (c->inlen > echo_len || memcmp(c->in, echo_frame, echo_len)) {
+      n_bad++;
+      fail(c, "wrong echo");
+      return;
+    }
+    rec(now_ns() - c->t0);
+    if (measuring)
+      n_ok++;
+    next_message(c);
+  }
+}
+
+/* Begins streams up to -S at once. */
+static void fill_streams(conn *c) {
+  char out[16384];
+  size_t n = 0;
+  while (h2_room(c->h2, streams) && n + H2_MAX_REQUEST < sizeof out)
+    n += h2_request(c->h2, out + n, now_ns());
+  if (n && !put(c, out, n))
+    fail(c, "requests");
+}
+
+/* ALPN said h2: preface, settings, requests. */
+static void begin_h2(conn *c) {
+  const unsigned char *alpn;
+  unsigned len;
+  SSL_get0_alpn_selected(c->ssl, &alpn, &len);
+  if (len != 2 || memcmp(alpn, "h2", 2)) {
+    fail(c, "no h2");
+    return;
+  }
+  char out[256];
+  c->st = S_H2;
+  c->h2 = calloc(1, sizeof *c->h2);
+  set_ev(c, EPOLLIN);
+  if (!put(c, out, h2_preface(out))) {
+    fail(c, "preface");
+    return;
+  }
+  fill_streams(c);
+}
+
+static void h2_answered(int status, uint64_t t0) {
+  rec(now_ns() - t0);
+  if (status != 200)
+    n_bad++;
+  else if (measuring)
+    n_ok++;
+}
+
+/* Frames of the other side. */
+static void on_h2(conn *c) {
+  for (int spin = 0; spin < 16; spin++) {
+    int64_t r = rd(c, c->in + c->inlen, 16384 - c->inlen);
+    if (r == -1)
+      return;
+    if (r <= 0) {
+      fail(c, "h2 read");
+      return;
+    }
+    c->inlen += r;
+    char out[1024];
+    size_t n = 0;
+    uint64_t seen = c->h2->body;
+    int64_t used = h2_feed(c->h2, c->in, c->inlen, out, sizeof out, &n, h2_answered);
+    if (used < 0 || (n && !put(c, out, n))) {
+      c->inlen = 0;
+      fail(c, used < 0 ? c->h2->why : "h2 write");
+      return;
+    }
+    if (measuring)
+      n_bytes += c->h2->body - seen;
+    memmove(c->in, c->in + used, c->inlen - used);
+    c->inlen -= used;
+    fill_streams(c);
+    if (c->st != S_H2)
+      return;
+  }
 }
 
 /* Reads an answer: head, then body by its framing. At most 64 reads a turn: none starves the rest. */
@@ -532,6 +714,15 @@ static void on_response(conn *c) {
       }
       *(e + 2) = 0;
       c->status = atoi(c->in + 9);
+      if (mode == M_WS) {
+        if (c->status != 101 || e + 4 != c->in + c->inlen) {
+          n_bad++;
+          fail(c, "upgrade");
+          return;
+        }
+        next_message(c);
+        return;
+      }
       char *h = find_hdr(c->in, "content-length");
       c->chunked = 0;
       c->left = -1;
@@ -635,6 +826,12 @@ static void step(conn *c) {
   case S_BULK:
     on_bulk(c);
     break;
+  case S_WS:
+    on_message(c);
+    break;
+  case S_H2:
+    on_h2(c);
+    break;
   case S_IDLE:
     on_idle(c);
     break;
@@ -653,8 +850,8 @@ static uint64_t cpu_ns(void) {
   return tot;
 }
 
-/* Resident memory of the -p processes. */
-static long rss_kb(void) {
+/* Resident memory of the -p processes; "VmHWM:" is the peak of it. */
+static long memory_kb(const char *name) {
   long tot = 0;
   for (int i = 0; i < npids; i++) {
     char f[64], l[200];
@@ -663,11 +860,28 @@ static long rss_kb(void) {
     if (!fp)
       continue;
     while (fgets(l, 200, fp))
-      if (!strncmp(l, "VmRSS:", 6))
-        tot += atol(l + 6);
+      if (!strncmp(l, name, strlen(name)))
+        tot += atol(l + strlen(name));
     fclose(fp);
   }
   return tot;
+}
+
+static long rss_kb(void) {
+  return memory_kb("VmRSS:");
+}
+
+/* From here on the peak counts (proc(5), clear_refs); where that is not allowed it counts from the start. */
+static void reset_peak(void) {
+  for (int i = 0; i < npids; i++) {
+    char f[64];
+    snprintf(f, 64, "/proc/%d/clear_refs", pids[i]);
+    FILE *fp = fopen(f, "w");
+    if (!fp)
+      continue;
+    fputs("5", fp);
+    fclose(fp);
+  }
 }
 
 static int cmp(const void *a, const void *b) {
@@ -675,18 +889,18 @@ static int cmp(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
-/* A percentile of the latencies, in ms. */
-static double pct(double p) {
-  if (!nlat)
+/* A percentile of n sorted latencies, in ms. */
+static double pct(const uint32_t *of, size_t n, double p) {
+  if (!n)
     return 0;
-  size_t i = (size_t) (p * (nlat - 1));
-  return lat[i] / 10000.0;
+  size_t i = (size_t) (p * (n - 1));
+  return of[i] / 10000.0;
 }
 
 /* Reads the options; 0 on wrong use. */
 static int read_options(int ac, char **av) {
   int o;
-  while ((o = getopt(ac, av, "m:c:d:w:x:t:s:u:a:b:p:Derk:Nl3:")) != -1)
+  while ((o = getopt(ac, av, "m:c:d:w:x:t:s:u:a:b:p:Derk:Nl3:n:M:E:S:")) != -1)
     switch (o) {
     case 'm':
       mode_name = optarg;
@@ -726,6 +940,18 @@ static int read_options(int ac, char **av) {
     case 'b':
       body = atol(optarg);
       break;
+    case 'n':
+      max_ops = strtoull(optarg, 0, 10);
+      break;
+    case 'M':
+      msg_begin = optarg;
+      break;
+    case 'E':
+      echo_begin = optarg;
+      break;
+    case 'S':
+      streams = atol(optarg);
+      break;
     case 'D':
       direct = 1;
       break;
@@ -758,11 +984,39 @@ static int read_options(int ac, char **av) {
     default:
       return 0;
     }
-  static const char *const names[] = { "tunnel", "pull", "push", "http", "hs", "idle" };  /* as the enum */
+  static const char *const names[] = { "tunnel", "pull", "push", "http", "hs", "ws", "sse", "h2", "idle" };  /* as the enum */
   for (mode = 0; mode <= M_IDLE; mode++)
     if (!strcmp(mode_name, names[mode]))
       return 1;
   return 0;
+}
+
+/* The message as a masked frame, and the frame that must come back: -M and -E with the same bytes behind them. */
+static void make_message(void) {
+  static const unsigned char mask[4] = { 0x37, 0xfa, 0x21, 0x3d };
+  char text[MESSAGE];
+  size_t begin = strlen(msg_begin), at = 2;
+  if (begin > MESSAGE)
+    begin = MESSAGE;
+  memset(text, 'm', MESSAGE);
+  memcpy(text, msg_begin, begin);
+  frame[0] = (char) 0x81;
+  frame[1] = (char) (0x80 | MESSAGE);
+  memcpy(frame + 2, mask, 4);
+  for (int i = 0; i < MESSAGE; i++)
+    frame[6 + i] = text[i] ^ mask[i & 3];
+  const char *as = echo_begin ? echo_begin : msg_begin;
+  size_t back = strlen(as) + MESSAGE - begin;
+  echo_frame[0] = (char) 0x81;
+  echo_frame[1] = (char) (back < 126 ? back : 126);
+  if (back >= 126) {
+    echo_frame[2] = (char) (back >> 8);
+    echo_frame[3] = (char) back;
+    at = 4;
+  }
+  memcpy(echo_frame + at, as, strlen(as));
+  memcpy(echo_frame + at + strlen(as), text + begin, MESSAGE - begin);
+  echo_len = at + back;
 }
 
 /* Makes what is sent and what it is sent with. */
@@ -776,26 +1030,30 @@ static void set_up(void) {
       snprintf(conreq, 600,
                "CONNECT %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: lg\r\nProxy-Connection: keep-alive\r\n\r\n",
                target, target);
-  reqbuf = malloc(2000 + body);
+  reqbuf = malloc(2000 + BODY_INLINE);
   char cl[96] = "";
+  static const char upgrade[] = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
   if (body)
     snprintf(cl, sizeof cl, "Content-Type: application/json\r\nContent-Length: %zu\r\n", body);
   reqlen =
       snprintf(reqbuf, 2000,
                "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: lg/1.0\r\nAccept: */*\r\n"
                "Accept-Encoding: identity\r\nX-Trace: 0123456789abcdef\r\nAuthorization: %s\r\n%s\r\n",
-               body ? "POST" : "GET", pathq, target, auth, cl);
-  if (body) {
+               body ? "POST" : "GET", pathq, target, auth, mode == M_WS ? upgrade : cl);
+  if (body && body <= BODY_INLINE)
     memset(reqbuf + reqlen, 'x', body);
-    reqlen += body;
-  }
+  reqlen += body;
+  if (mode == M_WS)
+    make_message();
+  h2_prepare(target, pathq, auth);
   lat = malloc(caplat * 4);
   memset(lat, 0, caplat * 4);
   memfd_ = memfd_create("z", 0);
   if (ftruncate(memfd_, MEMSZ))
     die("ftruncate");
-  char *mm = mmap(0, MEMSZ, PROT_WRITE | PROT_READ, MAP_SHARED, memfd_, 0);
-  memset(mm, 'b', MEMSZ);
+  mem = mmap(0, MEMSZ, PROT_WRITE | PROT_READ, MAP_SHARED, memfd_, 0);
+  memset(mem, 'b', MEMSZ);
   ctx = SSL_CTX_new(TLS_client_method());
   SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   if (max_tls && !strcmp(max_tls, "1.2"))
@@ -805,6 +1063,8 @@ static void set_up(void) {
     SSL_CTX_sess_set_new_cb(ctx, new_sess);
   else
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+  if (mode == M_H2)
+    SSL_CTX_set_alpn_protos(ctx, (const unsigned char *) "\2h2", 3);
   SSL_CTX_set1_groups_list(ctx, "X25519:P-256");
   ep = epoll_create1(EPOLL_CLOEXEC);
 }
@@ -832,12 +1092,14 @@ int main(int ac, char **av) {
     uint64_t t = now_ns();
     if (!measuring && mode != M_IDLE && t - T0 >= (uint64_t) (W * 1e9)) {
       measuring = 1;
+      if (max_ops)
+        reset_peak();
       tm0 = now_ns();
       cpu0 = cpu_ns();
       clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
       self0 = ts.tv_sec * 1000000000ull + ts.tv_nsec;
     }
-    if (t >= tend)
+    if (t >= tend || (max_ops && n_ok >= max_ops))
       break;
     if (mode == M_IDLE) {
       while (started < C && started - idle_ready < batch) {
@@ -867,7 +1129,7 @@ int main(int ac, char **av) {
       for (int i = 0; i < (n ? 0 : C); i++)
         if (cs[i].fd < 0)
           start(&cs[i]);
-    if (n_err > 20000)
+    if (n_err > (max_ops ? 20 : 20000))
       break;
   }
   if (!tm0) {
@@ -885,6 +1147,7 @@ int main(int ac, char **av) {
   }
   double s = (t1 - tm0) / 1e9;
   qsort(lat, nlat, 4, cmp);
+  qsort(lat1, nlat1, 4, cmp);
   uint64_t ops = n_ok;
   double pc = npids ? (cpu1 - cpu0) / 1e3 : 0;
   for (char *q = err_txt; *q; q++)
@@ -893,9 +1156,10 @@ int main(int ac, char **av) {
   printf("{\"mode\":\"%s\",\"c\":%d,\"s\":%.2f,\"ok\":%lu,\"rate\":%.1f,\"p50_ms\":%.3f,"
          "\"p99_ms\":%.3f,\"gbs\":%.3f,\"err\":%lu,\"bad\":%lu,\"hs\":%lu,\"resumed\":%lu,"
          "\"pcpu\":%.3f,\"us_op\":%.2f,\"cpu_s_per_gb\":%.3f,\"lgcpu\":%.3f,\"rss_mb\":%.1f,"
-         "\"e\":\"%s\"}\n",
-       mode_name, C, s, ops, ops / s, pct(.5), pct(.99), n_bytes / s / 1e9, n_err, n_bad, n_hs, n_resumed,
+         "\"want\":%lu,\"peak_mb\":%.1f,\"first_p50_ms\":%.3f,\"first_p99_ms\":%.3f,\"e\":\"%s\"}\n",
+       mode_name, C, s, ops, ops / s, pct(lat, nlat, .5),
+       pct(lat, nlat, .99), n_bytes / s / 1e9, n_err, n_bad, n_hs, n_resumed,
        pc / 1e6 / s, ops ? pc / ops : 0, n_bytes ? pc / 1e6 / (n_bytes / 1e9) : 0, (self1 - self0) / 1e9 / s,
-       rss_kb() / 1024.0, err_txt);
+       rss_kb() / 1024.0, max_ops, memory_kb("VmHWM:") / 1024.0, pct(lat1, nlat1, .5), pct(lat1, nlat1, .99), err_txt);
   return 0;
 }

@@ -2,9 +2,11 @@
  *   cc -O2 -o up up.c -lssl -lcrypto
  *   up BASEPORT cert.pem key.pem "Bearer REALKEY"
  *
- * BASE+1  HTTP/1.1 in TLS: /N answers N bytes with Content-Length, /cN N bytes in chunks of 1 KB; 401 unless
- *         Authorization is the fourth argument; bodies of requests are read and dropped; keep-alive
+ * BASE+1  HTTP/1.1 in TLS: /N answers N bytes with Content-Length, /cN N bytes in chunks of 1 KB, /eN N server-sent
+ *         events 10 ms apart, each with the time at which it was written; with Upgrade: a WebSocket that sends every
+ *         message back. 401 unless Authorization is the fourth argument; bodies of requests are read and dropped; keep-alive
  * BASE+2  endless bytes   BASE+3  takes any bytes   BASE+4  sends back what comes   BASE+5  as BASE+1, no TLS
+ * BASE+6  as BASE+1, for what a policy is to judge otherwise
  *
  * It parses what the bench sends and no more: never put it on a network. */
 #define _GNU_SOURCE
@@ -12,6 +14,7 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <signal.h>
 #include <stdint.h>
@@ -24,6 +27,7 @@
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 static void die(const char *s) {
@@ -31,7 +35,7 @@ static void die(const char *s) {
   exit(1);
 }
 
-typedef struct {
+typedef struct conn {
   int fd, kind, lst;    /* kind: offset to BASE; lst: a listener */
   uint32_t ev;          /* events epoll watches; 0: not registered */
   SSL *ssl;
@@ -45,7 +49,40 @@ typedef struct {
   char *cbuf;           /* an answer sent in one piece */
   size_t clen, coff;
   int want_close;
+  int ws;               /* it is a WebSocket now */
+  int events;           /* events still to be sent */
+  uint64_t due;         /* when the next one is, ns */
+  struct conn *next, **back;    /* list of those that send events */
 } conn;
+
+#define EVENT_NS 10000000ull
+static conn *streams;
+
+static uint64_t now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t) t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+/* Into the list of those that send events, and out of it. */
+static void enlist(conn *c, int n) {
+  c->events = n;
+  c->due = now_ns() + EVENT_NS;
+  c->next = streams;
+  if (streams)
+    streams->back = &c->next;
+  c->back = &streams;
+  streams = c;
+}
+
+static void delist(conn *c) {
+  if (!c->back)
+    return;
+  *c->back = c->next;
+  if (c->next)
+    c->next->back = c->back;
+  c->back = NULL;
+}
 
 static int ep, memfd_;
 static char *big;
@@ -62,6 +99,7 @@ static void set_ev(conn *c, uint32_t ev) {
 
 /* Closes and frees. */
 static void drop(conn *c) {
+  delist(c);
   if (c->ssl) {
     SSL_free(c->ssl);
     ERR_clear_error();
@@ -131,7 +169,8 @@ static int flush_out(conn *c) {
       c->coff += r;
     }
     else {
-      size_t k = c->left > 16384 ? 16384 : c->left;
+      size_t most = c->ssl ? 16384 : BIG;
+      size_t k = c->left > (int64_t) most ? most : (size_t) c->left;
       r = wr(c, big, k);
       if (r <= 0)
         goto stuck;
@@ -196,6 +235,84 @@ static void answer(conn *c, int ok, long n, int chunk, size_t body) {
   }
 }
 
+/* The head of a stream of n events; the events follow one by one. */
+static void event_head(conn *c, int n) {
+  c->left = 0;
+  c->hoff = 0;
+  c->clen = c->coff = 0;
+  c->hlen =
+      snprintf(c->head, 512,
+               "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
+               "X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\nServer: up\r\n\r\n");
+  c->cbuf = realloc(c->cbuf, 256);
+  enlist(c, n);
+}
+
+/* Writes the events that are due, each as a chunk of its own; the last one ends the answer. */
+static void send_events(void) {
+  uint64_t now = now_ns();
+  for (conn *c = streams, *next; c; c = next) {
+    next = c->next;
+    if (now < c->due || c->coff < c->clen)
+      continue;
+    c->due += EVENT_NS;
+    c->coff = 0;
+    c->clen = sprintf(c->cbuf, "6f\r\ndata: %020llu %0*d\n\n\r\n", (unsigned long long) now_ns(), 82, 0);
+    if (--c->events == 0) {
+      c->clen += sprintf(c->cbuf + c->clen, "0\r\n\r\n");
+      delist(c);
+    }
+    flush_out(c);
+  }
+}
+
+/* Says 101 to a WebSocket client whose key is at `key`. */
+static void upgrade_head(conn *c, const char *key) {
+  unsigned char sum[EVP_MAX_MD_SIZE], accept[64];
+  char text[128];
+  unsigned n;
+  size_t k = strcspn(key, "\r");
+  snprintf(text, sizeof text, "%.*s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", (int) (k > 60 ? 60 : k), key);
+  EVP_Digest(text, strlen(text), sum, &n, EVP_sha1(), NULL);
+  EVP_EncodeBlock(accept, sum, n);
+  c->left = 0;
+  c->hoff = c->clen = c->coff = 0;
+  c->hlen =
+      snprintf(c->head, 512,
+               "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+               "Sec-WebSocket-Accept: %s\r\n\r\n", (char *) accept);
+  c->ws = 1;
+}
+
+/* Sends whole masked frames of up to 64 KB back unmasked; -1 when there is none yet, below -1 on anything else. */
+static int echo_frame(conn *c) {
+  unsigned char *in = (unsigned char *) c->in;
+  if (c->inlen < 6)
+    return -1;
+  size_t n = in[1] & 127, at = 2;
+  if (!(in[1] & 128) || n == 127)
+    return -2;
+  if (n == 126) {
+    n = in[2] << 8 | in[3];
+    at = 4;
+  }
+  if (n > 16000)
+    return -2;
+  if (c->inlen < at + 4 + n)
+    return -1;
+  free(c->cbuf);
+  c->cbuf = malloc(n + 4);
+  memcpy(c->cbuf, c->in, at);
+  c->cbuf[1] = c->cbuf[1] & 127;
+  for (size_t i = 0; i < n; i++)
+    c->cbuf[at + i] = in[at + 4 + i] ^ in[at + (i & 3)];
+  c->coff = 0;
+  c->clen = at + n;
+  memmove(c->in, c->in + at + 4 + n, c->inlen - at - 4 - n);
+  c->inlen -= at + 4 + n;
+  return 0;
+}
+
 /* Goes on with an HTTP connection: handshake, what is still to send, then requests as they come. */
 static void http(conn *c) {
   if (c->ssl && !c->hs) {
@@ -207,12 +324,27 @@ static void http(conn *c) {
     }
     c->hs = 1;
   }
-  int f = flush_out(c);
+  int f = c->skip ? 1 : flush_out(c);   /* no answer before the whole request */
   if (f <= 0)
     return;
   for (;;) {
     /* handle what is buffered */
     while (c->inlen) {
+      if (c->ws) {
+        int r = echo_frame(c);
+        if (r == -1)
+          break;
+        if (r < 0) {
+          drop(c);
+          return;
+        }
+        f = flush_out(c);
+        if (f <= 0)
+          return;
+        continue;
+      }
+      if (c->back)              /* nothing is asked while events are sent */
+        break;
       if (c->skip) {
         size_t k = c->skip < c->inlen ? c->skip : c->inlen;
         memmove(c->in, c->in + k, c->inlen - k);
@@ -248,6 +380,10 @@ static void http(conn *c) {
       }
       if (n < 0)
         n = 0;
+      int events = sp && sp[1] == '/' && sp[2] == 'e' ? atoi(sp + 3) : 0;
+      char *wskey = ok && hdr(c->in, "upgrade") ? hdr(c->in, "sec-websocket-key") : NULL;
+      if (wskey)
+        upgrade_head(c, wskey);
       char *clh = hdr(c->in, "content-length");
       size_t bl = clh ? strtoul(clh, 0, 10) : 0;
       char *ch = hdr(c->in, "connection");
@@ -269,7 +405,10 @@ static void http(conn *c) {
         n = 0;
         chunk = 0;
       }
-      answer(c, ok, n, chunk, bl);
+      if (ok && events > 0)
+        event_head(c, events);
+      else if (!c->ws)
+        answer(c, ok, n, chunk, bl);
       c->skip = bl;
       if (c->skip)
         continue;
@@ -324,7 +463,7 @@ int main(int ac, char **av) {
   SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_session_id_context(ctx, (void *) "up", 2);
   ep = epoll_create1(0);
-  for (int k = 1; k <= 5; k++) {
+  for (int k = 1; k <= 6; k++) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     struct sockaddr_in a = {.sin_family = AF_INET,.sin_port = htons(base + k) };
@@ -339,7 +478,7 @@ int main(int ac, char **av) {
   }
   struct epoll_event evs[512];
   for (;;) {
-    int n = epoll_wait(ep, evs, 512, -1);
+    int n = epoll_wait(ep, evs, 512, streams ? 1 : -1);
     for (int i = 0; i < n; i++) {
       conn *c = evs[i].data.ptr;
       if (c->lst) {
@@ -352,7 +491,7 @@ int main(int ac, char **av) {
           conn *x = calloc(1, sizeof *x);
           x->fd = fd;
           x->kind = c->kind;
-          if (c->kind == 1) {
+          if (c->kind == 1 || c->kind == 6) {
             x->ssl = SSL_new(ctx);
             SSL_set_fd(x->ssl, fd);
             SSL_set_accept_state(x->ssl);
@@ -364,6 +503,7 @@ int main(int ac, char **av) {
       switch (c->kind) {
       case 1:
       case 5:
+      case 6:
         http(c);
         break;
       case 2:{
@@ -391,5 +531,6 @@ int main(int ac, char **av) {
         }
       }
     }
+    send_events();
   }
 }

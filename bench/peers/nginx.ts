@@ -8,6 +8,7 @@ import { type Peer, PLACEHOLDER, type Setting, type Started } from './peer.ts';
 export const nginx: Peer = {
   name: 'nginx',
   paths: ['intercept'],
+  features: ['h2', 'websocket'],
   missing: () => (findProgram('nginx') === undefined ? ['nginx'] : []),
   start,
 };
@@ -33,6 +34,9 @@ function text(port: number, dir: string, { material, upstream }: Setting): strin
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
     .map((name) => `${name}_temp_path ${dir}/${name};`)
     .join(' ');
+  const onward = `proxy_set_header Authorization "Bearer ${material.realKey}";
+      proxy_ssl_verify on; proxy_ssl_trusted_certificate ${material.ca};
+      proxy_ssl_name ${HOST}; proxy_ssl_server_name on;`;
   return `daemon off; master_process off; worker_processes 1; pid ${dir}/pid; error_log ${dir}/error.log error;
 worker_rlimit_nofile 65536;
 events { worker_connections 32768; }
@@ -41,15 +45,26 @@ http {
   keepalive_requests 1000000000; keepalive_timeout 600s;
   upstream up { server 127.0.0.1:${upstream.tls}; keepalive 256; keepalive_requests 1000000000; }
   server {
-    listen 127.0.0.1:${port} ssl backlog=4096;
+    listen 127.0.0.1:${port} ssl http2 backlog=4096;
     ssl_certificate ${material.cert}; ssl_certificate_key ${material.key};
     ssl_protocols TLSv1.2 TLSv1.3;
-    location / {
+    location = /ws {
+      proxy_pass https://up; proxy_http_version 1.1;
+      proxy_set_header Host ${HOST}:${upstream.tls}; proxy_set_header Connection upgrade;
+      proxy_set_header Upgrade $http_upgrade;
+      ${onward}
+    }
+    location = /0 { # a body of a gigabyte
+      client_max_body_size 0; proxy_request_buffering off;
       proxy_pass https://up; proxy_http_version 1.1;
       proxy_set_header Host ${HOST}:${upstream.tls}; proxy_set_header Connection "";
-      proxy_set_header Authorization "Bearer ${material.realKey}";
-      proxy_ssl_verify on; proxy_ssl_trusted_certificate ${material.ca};
-      proxy_ssl_name ${HOST}; proxy_ssl_server_name on;
+      ${onward}
+    }
+    location / {
+      proxy_max_temp_file_size 0;
+      proxy_pass https://up; proxy_http_version 1.1;
+      proxy_set_header Host ${HOST}:${upstream.tls}; proxy_set_header Connection "";
+      ${onward}
     }
   }
 }

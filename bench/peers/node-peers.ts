@@ -2,17 +2,18 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort, startPinned } from '../harness/process.ts';
-import { type Path, type Peer, PLACEHOLDER, type Setting, type Started } from './peer.ts';
+import { type Feature, type Path, type Peer, PLACEHOLDER, type Setting, type Started } from './peer.ts';
 
 const FOLDER = join(import.meta.dirname, '..');
 
-export const proxyChain: Peer = nodePeer('proxy-chain', ['tunnel', 'intercept']);
-export const mockttp: Peer = nodePeer('mockttp', ['intercept']);
+export const proxyChain: Peer = nodePeer('proxy-chain', ['tunnel', 'intercept'], []);
+export const mockttp: Peer = nodePeer('mockttp', ['intercept'], ['h2', 'h2-h2', 'websocket']);
 
-function nodePeer(name: string, paths: readonly Path[]): Peer {
+function nodePeer(name: string, paths: readonly Path[], features: readonly Feature[]): Peer {
   return {
     name,
     paths,
+    features,
     missing: () => (existsSync(join(FOLDER, 'node_modules', name)) ? [] : [`${name} (npm ci in bench/)`]),
     start: (setting, path) => start(name, setting, path),
   };
@@ -39,5 +40,7 @@ async function start(name: string, { material, upstream, core }: Setting, path: 
       NODE_EXTRA_CA_CERTS: material.ca,
     },
   });
-  return { ...running, port, direct: false, host: '127.0.0.1', authorization: PLACEHOLDER };
+  const via = { port, direct: false, host: '127.0.0.1', authorization: PLACEHOLDER };
+  // mockttp changes no field of a WebSocket's handshake.
+  return { ...running, ...via, upgrade: upstream.authorization };
 }

@@ -5,9 +5,18 @@ import type { Running } from '../harness/process.ts';
 /** The ways through a proxy that rows measure. */
 export type Path = 'intercept' | 'tunnel';
 
-/** Where the upstream listens: TLS HTTP, raw source, raw sink, raw echo. */
+/** What not every participant can, or is set up to do here. */
+export type Feature = 'h2' | 'h2-h2' | 'websocket' | 'websocket-keys';
+
+/** Where the upstream listens: TLS HTTP (twice), HTTP in the clear, HTTP/2, raw source, raw sink, raw echo. */
 export type Upstream = {
   readonly tls: number;
+  /** the same, under another rule: keys are swapped in WebSocket messages too */
+  readonly tlsKeys: number;
+  readonly plain: number;
+  readonly h2: number;
+  /** the Authorization value that it wants */
+  readonly authorization: string;
   readonly source: number;
   readonly sink: number;
   readonly echo: number;
@@ -23,11 +32,17 @@ export type Started = Running & {
   readonly host: string;
   /** Authorization value that the client sends; the proxy makes the real one of it */
   readonly authorization: string;
+  /** the same in the handshake of a WebSocket, where it is another */
+  readonly upgrade?: string;
+  /** the same for `tlsKeys`: put into WebSocket messages, swapped there as well */
+  readonly message?: string;
 };
 
 export type Peer = {
   readonly name: string;
   readonly paths: readonly Path[];
+  /** absent: all, for all we know */
+  readonly features?: readonly Feature[];
   /** rows that it is worth measuring in; absent: all of its paths */
   readonly rows?: readonly string[];
   /** what is missing to run it, by name; empty when it can run */

@@ -28,8 +28,15 @@ async function start(setting: Setting): Promise<Started> {
     cwd: dir,
   });
   try {
-    const placeholder = await placeholderFrom(port);
-    return { ...running, port, direct: false, host: HOST, authorization: `Bearer ${placeholder}` };
+    const [key, messageKey] = await placeholdersFrom(port);
+    return {
+      ...running,
+      port,
+      direct: false,
+      host: HOST,
+      authorization: `Bearer ${key}`,
+      message: `Bearer ${messageKey}`,
+    };
   } catch (error) {
     await running.stop();
     throw error;
@@ -62,11 +69,7 @@ group: bench
 identify:
   sources: [127.0.0.0/8]
 rules:
-  - allow: ${HOST}:${upstream.tls}
-    methods: [GET, POST]
-    paths: ["/**"]
-    addresses: [127.0.0.0/8]
-${[upstream.source, upstream.sink, upstream.echo].map(tunnelRule).join('')}profile: bench
+${[upstream.tls, upstream.tlsKeys, upstream.h2].map(interceptRule).join('')}${[upstream.plain, upstream.source, upstream.sink, upstream.echo].map(tunnelRule).join('')}profile: bench
 limits:
   connections: 65536
 `,
@@ -78,27 +81,30 @@ profile: bench
 secrets:
   - env: BENCH_KEY
     from: file:${join(dir, 'key')}
-    hosts: ["${HOST}:${upstream.tls}"]
+    hosts: ["${HOST}:${upstream.tls}", "${HOST}:${upstream.h2}"]
+  - env: BENCH_MESSAGE_KEY
+    from: file:${join(dir, 'key')}
+    in: [header, websocket]
+    hosts: ["${HOST}:${upstream.tlsKeys}"]
 `,
   );
+}
+
+function interceptRule(port: number): string {
+  return `  - allow: ${HOST}:${port}\n    methods: [GET, POST]\n    paths: ["/**"]\n    addresses: [127.0.0.0/8]\n`;
 }
 
 function tunnelRule(port: number): string {
   return `  - allow: ${HOST}:${port}\n    addresses: [127.0.0.0/8]\n    protocol: any\n`;
 }
 
-async function placeholderFrom(port: number): Promise<string> {
+async function placeholdersFrom(port: number): Promise<[string, string]> {
   const answer = await fetch(`http://127.0.0.1:${port}/env?format=json`, {
     signal: AbortSignal.timeout(10_000),
   });
   const body: unknown = await answer.json();
-  if (
-    typeof body === 'object' &&
-    body !== null &&
-    'BENCH_KEY' in body &&
-    typeof body.BENCH_KEY === 'string'
-  ) {
-    return body.BENCH_KEY;
-  }
+  const fields = new Map<string, unknown>(Object.entries(typeof body === 'object' ? (body ?? {}) : {}));
+  const [key, messageKey] = [fields.get('BENCH_KEY'), fields.get('BENCH_MESSAGE_KEY')];
+  if (typeof key === 'string' && typeof messageKey === 'string') return [key, messageKey];
   throw new Error(`sallyport: /env gave no placeholder (status ${answer.status})`);
 }

@@ -21,7 +21,13 @@ export const squidRsa: Peer = {
 type PickCa = (material: Material) => string;
 
 function squidPeer(name: string, paths: readonly Path[], ca: PickCa): Peer {
-  return { name, paths, missing, start: (setting, path) => start(setting, path, ca(setting.material)) };
+  return {
+    name,
+    paths,
+    features: ['websocket'],
+    missing,
+    start: (setting, path) => start(setting, path, ca(setting.material)),
+  };
 }
 
 function missing(): string[] {
@@ -72,6 +78,7 @@ function common(dir: string): string[] {
     'max_filedescriptors 65536',
     'client_idle_pconn_timeout 10 minutes',
     'visible_hostname bench',
+    'http_upgrade_request_protocols websocket allow all',
   ];
 }
 

@@ -7,6 +7,7 @@ import { type Peer, PLACEHOLDER, type Setting, type Started } from './peer.ts';
 export const tinyproxy: Peer = {
   name: 'tinyproxy',
   paths: ['tunnel'],
+  features: [],
   missing: () => (findProgram('tinyproxy') === undefined ? ['tinyproxy'] : []),
   start,
 };

@@ -8,10 +8,12 @@ const ca = readFileSync(env.BENCH_CA, 'utf8');
 const server = getLocal({
   https: { cert: ca, key: readFileSync(env.BENCH_CA_KEY, 'utf8') },
   recordTraffic: false,
-  http2: false,
+  http2: true,
 });
+const additionalTrustedCAs = [{ cert: ca }];
 await server.forAnyRequest().thenPassThrough({
-  additionalTrustedCAs: [{ cert: ca }],
+  additionalTrustedCAs,
   transformRequest: { updateHeaders: { authorization: `Bearer ${env.BENCH_SECRET}` } },
 });
+await server.forAnyWebSocket().thenPassThrough({ additionalTrustedCAs });
 await server.start(Number(env.BENCH_PORT));
