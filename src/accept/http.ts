@@ -104,7 +104,7 @@ class HttpFront {
     const asked = parseRequestTarget(head);
     if ('kind' in asked) return this.#refuse(turn, asked, null);
     const problem = this.#formProblem(head, asked);
-    if (problem !== null) return this.#refuse(turn, problem, this.#tellable(asked));
+    if (problem !== null) return this.#refuse(turn, problem, tellable(asked, problem));
     const asker = this.#asker(head);
     if ('kind' in asker) return this.#notReady(turn, asked, asker);
     switch (asked.form) {
@@ -123,11 +123,6 @@ class HttpFront {
   describe(record: FlowRecord, at: Authority | null): void {
     record.at = at;
     this.#deps.describe(this.#link.address, record);
-  }
-
-  /** The host that was asked for, unless a real key was written there: it would stand in answer, record and metric. */
-  #tellable(asked: RequestTarget): Authority | null {
-    return 'authority' in asked && !this.#deps.holdsKey(asked.authority.host) ? asked.authority : null;
   }
 
   #formProblem(head: RequestHead, asked: RequestTarget): Denied | null {
@@ -228,4 +223,12 @@ class HttpFront {
     record.method = turn.current.method;
     return turn.refuse(record, why);
   }
+}
+
+/**
+ * The host that was asked for, unless a real key was written there: it would stand in answer, record and metric. Host
+ * names are folded to lower case and keys are not, so that the host itself does not tell.
+ */
+function tellable(asked: RequestTarget, problem: Denied): Authority | null {
+  return 'authority' in asked && problem.reason !== 'secret_leak' ? asked.authority : null;
 }

@@ -100,7 +100,8 @@ class PendingHello implements LinkUser {
   #open(at: Authority, hello: Buffer): void {
     const { snapshot, identify, holdsKey, draining, newRecord } = this.#deps;
     const current = snapshot();
-    if (holdsKey(at.host)) return this.#refuse(denied('secret_leak'), null);
+    // As it was spelt: a host is in lower case, a key need not be.
+    if (holdsKey(hello.toString('latin1'))) return this.#refuse(denied('secret_leak'), null);
     if (current === null) return this.#refuse(denied('not_ready', 'No policy is loaded.'), at);
     if (draining()) return this.#refuse(denied('draining'), at);
     const identity = identify({ address: this.#link.address, credential: NO_CREDENTIAL }, current);
