@@ -144,12 +144,13 @@ export class H2Conn implements UpstreamConn, RequestSink {
   #listen(stream: ClientHttp2Stream): void {
     // Once: the library may ask again while it writes them out, and would throw.
     stream.once('wantTrailers', () => {
-      if (!stream.destroyed) stream.sendTrailers(fieldRecord(trailerFields(this.#trailersUp)));
+      if (stream.destroyed || stream.closed) return;
+      this.#guard(() => stream.sendTrailers(fieldRecord(trailerFields(this.#trailersUp))));
     });
     stream.on('response', (_headers: IncomingHttpHeaders, flags: number, raw: unknown) =>
       this.#respond(raw, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0),
     );
-    stream.on('continue', () => this.#tell('HTTP/1.1 100 Continue\r\n\r\n'));
+    // 100 among them: the library's event for it comes besides.
     stream.on('headers', (_headers: IncomingHttpHeaders, _flags: number, raw: unknown) =>
       this.#respond(raw, false),
     );

@@ -19,6 +19,20 @@ const STREAM_WINDOW = 256 * 1024;
 /** MiB that the library may hold for one connection. */
 const MAX_MEMORY = 32;
 
+/** The types do not know yet that clients have it too: what a peer repeats is passed on, the library would throw. */
+const OPTIONS: http2.ClientSessionOptions & { readonly strictSingleValueFields: boolean } = {
+  settings: {
+    enablePush: false,
+    initialWindowSize: STREAM_WINDOW,
+    maxHeaderListSize: HEAD_LIMITS.maxHeadBytes,
+  },
+  maxHeaderListPairs: HEAD_LIMITS.maxFields + 8,
+  maxReservedRemoteStreams: 0,
+  maxSessionMemory: MAX_MEMORY,
+  peerMaxConcurrentStreams: MAX_STREAMS,
+  strictSingleValueFields: false,
+};
+
 export class H2Upstream {
   readonly key: string;
   readonly identityId: string;
@@ -46,16 +60,8 @@ export class H2Upstream {
     this.idleSince = clock.mono();
     this.#wire = new H2Wire({ socket, clock, peer: 'server', onAbuse: () => this.destroy() });
     this.#session = http2.connect(`https://${hostText(permit.target, 443)}`, {
+      ...OPTIONS,
       createConnection: () => this.#wire,
-      settings: {
-        enablePush: false,
-        initialWindowSize: STREAM_WINDOW,
-        maxHeaderListSize: HEAD_LIMITS.maxHeadBytes,
-      },
-      maxHeaderListPairs: HEAD_LIMITS.maxFields + 8,
-      maxReservedRemoteStreams: 0,
-      maxSessionMemory: MAX_MEMORY,
-      peerMaxConcurrentStreams: MAX_STREAMS,
     });
     // What went wrong is told to each stream; `close` follows.
     this.#session.on('error', () => this.#wire.destroy());

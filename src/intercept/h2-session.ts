@@ -20,7 +20,7 @@ export type H2SessionAsk = Omit<SessionAsk, 'side' | 'protocol'> & { readonly so
 const IDLE_MS = 120_000;
 /** From the first frame of a header section to its last. */
 const SECTION_MS = 10_000;
-/** After GOAWAY, without streams: how long the client may take to go. */
+/** After GOAWAY, without streams, or with a reset that cannot leave: how long the client may take. */
 const LEAVE_MS = 5_000;
 /** Streams at once; the rest is refused, to be asked again. */
 const MAX_STREAMS = 100;
@@ -43,6 +43,8 @@ const OPTIONS: http2.ServerOptions = {
   maxSessionRejectedStreams: 200,
   maxOutstandingPings: 4,
   peerMaxConcurrentStreams: 0,
+  // What an upstream repeats (`ETag`, `Date`) is passed on as it is; the library would throw.
+  strictSingleValueFields: false,
 };
 
 const FAULTS: Readonly<Record<H2Abuse, string>> = {
@@ -109,6 +111,7 @@ export class H2Session {
     if (this.#wire.destroyed) return this.#linger(now);
     if (this.#calming && now >= this.#deadline) return void this.#ask.socket.destroy();
     for (const stream of this.#streams.values()) stream.tick(now);
+    if (this.#isStuck(now)) return void this.#ask.socket.destroy();
     const since = this.#wire.sectionSince;
     if (since > 0 && now - since >= SECTION_MS) return this.#calm(denied('client_timeout'));
     if (this.#streams.size > 0) {
@@ -117,6 +120,12 @@ export class H2Session {
     }
     if (this.#leaving ? now >= this.#deadline : false) return void this.#wire.destroy();
     if (now >= this.#deadline || this.#deps.draining()) this.#leave(now);
+  }
+
+  /** A reset of ours cannot leave: the client takes nothing at all. */
+  #isStuck(now: number): boolean {
+    for (const stream of this.#streams.values()) if (stream.stuckFor(now) >= LEAVE_MS) return true;
+    return false;
   }
 
   /** The protocol is over; the socket stays a moment so that the client can read why. */

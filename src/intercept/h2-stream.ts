@@ -33,12 +33,21 @@ export type H2StreamAsk = Omit<SessionAsk, 'side' | 'protocol'> & {
 export class H2Stream {
   readonly #stream: ServerHttp2Stream;
   readonly #session: HttpSession;
+  /** broken off by us: a reset is on its way */
+  #broken = false;
+  /** since when, monotonic milliseconds; 0: it is not */
+  #brokenSince = 0;
 
   constructor(deps: SessionDeps, ask: H2StreamAsk) {
     const { stream, fields, ended } = ask;
     this.#stream = stream;
     const printed = printRequest(fields, ended);
-    const side = streamSide(stream, methodOf(fields));
+    const plain = streamSide(stream, methodOf(fields));
+    const destroy = (): void => {
+      this.#broken = true;
+      plain.destroy();
+    };
+    const side = { ...plain, destroy };
     this.#session = new HttpSession(deps, { ...ask, side, protocol: 'h2' });
     const session = this.#session;
     stream.on('error', () => {});
@@ -65,6 +74,12 @@ export class H2Stream {
 
   tick(now: number): void {
     this.#session.tick(now);
+    if (this.#broken && this.#brokenSince === 0) this.#brokenSince = now;
+  }
+
+  /** How long its reset has not left: the client takes nothing at all. Milliseconds. */
+  stuckFor(now: number): number {
+    return this.#brokenSince === 0 ? 0 : now - this.#brokenSince;
   }
 
   #read(chunked: boolean): void {
@@ -133,18 +148,29 @@ class StreamAnswer implements ResponseSink {
     this.#reader.expect(method);
     // Once: the library may ask again while it writes them out, and would throw.
     stream.once('wantTrailers', () => {
-      if (stream.destroyed) return;
-      stream.sendTrailers(fieldRecord(trailerFields(this.#trailers)));
+      if (stream.destroyed || stream.closed) return;
+      // Invariant I7: this is no call of the session's, and what the library throws here would end the process.
+      try {
+        stream.sendTrailers(fieldRecord(trailerFields(this.#trailers)));
+      } catch {
+        return stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+      }
       this.#trailersDue = false;
       if (this.#stop) this.stopReading();
     });
   }
 
-  /** RFC 9113 section 8.1: the answer is whole, the rest of the request is not wanted. */
+  /**
+   * RFC 9113 section 8.1: the answer is whole, the rest of the request is not wanted. Said once the answer has left: the
+   * library would wait for that too, but a stream that it waits for cannot be broken off any more.
+   */
   stopReading(): void {
+    const stream = this.#stream;
     this.#stop = true;
-    if (this.#trailersDue || this.#stream.destroyed || this.#stream.closed) return;
-    this.#stream.close(constants.NGHTTP2_NO_ERROR);
+    if (this.#trailersDue || stream.destroyed || stream.closed) return;
+    const stop = (): void => stream.close(constants.NGHTTP2_NO_ERROR);
+    if (stream.writableFinished) stop();
+    else stream.once('finish', stop);
   }
 
   /** False: the client wants a pause. */
