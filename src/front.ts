@@ -9,6 +9,7 @@ import { serveSocks } from './accept/socks.ts';
 import type { TransparentDeps } from './accept/transparent.ts';
 import { FlowRecord } from './audit/flow-record.ts';
 import type { ClientLink } from './base/link.ts';
+import { Rotation } from './base/rotation.ts';
 import type { Carry, RefuseInside } from './base/stages.ts';
 import type { Identity } from './flow/identity.ts';
 import type { Via } from './flow/target.ts';
@@ -130,6 +131,7 @@ function sessionDeps(parts: Parts): SessionDeps {
     policyHash: () => snapshots.current()?.set.hash ?? '',
     draining: () => state.draining,
     held: new HeldBytes(),
+    rotation: new Rotation(parts.clock),
   };
 }
 

@@ -3,6 +3,7 @@ import type { FlowRecord } from '../audit/flow-record.ts';
 import type { Limits } from '../base/admission.ts';
 import type { Clock } from '../base/clock.ts';
 import type { LiveRegistry } from '../base/live.ts';
+import type { Rotation } from '../base/rotation.ts';
 import type { Seat } from '../base/seats.ts';
 import type { Gate, Session, SessionSide } from '../base/stages.ts';
 import type { UpstreamPool, Vet } from '../base/upstream.ts';
@@ -32,6 +33,8 @@ export type ExchangeDeps = {
   readonly draining: () => boolean;
   /** room for WebSocket messages that are not whole yet */
   readonly held: HeldBytes;
+  /** where what a client sent ahead waits for its turn */
+  readonly rotation: Rotation;
   /** an exception ended a request */
   readonly onError: (error: unknown) => void;
 };

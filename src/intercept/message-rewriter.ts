@@ -34,8 +34,8 @@ export type RewriterAsk = {
   readonly fail: (why: Denied) => void;
 };
 
-/** A text message that may hold a placeholder, before and after decompression. */
-const MAX_MESSAGE_BYTES = 8 * 1024 * 1024;
+/** A text message that may hold a placeholder, before and after decompression: it is searched in one step of 20 ms. */
+const MAX_MESSAGE_BYTES = 2 * 1024 * 1024;
 /** Held without asking: as much as a read brings anyway. */
 const FREE_BYTES = 64 * 1024;
 /** Bytes of messages after which others get their turn on this thread, and as how many bytes other work counts. */

@@ -42,7 +42,7 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   #clientEnded = false;
   /** the client has not read all that was written */
   #unread = false;
-  /** the next request may be looked at once it has */
+  /** the next request is looked at once it has, or in its turn */
   #nextDue = false;
   /** monotonic milliseconds; of the head under way, else of the idle connection */
   #deadline: number;
@@ -105,9 +105,13 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   drained(): void {
     this.#unread = false;
     this.#exchange?.drained();
-    if (!this.#nextDue) return;
+    this.inTurn();
+  }
+
+  inTurn(): void {
+    if (!this.#nextDue || this.#unread || this.#state !== 'open') return;
     this.#nextDue = false;
-    this.#guard(() => this.#next());
+    this.#guard(() => this.#proceed());
   }
 
   closed(): void {
@@ -119,7 +123,7 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   tick(now: number): void {
     if (this.#state === 'linger') return this.#linger?.tick(now);
     if (this.#exchange !== null) return this.#exchange.tick(now);
-    if (this.#state !== 'open') return;
+    if (this.#state !== 'open' || (this.#nextDue && !this.#unread)) return;
     const idle = !this.#reader.midMessage;
     if (idle && (this.#deps.draining() || now >= this.#deadline)) return this.#close();
     if (now >= this.#deadline) this.fault(denied('client_timeout'));
@@ -249,12 +253,19 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
       this.#nextDue = true;
       return this.#valve.shut('unread');
     }
+    if (this.#reader.held === 0) return this.#proceed();
+    // Whoever asks for several things at once lets the others ask in between.
+    this.#nextDue = true;
+    return this.#deps.rotation.ask(this.#ask.client, this);
+  }
+
+  #proceed(): void {
     this.#answered = false;
     this.#current = null;
     this.#valve.open('body');
     this.#reader.next();
     if (this.#reader.held <= HELD_BYTES) this.#valve.open('held');
-    this.#valve.open('unread');
+    if (!this.#nextDue) this.#valve.open('unread');
     if (this.#state !== 'open' || this.#exchange !== null) return;
     if (this.#clientEnded && !this.#nextDue) return this.#close();
     // Bytes of the next request were there already: their deadline counts from here.

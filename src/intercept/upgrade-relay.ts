@@ -5,6 +5,7 @@
  */
 import { type GroupUse, SPENT } from '../base/admission.ts';
 import type { Clock } from '../base/clock.ts';
+import type { Rotation } from '../base/rotation.ts';
 import type { SessionSide } from '../base/stages.ts';
 import type { UpstreamConn, UpstreamUser } from '../base/upstream.ts';
 import { type Denied, denied, type Reason } from '../flow/reason.ts';
@@ -18,6 +19,10 @@ export type RelayAsk = {
   readonly clock: Clock;
   /** null: bytes of the client pass as they are */
   readonly rewriter: ((fail: (why: Denied) => void) => MessageRewriter) | null;
+  /** where a client that sends much waits for its next turn, */
+  readonly rotation: Rotation;
+  /** as this party */
+  readonly client: string;
   /** an exception ended the connection */
   readonly onError: (error: unknown) => void;
   /** what the group may still send and receive */
@@ -105,14 +110,15 @@ export class UpgradeRelay implements UpstreamUser {
     this.#ask.side.pause();
     if (this.#blocked) return;
     this.#scheduled = true;
-    setImmediate(() => this.#turn(rewriter));
+    this.#ask.rotation.ask(this.#ask.client, this);
   }
 
-  #turn(rewriter: MessageRewriter): void {
+  /** Goes on with what waits of the client. */
+  inTurn(): void {
     this.#scheduled = false;
-    if (this.#over) return;
+    if (this.#over || this.#rewriter === null) return;
     try {
-      this.#rewrite(rewriter);
+      this.#rewrite(this.#rewriter);
     } catch (error) {
       // Invariant I7: nobody above this call would end the connection.
       this.#ask.onError(error);

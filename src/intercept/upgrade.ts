@@ -85,11 +85,22 @@ export class Upgrade {
    * Takes both sides over; the 101 has been written. `early`: what the upstream sent behind it.
    */
   start(from: Pick<RelayAsk, 'conn' | 'use' | 'cut' | 'end'> & { readonly early: Buffer }): void {
-    const { side, takeOver } = this.#job;
+    const { side, client, takeOver } = this.#job;
     const { conn, early, use, cut, end } = from;
     const rewriter = this.#looksInside ? (fail: (why: Denied) => void) => this.#rewriter(fail) : null;
-    const { clock, onError } = this.#deps;
-    const relay = new UpgradeRelay({ side, conn, use, clock, rewriter, onError, cut, end });
+    const { clock, rotation, onError } = this.#deps;
+    const relay = new UpgradeRelay({
+      side,
+      client,
+      conn,
+      use,
+      clock,
+      rotation,
+      rewriter,
+      onError,
+      cut,
+      end,
+    });
     this.#relay = relay;
     conn.user = relay;
     if (early.length > 0) relay.onData(early);

@@ -47,7 +47,7 @@ export class RequestReader {
 
   /** Bytes that wait for `next()`; the caller pauses its socket above a limit of its own. */
   get held(): number {
-    return this.#held.length;
+    return this.#held.length + this.#input.left;
   }
 
   /** True from the first byte of a head to the end of its body. */

@@ -35,6 +35,11 @@ export class Input {
     return this.at >= this.#bytes.length;
   }
 
+  /** How many bytes are not used yet. */
+  get left(): number {
+    return this.#bytes.length - this.at;
+  }
+
   /** A view of what is not used yet. */
   rest(): Buffer {
     return this.#bytes.subarray(this.at);

@@ -18,6 +18,7 @@ const FLOODS: readonly FloodName[] = [
   'slow heads',
   'slow bodies',
   'large heads',
+  'pipelines',
   'refused hosts',
   'unknown hosts',
 ];

@@ -8,12 +8,15 @@ import net from 'node:net';
 /** The group of this address floods. */
 const FROM = '127.0.0.9';
 const BATCH = 10;
+/** Connections that never pause. */
+const PIPELINES = 8;
 
 export type FloodName =
   | 'silent'
   | 'slow heads'
   | 'slow bodies'
   | 'large heads'
+  | 'pipelines'
   | 'refused hosts'
   | 'unknown hosts';
 
@@ -58,6 +61,18 @@ async function requests(text: (n: number) => string): Promise<void> {
   }
 }
 
+/** One write of `text` after the other, as fast as the socket takes them. */
+function pour(text: string): void {
+  const socket = connect();
+  const bytes = Buffer.from(text);
+  const more = (): void => {
+    while (!socket.destroyed && socket.write(bytes));
+  };
+  socket.on('drain', more);
+  socket.on('close', () => pour(text));
+  more();
+}
+
 /** Opens so many at once, and again what is closed. */
 async function many(count: number, start: () => void): Promise<void> {
   for (let n = 0; n < count; n += 1) {
@@ -75,6 +90,8 @@ const FLOODS: Readonly<Record<FloodName, () => Promise<void>>> = {
     ),
   'large heads': () =>
     requests(() => `GET http://${plain}/ HTTP/1.1\r\nHost: ${plain}\r\n${'X-A: b\r\n'.repeat(126)}\r\n`),
+  pipelines: () =>
+    many(PIPELINES, () => pour('GET http://evil.test/ HTTP/1.1\r\nHost: evil.test\r\n\r\n'.repeat(1_000))),
   'refused hosts': () =>
     requests((n) => `GET http://h${n}.evil.test/ HTTP/1.1\r\nHost: h${n}.evil.test\r\n\r\n`),
   'unknown hosts': () =>
