@@ -44,6 +44,8 @@ export class H2Conn implements UpstreamConn, RequestSink {
   unprocessed = false;
   /** the exchange is done with it; its stream may still have to end */
   released = false;
+  /** the upstream said that its answer ends: without, a stream that is closed is not whole */
+  #endStream = false;
   readonly #ask: H2ConnAsk;
   readonly #reader = new RequestReader(this, OUR_HEADS);
   #head: RequestHead | null = null;
@@ -89,6 +91,11 @@ export class H2Conn implements UpstreamConn, RequestSink {
     this.user = null;
     this.released = true;
     this.#stream?.resume();
+  }
+
+  /** A frame with END_STREAM came; the library has not read it yet. */
+  ending(id: number): void {
+    if (this.#stream?.id === id) this.#endStream = true;
   }
 
   // ---- the way up: HTTP/1.1 of our own making
@@ -200,8 +207,8 @@ export class H2Conn implements UpstreamConn, RequestSink {
   }
 
   #ended(stream: ClientHttp2Stream): void {
-    // A stream that was reset ends as well; `close` tells of it.
-    if (stream.aborted || (stream.rstCode ?? 0) !== 0) return;
+    // A stream that was reset ends as well, even with NO_ERROR (RFC 9113 section 8.1); `close` tells of it.
+    if (stream.aborted || (stream.rstCode ?? 0) !== 0 || !this.#endStream) return;
     if (this.#trailersDown === null) return this.#fail(new Error('malformed trailers'));
     if (this.#chunked) this.#tell(lastChunk(this.#trailersDown));
     else this.#guard(() => this.user?.onEnd());

@@ -9,6 +9,7 @@ import type { Clock } from '../base/clock.ts';
 import { H2Wire } from '../base/h2-wire.ts';
 import type { Permit } from '../flow/permit.ts';
 import { hostText } from '../flow/target.ts';
+import { FLAG, FRAME, type Frame } from '../wire/h2-frames.ts';
 import { HEAD_LIMITS } from '../wire/http1-fields.ts';
 import { H2Conn } from './h2-conn.ts';
 
@@ -58,7 +59,13 @@ export class H2Upstream {
     this.snapshotId = permit.snapshotId;
     this.#clock = clock;
     this.idleSince = clock.mono();
-    this.#wire = new H2Wire({ socket, clock, peer: 'server', onAbuse: () => this.destroy() });
+    this.#wire = new H2Wire({
+      socket,
+      clock,
+      peer: 'server',
+      came: (frame) => this.#came(frame),
+      onAbuse: () => this.destroy(),
+    });
     this.#session = http2.connect(`https://${hostText(permit.target, 443)}`, {
       ...OPTIONS,
       createConnection: () => this.#wire,
@@ -106,6 +113,11 @@ export class H2Upstream {
   /** Answers that are whole, on streams that the upstream does not end. */
   sweep(): void {
     for (const conn of this.#conns) if (conn.released) conn.abandon();
+  }
+
+  #came({ type, flags, stream }: Frame): void {
+    if ((flags & FLAG.endStream) === 0 || (type !== FRAME.data && type !== FRAME.headers)) return;
+    for (const conn of this.#conns) conn.ending(stream);
   }
 
   destroy(): void {
