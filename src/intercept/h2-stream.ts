@@ -156,7 +156,8 @@ class StreamAnswer implements ResponseSink {
         return stream.close(constants.NGHTTP2_INTERNAL_ERROR);
       }
       this.#trailersDue = false;
-      if (this.#stop) this.stopReading();
+      // Not at once: a reset would overtake the frame that ends the stream, and the answer would not be whole.
+      if (this.#stop) setImmediate(() => this.stopReading());
     });
   }
 
