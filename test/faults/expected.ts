@@ -22,7 +22,39 @@ const refusedWith = (status: number, ...reasons: readonly string[]): Expected =>
 });
 
 export function expected(transport: Transport, act: Act, move: ClientMove, half: boolean): Expected {
+  if (transport.streams) return ofStream(act, move, half);
   return transport.secure ? ofRequest(act, move, half) : ofTunnel(act, move);
+}
+
+/** The client ends the request by its move: the upstream acts when that is recorded. */
+export function leavesFirst(transport: Transport, move: ClientMove, half: boolean): boolean {
+  if (move === 'resets' || move === 'resets the stream') return true;
+  if (move === 'closes') return transport.streams || (half && transport.secure);
+  return move === 'half-closes' && half && transport.secure;
+}
+
+function ofStream(act: Act, move: ClientMove, half: boolean): Expected {
+  if (act.phase === 'after body') return WHOLE;
+  const waited = whenWaiting(act, half);
+  const unheard = { ...waited, status: null, broken: false };
+  const race = actsByItself(act) ? waited.ends : [];
+  switch (move) {
+    case 'resets':
+    case 'closes':
+    case 'resets the stream':
+      return { ...unheard, ends: ['client_abort', ...race], needsClock: false };
+    case 'half-closes':
+      // Shorter than its content-length: the stream is reset as malformed (RFC 9113 section 8.1.1).
+      return half ? { ...unheard, ends: ['client_abort', ...race], needsClock: false } : waited;
+    case 'stops reading':
+      // Bytes that it does not take make the stall its own.
+      return act.fault === 'stall'
+        ? { ...unheard, ends: [...waited.ends, 'timeout client_timeout'] }
+        : unheard;
+    case 'waits':
+    case 'goes away':
+      return waited;
+  }
 }
 
 function ofRequest(act: Act, move: ClientMove, half: boolean): Expected {
@@ -48,6 +80,8 @@ function ofRequest(act: Act, move: ClientMove, half: boolean): Expected {
     case 'stops reading':
       return unheard;
     case 'waits':
+    case 'goes away':
+    case 'resets the stream':
       return waited;
   }
 }

@@ -8,14 +8,17 @@ import { connectTls, open, type Talk } from '../helpers/talk.ts';
 import type { World } from '../helpers/world.ts';
 import { type Act, BYTE_ACTS, HTTP_ACTS } from './upstream-acts.ts';
 
-export type ClientMove = 'waits' | 'closes' | 'resets' | 'half-closes' | 'stops reading';
-export const CLIENT_MOVES: readonly ClientMove[] = [
-  'waits',
-  'closes',
-  'resets',
-  'half-closes',
-  'stops reading',
-];
+export type ClientMove =
+  | 'waits'
+  | 'closes'
+  | 'resets'
+  | 'half-closes'
+  | 'stops reading'
+  /** HTTP/2: of the stream alone */
+  | 'resets the stream'
+  /** HTTP/2: GOAWAY, what is open may end */
+  | 'goes away';
+const CLIENT_MOVES: readonly ClientMove[] = ['waits', 'closes', 'resets', 'half-closes', 'stops reading'];
 
 /** What the client saw in the end. */
 export type Seen = {
@@ -37,7 +40,12 @@ export type Speaker = {
 export type Transport = {
   readonly name: string;
   readonly secure: boolean;
+  /** streams of one connection: what ends one leaves the others alone */
+  readonly streams: boolean;
+  /** part of the host names of its cells */
+  readonly zone: string;
   readonly acts: readonly Act[];
+  moves(act: Act): readonly ClientMove[];
   rule(at: string): string;
   /** `half`: the request is not complete */
   begin(world: World, at: string, half: boolean): Promise<Speaker>;
@@ -48,7 +56,10 @@ export type Transport = {
 export const INTERCEPTED: Transport = {
   name: 'intercepted HTTP/1.1',
   secure: true,
+  streams: false,
+  zone: 'web',
   acts: HTTP_ACTS,
+  moves: () => CLIENT_MOVES,
   rule: (at) => intercepted(at),
   requests: 1,
   async begin(world, at, half) {
@@ -63,7 +74,10 @@ export const INTERCEPTED: Transport = {
 export const TUNNELLED: Transport = {
   name: 'a tunnel',
   secure: false,
+  streams: false,
+  zone: 'raw',
   acts: BYTE_ACTS,
+  moves: () => CLIENT_MOVES,
   rule: (at) => tunnelled(at, 'protocol: any'),
   requests: 0,
   async begin(world, at, half) {

@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import tls from 'node:tls';
 import { upstreamContext } from '../helpers/world.ts';
+import { hearStreams } from './h2-acts.ts';
 
 export type Fault = 'reset' | 'close' | 'half-close' | 'stall' | 'lie' | 'refuse';
 export type Phase = 'connect' | 'handshake' | 'before head' | 'mid head' | 'mid body' | 'after body';
@@ -22,7 +23,11 @@ export type Act = {
   readonly calls?: string;
   /** the body ends with the connection */
   readonly untilEnd?: boolean;
+  /** what `says` and `lie` come to as frames of HTTP/2 for the stream of the request */
+  readonly frames?: { readonly says: Frames; readonly lie?: Frames };
 };
+
+type Frames = (stream: number) => Buffer;
 
 export type Actor = {
   readonly port: number;
@@ -101,6 +106,8 @@ export async function startActor(act: Act, name: string, secure: boolean): Promi
   const all = new Set<net.Socket>();
   /** the TCP socket below one of TLS */
   const raws = new WeakMap<net.Socket, net.Socket>();
+  /** of HTTP/2: the stream that was asked on last */
+  const streams = new WeakMap<net.Socket, number>();
   let speaker: net.Socket | null = null;
   let told = false;
   const reached = (on: net.Socket): void => {
@@ -110,7 +117,10 @@ export async function startActor(act: Act, name: string, secure: boolean): Promi
     if (told) perform(on);
   };
   const perform = (on: net.Socket): void => {
-    if (act.fault === 'lie' && act.lie !== undefined) return void on.write(act.lie);
+    if (act.fault === 'lie') {
+      const lie = act.frames?.lie?.(streams.get(on) ?? 0) ?? act.lie;
+      if (lie !== undefined) return void on.write(lie);
+    }
     const raw = raws.get(on) ?? on;
     if (act.fault === 'reset') raw.resetAndDestroy();
     // A certificate and a stall need no more words; a FIN of TLS goes with close_notify.
@@ -133,7 +143,11 @@ export async function startActor(act: Act, name: string, secure: boolean): Promi
       return listen(raw);
     }
     const secureContext = upstreamContext(act.calls ?? name);
-    const inner = new tls.TLSSocket(raw, { isServer: true, secureContext });
+    const inner = new tls.TLSSocket(raw, {
+      isServer: true,
+      secureContext,
+      ...(act.frames === undefined ? {} : { ALPNProtocols: ['h2'] }),
+    });
     raws.set(inner, raw);
     inner.on('error', () => inner.destroy());
     inner.on('end', () => sockets.delete(raw));
@@ -145,6 +159,14 @@ export async function startActor(act: Act, name: string, secure: boolean): Promi
       if (told && act.fault !== 'stall') socket.end();
     });
     if (act.phase === 'handshake') return void socket.resume();
+    if (act.frames !== undefined) {
+      const { says } = act.frames;
+      return hearStreams(socket, (stream) => {
+        streams.set(socket, stream);
+        socket.write(says(stream));
+        reached(socket);
+      });
+    }
     let heard = '';
     let said = false;
     socket.on('data', (bytes: Buffer) => {
