@@ -33,6 +33,8 @@ export class ByteBudget {
     const before = this.#budget;
     this.#budget = budget;
     if (budget === null || (before?.amount === budget.amount && before.perMs === budget.perMs)) return;
+    // Until the store has said more, a budget that nobody has asked for is whole.
+    if (before === null) this.#left = budget.amount;
     this.#step = Math.max(1, Math.min(MAX_STEP_BYTES, Math.floor(budget.amount / MIN_STEPS)));
     this.#report(budget);
   }

@@ -120,7 +120,9 @@ class LimitedGroup implements GroupUse {
   #hold(seat: Seat, max: number, told: (held: boolean) => void): void {
     this.#store.hold({ key: this.#connectionsKey, max }, (held, open) => {
       this.#open = open;
-      if (held) seat.count(this.#release);
+      // The store may answer late, and the connection be another group's by then.
+      if (held && seat.group === this.#group) seat.count(this.#release);
+      else if (held) this.#release();
       told(held);
     });
   }
