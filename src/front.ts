@@ -8,6 +8,7 @@ import { answerSelf } from './accept/self.ts';
 import { serveSocks } from './accept/socks.ts';
 import type { TransparentDeps } from './accept/transparent.ts';
 import { FlowRecord } from './audit/flow-record.ts';
+import { HeldBytes } from './base/held-bytes.ts';
 import type { ClientLink } from './base/link.ts';
 import { Rotation } from './base/rotation.ts';
 import type { Carry, RefuseInside } from './base/stages.ts';
@@ -15,7 +16,6 @@ import type { Identity } from './flow/identity.ts';
 import type { Via } from './flow/target.ts';
 import type { Treat } from './flow/verdict.ts';
 import { parseProxyAuthorization, parseSocksPassword } from './identify/credential.ts';
-import { HeldBytes } from './intercept/held-bytes.ts';
 import { createLeafMint } from './intercept/leaf.ts';
 import { createInsideRefuser } from './intercept/refuse-inside.ts';
 import { HttpSession } from './intercept/session.ts';
@@ -43,13 +43,13 @@ export function createFront(parts: Parts): Front {
     vet: dialer.vet,
     vetNow: dialer.vetNow,
     carry,
+    early: parts.early,
     refuseInside,
     stillValid: session.stillValid,
     snapshotId: session.snapshotId,
     onError: session.onError,
   };
-  const { holdsKey } = session;
-  const opening = { trail, clock, holdsKey, stage: 'connect' as const };
+  const opening = { trail, clock, holdsKey: session.holdsKey, stage: 'connect' as const };
   const describe = (client: string, record: FlowRecord): void => {
     const snapshot = snapshots.current();
     if (snapshot === null) return;
@@ -65,7 +65,7 @@ export function createFront(parts: Parts): Front {
     draining: session.draining,
     identify: parts.identifier.identify,
     describe,
-    holdsKey,
+    holdsKey: session.holdsKey,
     newRecord: (ask: { flow: string; client: string; via: Via }) =>
       new FlowRecord({ ...opening, requestId: ask.flow, ...ask }),
   };
@@ -154,14 +154,14 @@ function carriers(
   session: SessionDeps,
   refuseInside: RefuseInside,
 ): Readonly<Record<Treat, Carry>> {
-  const { clock, live, limits, scratch, dialer, metrics, options } = parts;
+  const { clock, live, limits, scratch, early, dialer, metrics, options } = parts;
   const mint = createLeafMint({
     authority: options.authority,
     clock,
     onMint: () => metrics.leafCertificate(),
   });
   return {
-    tunnel: createTunnel({ clock, live, limits, scratch, dial: dialer.tcp, refuseInside }),
+    tunnel: createTunnel({ clock, live, limits, scratch, dial: dialer.tcp, refuseInside, early }),
     intercept: createTerminator({
       ...session,
       contextFor: mint.contextFor,

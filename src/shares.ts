@@ -4,6 +4,7 @@
  */
 import type { Clock } from './base/clock.ts';
 import { FairShare } from './base/fair-share.ts';
+import { HeldBytes } from './base/held-bytes.ts';
 import { Seats } from './base/seats.ts';
 import type { Snapshot, SnapshotHolder } from './config/snapshot.ts';
 import { createLimits, type LimitKeeper } from './gate/limits.ts';
@@ -15,6 +16,8 @@ export type Caps = {
   readonly lookups: number;
   /** open client connections */
   readonly connections: number;
+  /** what one group's clients have sent ahead of their answers */
+  readonly earlyBytes: number;
 };
 
 export type Shares = {
@@ -22,6 +25,8 @@ export type Shares = {
   /** names being resolved */
   readonly lookups: FairShare;
   readonly limits: LimitKeeper;
+  /** room for what clients send ahead of their answers */
+  readonly early: HeldBytes;
   /** sockets in all, those too that are being told that there is no seat for them */
   readonly maxLinks: number;
   /** a new policy is in force; `seats`: of all open connections */
@@ -32,7 +37,12 @@ const MAX_CONNECTIONS = 20_000;
 /** Beyond them: sockets that are being told so. Further ones are reset. */
 const MAX_REFUSED_LINKS = 1_024;
 const MAX_LOOKUPS = 256;
-const CAPS: Caps = { connections: MAX_CONNECTIONS, lookups: MAX_LOOKUPS };
+const MAX_EARLY_BYTES_OF_GROUP = 32 * 1024 * 1024;
+const CAPS: Caps = {
+  connections: MAX_CONNECTIONS,
+  lookups: MAX_LOOKUPS,
+  earlyBytes: MAX_EARLY_BYTES_OF_GROUP,
+};
 
 export function createShares(
   options: { readonly store?: StateStore; readonly caps?: Partial<Caps> },
@@ -50,6 +60,7 @@ export function createShares(
     seats,
     lookups,
     limits,
+    early: new HeldBytes(caps.earlyBytes),
     maxLinks: caps.connections + MAX_REFUSED_LINKS,
     adoptLimits: ({ set }, open) => {
       seats.divide(set.groups.size);

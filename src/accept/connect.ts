@@ -6,6 +6,8 @@
 import type { FlowRecord } from '../audit/flow-record.ts';
 import { type Limits, withLifted } from '../base/admission.ts';
 import { type Answerer, sendRefusal } from '../base/answer.ts';
+import { EarlyBytes } from '../base/early-bytes.ts';
+import type { HeldBytes } from '../base/held-bytes.ts';
 import type { ClientLink, LinkUser } from '../base/link.ts';
 import type { Carry, Gate, RefuseInside } from '../base/stages.ts';
 import type { Vet, VetNow } from '../base/upstream.ts';
@@ -22,6 +24,8 @@ export type ConnectDeps = {
   readonly vetNow: VetNow;
   readonly carry: Readonly<Record<Treat, Carry>>;
   readonly refuseInside: RefuseInside;
+  /** room for what clients say ahead of their answers */
+  readonly early: HeldBytes;
   readonly stillValid: (identity: Identity, client: string) => Denied | null;
   readonly snapshotId: () => string;
   /** an exception ended a connection */
@@ -30,8 +34,7 @@ export type ConnectDeps = {
 
 /** A reason of our own: without one every abort makes an exception with a stack. */
 const GONE = 'the client left';
-/** Bytes that a client may send before it has its answer. */
-const EARLY_BYTES = 64 * 1024;
+const NO_ROOM = denied('overloaded', 'Too much was sent ahead of answers to this group.');
 
 export type ConnectAsk = {
   readonly link: ClientLink;
@@ -56,21 +59,19 @@ class PendingConnect implements LinkUser {
   readonly #record: FlowRecord;
   readonly #ask: ConnectAsk;
   readonly #abort = new AbortController();
-  readonly #early: Buffer[];
-  #earlyBytes: number;
+  readonly #early: EarlyBytes;
   #clientEnded: boolean;
   #permit: Permit | null = null;
   /** a limit that monitor mode lifted */
   #lifted: Denied | null = null;
 
   constructor(deps: ConnectDeps, ask: ConnectAsk) {
-    const { link, record, early } = ask;
+    const { link, record, identity } = ask;
     this.#deps = deps;
     this.#link = link;
     this.#record = record;
     this.#ask = ask;
-    this.#early = early.length > 0 ? [early] : [];
-    this.#earlyBytes = early.length;
+    this.#early = new EarlyBytes(deps.early, identity.group);
     this.#clientEnded = ask.clientEnded;
     link.user = this;
   }
@@ -78,6 +79,7 @@ class PendingConnect implements LinkUser {
   /** Judges target, limits and addresses, writes the decision, hands over. Never throws. */
   run(identity: Identity, target: Target): void {
     try {
+      if (!this.#early.add(this.#ask.early)) return this.refuse(NO_ROOM);
       const { flow } = this.#record;
       const permit = this.#deps.gate.connect({ flow, identity, client: this.#link.address, target });
       if ('kind' in permit) return this.refuse(permit);
@@ -144,7 +146,7 @@ class PendingConnect implements LinkUser {
       record: this.#record,
       answers: this.#ask.answers,
       addresses,
-      early: Buffer.concat(this.#early),
+      early: this.#early.take(),
       clientEnded: this.#clientEnded,
     });
   }
@@ -169,7 +171,7 @@ class PendingConnect implements LinkUser {
       ...this.#ask,
       why,
       tls: verdict?.treat === 'intercept' || (verdict?.treat === 'tunnel' && verdict.protocol === 'tls'),
-      early: Buffer.concat(this.#early),
+      early: this.#early.take(),
       clientEnded: this.#clientEnded,
     });
     if (!inside) this.#tell(why);
@@ -177,6 +179,7 @@ class PendingConnect implements LinkUser {
 
   #tell(why: Denied): void {
     if (this.#record.ended) return;
+    this.#early.take();
     this.#record.deny(why);
     const bytes = this.#ask.answers.refusal(this.#record, why);
     const { status } = REASONS[why.reason];
@@ -185,9 +188,10 @@ class PendingConnect implements LinkUser {
   }
 
   onBytes(bytes: Buffer): boolean {
-    this.#early.push(Buffer.from(bytes));
-    this.#earlyBytes += bytes.length;
-    return this.#earlyBytes < EARLY_BYTES;
+    if (this.#early.add(bytes)) return !this.#early.enough;
+    this.#abort.abort(GONE);
+    this.#tell(NO_ROOM);
+    return true;
   }
 
   onEnd(): void {
@@ -198,6 +202,7 @@ class PendingConnect implements LinkUser {
 
   onClose(): void {
     this.#abort.abort(GONE);
+    this.#early.take();
     // It was judged, and a name server may have been asked: that stands in the record (invariant I4).
     if (this.#permit !== null && !this.#record.decided) this.#allow(this.#permit, () => {});
     this.#record.end({ status: 0, ended: 'client_abort' });

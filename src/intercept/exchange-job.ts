@@ -2,6 +2,7 @@
 import type { FlowRecord } from '../audit/flow-record.ts';
 import type { Limits } from '../base/admission.ts';
 import type { Clock } from '../base/clock.ts';
+import type { HeldBytes } from '../base/held-bytes.ts';
 import type { LiveRegistry } from '../base/live.ts';
 import type { Rotation } from '../base/rotation.ts';
 import type { Seat } from '../base/seats.ts';
@@ -13,7 +14,6 @@ import type { Target } from '../flow/target.ts';
 import type { Facts } from '../flow/verdict.ts';
 import type { IdentityBindings } from '../secrets/binding.ts';
 import type { RequestHead } from '../wire/http1-parse.ts';
-import type { HeldBytes } from './held-bytes.ts';
 
 export type ExchangeDeps = {
   readonly gate: Gate;

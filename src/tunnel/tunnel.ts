@@ -8,6 +8,8 @@ import type { Ended } from '../audit/event.ts';
 import { type GroupUse, type Limits, SPENT } from '../base/admission.ts';
 import { sendRefusal, sendSuccess } from '../base/answer.ts';
 import type { Clock } from '../base/clock.ts';
+import { EarlyBytes } from '../base/early-bytes.ts';
+import type { HeldBytes } from '../base/held-bytes.ts';
 import type { ClientLink, LinkUser } from '../base/link.ts';
 import type { LiveFlow, LiveRegistry } from '../base/live.ts';
 import { Outlet } from '../base/outlet.ts';
@@ -23,6 +25,8 @@ import { HelloGate, type HelloVerdict } from '../wire/hello-gate.ts';
 export type TunnelDeps = {
   readonly dial: DialTcp;
   readonly refuseInside: RefuseInside;
+  /** room for what clients say before their upstreams are there */
+  readonly early: HeldBytes;
   readonly live: LiveRegistry;
   readonly limits: Limits;
   readonly clock: Clock;
@@ -35,8 +39,7 @@ const GONE = 'the flow is over';
 const HELLO_MS = 10_000;
 /** How long an upstream may take what the client sent last. */
 const FLUSH_MS = 60_000;
-/** Bytes a client may send before the upstream is connected. */
-const EARLY_BYTES = 64 * 1024;
+const NO_ROOM = denied('overloaded', 'Too much was sent ahead of answers to this group.');
 
 export function createTunnel(deps: TunnelDeps): Carry {
   return (job) => new Tunnel(deps, job).start();
@@ -53,8 +56,7 @@ class Tunnel implements LinkUser, LiveFlow {
   readonly #use: GroupUse;
   readonly #abort = new AbortController();
   #gate: HelloGate | null;
-  #early: Buffer[];
-  #earlyBytes: number;
+  readonly #early: EarlyBytes;
   #upstream: net.Socket | null = null;
   #outlet: Outlet | null = null;
   /** by when a whole ClientHello must have come, monotonic milliseconds */
@@ -72,8 +74,7 @@ class Tunnel implements LinkUser, LiveFlow {
     this.startedAt = deps.clock.now();
     this.#activeAt = deps.clock.mono();
     this.#clientEnded = job.clientEnded;
-    this.#early = job.early.length > 0 ? [job.early] : [];
-    this.#earlyBytes = job.early.length;
+    this.#early = new EarlyBytes(deps.early, job.permit.identity.group);
     this.#gate = new HelloGate(job.permit.target, job.permit.verdict.protocol);
   }
 
@@ -93,8 +94,8 @@ class Tunnel implements LinkUser, LiveFlow {
   start(): void {
     const { link, permit, addresses } = this.#job;
     link.user = this;
-    link.bulk = true;
     this.#deps.live.add(this);
+    if (!this.#early.add(this.#job.early)) return this.#refuse(NO_ROOM);
     const onread = { buffer: this.#deps.scratch.bulk, callback: this.#fromUpstream };
     const opts = { addresses, onread, allowHalfOpen: true, signal: this.#abort.signal };
     this.#deps
@@ -119,8 +120,8 @@ class Tunnel implements LinkUser, LiveFlow {
     opened.on('close', (failed) => this.#end(failed ? 'upstream_abort' : 'done', null));
     this.#activeAt = this.#deps.clock.mono();
     sendSuccess(this.#job.link, this.#job.answers);
-    const early = Buffer.concat(this.#early);
-    this.#early = [];
+    this.#job.link.bulk = true;
+    const early = this.#early.take();
     if (early.length > 0) this.#judgeFirst(early);
     if (this.#over) return;
     if (this.#clientEnded) this.onEnd();
@@ -156,9 +157,9 @@ class Tunnel implements LinkUser, LiveFlow {
   }
 
   #holdEarly(bytes: Buffer): boolean {
-    this.#early.push(Buffer.from(bytes));
-    this.#earlyBytes += bytes.length;
-    return this.#earlyBytes < EARLY_BYTES;
+    if (this.#early.add(bytes)) return !this.#early.enough;
+    this.#refuse(NO_ROOM);
+    return true;
   }
 
   #judgeFirst(bytes: Buffer): boolean {
@@ -248,7 +249,7 @@ class Tunnel implements LinkUser, LiveFlow {
   #toldInside(why: Denied): boolean {
     const { identity, target } = this;
     const tls = this.#job.permit.verdict.protocol === 'tls';
-    const early = Buffer.concat(this.#early);
+    const early = this.#early.take();
     const clientEnded = this.#clientEnded;
     if (!this.#deps.refuseInside({ ...this.#job, identity, target, why, tls, early, clientEnded }))
       return false;
@@ -269,6 +270,7 @@ class Tunnel implements LinkUser, LiveFlow {
     if (this.#upstream === null) this.#abort.abort(GONE);
     this.#deps.live.drop(this);
     this.#outlet?.release();
+    this.#early.take();
     this.#job.record.end({
       status: this.#upstream === null ? 0 : 200,
       ended,

@@ -1,17 +1,23 @@
 /**
- * What is held of WebSocket messages until they are whole, per group: a group that begins large messages everywhere
- * spends its own budget and nobody else's. Made once by `proxy.ts`.
+ * What is held of one kind, per group: of WebSocket messages until they are whole, and of what clients say before they
+ * have their answer. A group that fills it spends its own budget and nobody else's. Made by `front.ts`.
  */
 const MAX_HELD_BYTES_OF_GROUP = 64 * 1024 * 1024;
 
 export class HeldBytes {
+  readonly #max: number;
   /** only groups that hold something: no more than there are groups */
   readonly #byGroup = new Map<string, number>();
+
+  /** `max`: bytes of one group. */
+  constructor(max: number = MAX_HELD_BYTES_OF_GROUP) {
+    this.#max = max;
+  }
 
   /** False: the group has no room for so many bytes now. */
   take(group: string, bytes: number): boolean {
     const held = (this.#byGroup.get(group) ?? 0) + bytes;
-    if (held > MAX_HELD_BYTES_OF_GROUP) return false;
+    if (held > this.#max) return false;
     this.#byGroup.set(group, held);
     return true;
   }
