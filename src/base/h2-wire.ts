@@ -6,7 +6,7 @@
 import type net from 'node:net';
 import { Duplex } from 'node:stream';
 import { AbuseMeter, type H2Abuse } from '../wire/h2-abuse.ts';
-import { type Frame, FrameScanner } from '../wire/h2-frames.ts';
+import { FRAME, type Frame, FrameScanner } from '../wire/h2-frames.ts';
 import type { Clock } from './clock.ts';
 
 export type H2WireAsk = {
@@ -24,6 +24,15 @@ export type H2WireAsk = {
 /** After the end: how much the peer may still send before the socket goes. */
 const MAX_DISCARDED = 1024 * 1024;
 
+/**
+ * DATA frames of all streams that nobody has read yet. Windows bound their bytes, but a frame of one byte takes a
+ * hundred in memory: with 100 streams of 128 KiB that would be more than a GiB for one connection.
+ */
+const MAX_WAITING = 65_536;
+
+/** Whoever reads a stream says so. */
+export type H2Reads = Pick<H2Wire, 'watch' | 'taken' | 'unwatch'>;
+
 export class H2Wire extends Duplex {
   readonly #ask: H2WireAsk;
   readonly #meter = new AbuseMeter();
@@ -32,6 +41,9 @@ export class H2Wire extends Duplex {
   #abused = false;
   /** bytes that came after the end */
   #discarded = 0;
+  /** stream to DATA frames that wait for its reader */
+  readonly #waiting = new Map<number, number>();
+  #waitingInAll = 0;
 
   constructor(ask: H2WireAsk) {
     super({ allowHalfOpen: true });
@@ -40,6 +52,7 @@ export class H2Wire extends Duplex {
     this.#inbound = new FrameScanner(peer, (frame) => {
       if (this.#abused) return;
       ask.came?.(frame);
+      if (frame.type === FRAME.data && frame.length > 0) this.#wait(frame.stream);
       this.#judge(this.#meter.came(frame, clock.mono()));
     });
     this.#outbound = new FrameScanner(peer === 'client' ? 'server' : 'client', (frame) => {
@@ -64,6 +77,33 @@ export class H2Wire extends Duplex {
   /** Since when the peer leaves a header section unfinished, monotonic milliseconds; 0: it does not. */
   get sectionSince(): number {
     return this.#meter.sectionSince;
+  }
+
+  /** A stream begins, or is about to. */
+  watch(stream: number): void {
+    this.#waiting.set(stream, 0);
+  }
+
+  /** Everything that came on a stream so far was read. */
+  taken(stream: number): void {
+    const frames = this.#waiting.get(stream) ?? 0;
+    if (frames === 0) return;
+    this.#waitingInAll -= frames;
+    this.#waiting.set(stream, 0);
+  }
+
+  /** What still comes on the stream is nobody's. */
+  unwatch(stream: number): void {
+    this.taken(stream);
+    this.#waiting.delete(stream);
+  }
+
+  #wait(stream: number): void {
+    const frames = this.#waiting.get(stream);
+    if (frames === undefined) return;
+    this.#waiting.set(stream, frames + 1);
+    this.#waitingInAll += 1;
+    if (this.#waitingInAll > MAX_WAITING) this.#judge('waiting');
   }
 
   override _read(): void {

@@ -9,6 +9,7 @@ import {
   constants,
   type IncomingHttpHeaders,
 } from 'node:http2';
+import type { H2Reads } from '../base/h2-wire.ts';
 import type { UpstreamConn, UpstreamSocket, UpstreamUser } from '../base/upstream.ts';
 import {
   fieldRecord,
@@ -26,6 +27,7 @@ export type H2ConnAsk = {
   readonly uses: number;
   /** begins a stream; throws where the connection takes no more */
   readonly begin: (fields: string[], options: ClientSessionRequestOptions) => ClientHttp2Stream;
+  readonly reads: H2Reads;
   /** the stream is gone, or none will be asked for */
   readonly onGone: (conn: H2Conn) => void;
 };
@@ -149,6 +151,10 @@ export class H2Conn implements UpstreamConn, RequestSink {
   // ---- the way down
 
   #listen(stream: ClientHttp2Stream): void {
+    const { reads } = this.#ask;
+    const watch = (): void => reads.watch(stream.id ?? 0);
+    if (stream.pending) stream.once('ready', watch);
+    else watch();
     // Once: the library may ask again while it writes them out, and would throw.
     stream.once('wantTrailers', () => {
       if (stream.destroyed || stream.closed) return;
@@ -169,6 +175,7 @@ export class H2Conn implements UpstreamConn, RequestSink {
       this.#error = error;
     });
     stream.on('close', () => {
+      reads.unwatch(stream.id ?? 0);
       this.unprocessed = stream.rstCode === constants.NGHTTP2_REFUSED_STREAM;
       this.#leave();
     });
@@ -179,6 +186,7 @@ export class H2Conn implements UpstreamConn, RequestSink {
     this.#headSeen = true;
     stream.on('end', () => this.#ended(stream));
     stream.on('data', (bytes: Buffer) => {
+      if (stream.readableLength === 0) this.#ask.reads.taken(stream.id ?? 0);
       if (bytes.length === 0) return;
       this.#tell(
         this.#chunked ? Buffer.concat([Buffer.from(chunkHeader(bytes.length)), bytes, CRLF]) : bytes,

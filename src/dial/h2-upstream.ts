@@ -95,6 +95,7 @@ export class H2Upstream {
     const conn = new H2Conn({
       key: this.key,
       uses: this.#uses,
+      reads: this.#wire,
       begin: (fields, options) => this.#session.request(fields, options),
       onGone: (gone) => {
         this.#conns.delete(gone);

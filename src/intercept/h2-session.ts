@@ -56,6 +56,7 @@ const FAULTS: Readonly<Record<H2Abuse, string>> = {
   window: 'too many WINDOW_UPDATE frames',
   continuation: 'a header section without end',
   other: 'too many frames without use',
+  waiting: 'too many small DATA frames',
 };
 
 export class H2Session {
@@ -152,12 +153,15 @@ export class H2Session {
     const ended = (flags & http2.constants.NGHTTP2_FLAG_END_STREAM) !== 0;
     // Invariant I7: an exception in a stage ends its stream, not the connection of the others.
     try {
-      const held = new H2Stream(this.#deps, { stream, fields, ended, client, flow, via, onHead, onFault });
-      if (stream.destroyed) return;
+      const onRead = (): void => this.#wire.taken(id);
+      const ask = { stream, fields, ended, client, flow, via, onHead, onFault, onRead };
+      const held = new H2Stream(this.#deps, ask);
+      if (stream.destroyed) return this.#wire.unwatch(id);
       this.#streams.set(id, held);
       stream.once('close', () => this.#done(id, held));
     } catch (error) {
       this.#deps.onError(error);
+      this.#wire.unwatch(id);
       stream.on('error', () => {});
       stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
     }
@@ -165,6 +169,7 @@ export class H2Session {
 
   #done(id: number, stream: H2Stream): void {
     this.#streams.delete(id);
+    this.#wire.unwatch(id);
     this.#doneUp += stream.bytesUp;
     this.#doneDown += stream.bytesDown;
     const now = this.#deps.clock.mono();
@@ -177,10 +182,14 @@ export class H2Session {
     if (frame.type !== FRAME.headers || frame.stream <= this.#lastBegun) return;
     this.#lastBegun = frame.stream;
     this.#unseen.add(frame.stream);
+    this.#wire.watch(frame.stream);
   }
 
   #sent(frame: Frame): void {
-    if (frame.type === FRAME.reset && this.#unseen.delete(frame.stream)) this.#resetUnseen(frame.code);
+    if (frame.type === FRAME.reset && this.#unseen.delete(frame.stream)) {
+      this.#wire.unwatch(frame.stream);
+      this.#resetUnseen(frame.code);
+    }
     if (frame.type === FRAME.goaway && this.#calming) setImmediate(() => this.#session.destroy());
     if (frame.type === FRAME.goaway && frame.code !== http2.constants.NGHTTP2_NO_ERROR) {
       this.#fault(denied('bad_request', `HTTP/2: ${errorName(frame.code)}.`));

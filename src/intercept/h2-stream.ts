@@ -28,6 +28,8 @@ export type H2StreamAsk = Omit<SessionAsk, 'side' | 'protocol'> & {
   readonly fields: RawFields;
   /** the request has no body */
   readonly ended: boolean;
+  /** everything that came was read */
+  readonly onRead: () => void;
 };
 
 export class H2Stream {
@@ -59,7 +61,7 @@ export class H2Stream {
       session.fault(printed);
       return;
     }
-    this.#read(printed.chunked);
+    this.#read(printed.chunked, ask.onRead);
     session.feed(Buffer.from(`${printed.text}\r\n\r\n`, 'latin1'));
     if (ended) session.finish();
   }
@@ -82,7 +84,7 @@ export class H2Stream {
     return this.#brokenSince === 0 ? 0 : now - this.#brokenSince;
   }
 
-  #read(chunked: boolean): void {
+  #read(chunked: boolean, onRead: () => void): void {
     const stream = this.#stream;
     const session = this.#session;
     let trailers: string | null = '';
@@ -90,6 +92,7 @@ export class H2Stream {
       trailers = Array.isArray(raw) ? printTrailers(raw) : null;
     });
     stream.on('data', (bytes: Buffer) => {
+      if (stream.readableLength === 0) onRead();
       if (bytes.length === 0) return;
       session.feed(chunked ? Buffer.concat([Buffer.from(chunkHeader(bytes.length)), bytes, CRLF]) : bytes);
     });

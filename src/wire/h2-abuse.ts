@@ -18,7 +18,7 @@ export const H2_BUDGETS = {
   other: { burst: 300, perSecond: 50 },
 } as const satisfies Record<string, Budget>;
 
-export type H2Abuse = keyof typeof H2_BUDGETS | 'continuation';
+export type H2Abuse = keyof typeof H2_BUDGETS | 'continuation' | 'waiting';
 
 /** Frames of one header section behind its first, and their bytes in all. */
 const MAX_CONTINUATIONS = 8;

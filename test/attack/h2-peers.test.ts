@@ -2,6 +2,7 @@
  * HTTP/2 peers that mean harm: what they repeat must not throw inside the library's callbacks (an exception there is
  * nobody's and ends the process), and a client that takes nothing must not keep its connection for ever.
  */
+import { once } from 'node:events';
 import type tls from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { connectH2, type H2Upstream, h2Upstream, replyTo, tlsWith } from '../helpers/h2.ts';
@@ -38,6 +39,8 @@ describe('HTTP/2 peers that mean harm', () => {
   let atRaw = '';
   let atH2 = '';
   let trailersSeen: readonly string[] = [];
+  /** streams whose bodies are not read */
+  let held = 0;
   const answers: Record<string, string> = {
     '/trailers': `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n${TWO_TAGS}\r\n`,
     '/head': `HTTP/1.1 200 OK\r\n${TWO_TAGS}Content-Length: 2\r\n\r\nok`,
@@ -56,6 +59,10 @@ describe('HTTP/2 peers that mean harm', () => {
       { name: 'raw.test' },
     );
     h2 = await h2Upstream('h2.test', (stream, headers) => {
+      if (headers[':path'] === '/hold') {
+        held += 1;
+        return;
+      }
       if (headers[':path'] === '/continue') stream.additionalHeaders({ ':status': 100 });
       stream.on('trailers', (_all, _flags, list: string[]) => {
         trailersSeen = list;
@@ -147,6 +154,26 @@ describe('HTTP/2 peers that mean harm', () => {
     socket.resume();
     await theRecord(world, { kind: 'end', path: '/up' });
     await untilGone(10 * MINUTE);
+    socket.destroy();
+  });
+
+  it('many small pieces of bodies that nobody reads end the connection, and are recorded once', async () => {
+    const socket = await rawClient(
+      atH2,
+      ...Array.from({ length: 50 }, (_, n) => headers(atH2, 2 * n + 1, 4, 'POST', '/hold')),
+      ...Array.from({ length: 8 * 50 }, (_, n) => frame(0, 0, 2 * (n % 50) + 1, Buffer.alloc(16_384))),
+    );
+    socket.resume();
+    await eventually(() => held === 50);
+    const byte = Buffer.from('a');
+    const round = Buffer.concat(Array.from({ length: 50 }, (_, n) => frame(0, 0, 2 * n + 1, byte)));
+    const closed = once(socket, 'close');
+    for (let n = 0; n < 4_000 && !socket.destroyed; n += 1) {
+      if (!socket.write(round)) await Promise.race([once(socket, 'drain'), closed]);
+    }
+    const reason = { kind: 'end', reason: 'bad_request' };
+    expect(await theRecord(world, reason)).toMatchObject({ ended: 'refused', status: 0 });
+    expect(await records(world, { kind: 'end', path: '/hold' })).toHaveLength(50);
     socket.destroy();
   });
 
