@@ -107,9 +107,8 @@ export class Exchange implements UpstreamUser, LiveFlow {
   // ---- the client's side, driven by the session
 
   body(bytes: Buffer): void {
-    if (this.#over) return;
-    if (this.#slot.use.up(bytes.length)) this.#up.add(bytes);
-    else this.cut(SPENT);
+    if (!this.#over && !this.#slot.use.up(bytes.length)) this.cut(SPENT);
+    if (!this.#over) this.#up.add(bytes);
   }
 
   bodyEnd(trailers: string): void {
@@ -179,14 +178,15 @@ export class Exchange implements UpstreamUser, LiveFlow {
   }
 
   #send(): void {
-    const { conn } = this.#slot;
+    const { conn, use } = this.#slot;
     if (conn === null) return;
+    // URLs and fields carry data out as well as bodies do.
+    if (!use.up(this.#head.length)) return this.cut(SPENT);
     this.#activeAt = this.#deps.clock.mono();
     this.#overheadMs = this.#activeAt - this.#job.record.startedAt - this.#slot.connectingMs;
     const { method, minor, keepAlive } = this.#job.head;
     const mayFollow = (): boolean => keepAlive && this.#up.done && !this.#deps.draining();
-    const { upgrade } = this;
-    this.#down = beginLeg(conn, { method, clientMinor: minor, upgrade, keepAlive: mayFollow });
+    this.#down = beginLeg(conn, { method, clientMinor: minor, upgrade: this.upgrade, keepAlive: mayFollow });
     if (this.#up.send(this.#head, conn.socket) && this.#up.hasBody) this.#job.side.resume();
   }
 

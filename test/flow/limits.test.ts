@@ -284,6 +284,19 @@ describe('budgets', () => {
     expect(status.download).toEqual({ limit: '10KiB/d', used: 10 * KIB });
   });
 
+  it('count the heads of requests as uploads: a URL carries data out as well as a body', async () => {
+    const world = await worldOf('upload: 10KiB/d');
+    const client = await inside(world);
+    const long = `/?told=${'x'.repeat(6 * KIB)}`;
+    const answers = [
+      await client.ask(get(long)),
+      await client.ask(get(long)),
+      await askOnce(world.port, getPlain()),
+    ];
+    expect(answers.map(({ status }) => status)).toEqual([200, 403, 403]);
+    expect(answers[1]?.json()['reason']).toBe('budget_spent');
+  });
+
   it('begin anew with the window, and follow a reload', async () => {
     const clock = movableClock();
     const world = await worldOf('download: 10KiB/h', { clock });
