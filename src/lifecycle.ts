@@ -144,7 +144,7 @@ async function stopProxy(parts: Parts, { server, transparent, stops, hurry }: St
   await untilEmpty(parts, parts.options.settings.proxy.drainMs, hurry);
   for (const stop of stops) stop();
   parts.live.cutLosers(() => denied('draining'));
-  for (const link of parts.live.links()) link.socket.destroy();
+  for (const link of parts.live.links()) link.cut(denied('draining'));
   // Their close events write the last end records (invariant I4), so the trail stays open for them.
   await untilEmpty(parts, CLOSE_MS);
   parts.pool.close();

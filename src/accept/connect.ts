@@ -209,4 +209,11 @@ class PendingConnect implements LinkUser {
   }
 
   tick(): void {}
+
+  /** Still undecided when the time to drain is over. */
+  cut(why: Denied): void {
+    this.#abort.abort(GONE);
+    if (this.#permit !== null && !this.#record.decided) this.#allow(this.#permit, () => {});
+    this.#tell(why);
+  }
 }

@@ -62,7 +62,7 @@ export function createAcceptor(
       if (deps.live.connections > deps.maxLinks) link.reset();
       return undefined;
     }
-    link.user = begin(link, flow);
+    link.user = link.address === '' ? new Gone(deps, link, flow) : begin(link, flow);
     link.socket.resume();
   });
 }
@@ -128,6 +128,36 @@ class FirstBytes implements LinkUser {
     const record = this.#deps.faultRecord(this.#link, this.#flow);
     refuseLink(this.#link, { record, why, answer: HTTP_ANSWERS.refusal(record, why) });
     return true;
+  }
+}
+
+/** Reset by the client before its address was read: whatever bytes still wait, nobody is there to be judged by them. */
+class Gone implements LinkUser {
+  readonly #deps: AcceptorDeps;
+  readonly #link: ClientLink;
+  readonly #flow: string;
+
+  constructor(deps: AcceptorDeps, link: ClientLink, flow: string) {
+    this.#deps = deps;
+    this.#link = link;
+    this.#flow = flow;
+  }
+
+  onBytes(): boolean {
+    this.#deps.faultRecord(this.#link, this.#flow).end({ status: 0, ended: 'client_abort' });
+    this.#link.socket.destroy();
+    return false;
+  }
+
+  onEnd(): void {
+    this.#link.socket.destroy();
+  }
+
+  onDrain(): void {}
+  onClose(): void {}
+
+  tick(): void {
+    this.#link.socket.destroy();
   }
 }
 

@@ -4,6 +4,7 @@
  * or a TLS socket that takes the handle over. Its listeners stand before anything is awaited.
  */
 import net from 'node:net';
+import type { Denied } from '../flow/reason.ts';
 import { Outlet } from './outlet.ts';
 import type { Scratch } from './scratch.ts';
 import type { Seat } from './seats.ts';
@@ -20,6 +21,8 @@ export type LinkUser = {
   onClose(failed: boolean): void;
   /** `now`: monotonic milliseconds, about once a second */
   tick(now: number): void;
+  /** the proxy ends the connection; for who would else take it for the client's doing */
+  cut?(why: Denied): void;
 };
 
 const nothing = (): void => {};
@@ -78,6 +81,12 @@ export class ClientLink {
 
   tick(now: number): void {
     this.#guarded(() => this.user.tick(now));
+  }
+
+  /** Ends it for a reason of the proxy's own. */
+  cut(why: Denied): void {
+    this.#guarded(() => this.user.cut?.(why));
+    this.socket.destroy();
   }
 
   #onBytes(bytes: Buffer): boolean {

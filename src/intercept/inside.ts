@@ -2,6 +2,7 @@
  * What may be asked inside a connection whose target CONNECT has fixed: origin-form requests to that host and
  * no other. Every request is checked, not only the first (threat 1.4).
  */
+import type { FlowRecord } from '../audit/flow-record.ts';
 import type { SessionTurn } from '../base/stages.ts';
 import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied } from '../flow/reason.ts';
@@ -9,20 +10,19 @@ import { checkHost, parseRequestTarget } from '../wire/http1-parse.ts';
 
 /**
  * Judges the form of the request and forwards it. `secure`: the connection to the upstream is TLS; `draining`: the
- * proxy is about to end and takes nothing new.
+ * proxy is about to end and takes nothing new; `describe`: fills in what is known of the connection, for a refusal.
  */
 export function insideTurn(
   permit: Permit,
   secure: boolean,
-  draining: () => boolean,
+  { draining, describe }: { draining: () => boolean; describe: (record: FlowRecord) => void },
 ): (turn: SessionTurn) => void {
   const { identity, target } = permit;
   return (turn) => {
     const path = draining() ? denied('draining') : insidePath(turn, permit, secure);
     if (typeof path === 'string') return turn.forward({ identity, target, path, secure });
     const record = turn.record();
-    record.identity = identity;
-    record.at = target;
+    describe(record);
     record.method = turn.current.method;
     return turn.refuse(record, path);
   };

@@ -9,7 +9,7 @@ import type { Ended } from '../audit/event.ts';
 import { sendSuccess } from '../base/answer.ts';
 import type { Clock } from '../base/clock.ts';
 import { type LinkUser, Patience } from '../base/link.ts';
-import { refusalFor } from '../base/refuse.ts';
+import { answerInTheClear, refusalFor } from '../base/refuse.ts';
 import type { RefusedConnection, RefuseInside } from '../base/stages.ts';
 import { REASONS, type Reason } from '../flow/reason.ts';
 import type { Authority } from '../flow/target.ts';
@@ -104,9 +104,15 @@ class InsideRefusal implements LinkUser {
     if (this.#gate === null) return false;
     const verdict = this.#gate.feed(bytes);
     if (verdict.kind === 'more') return true;
-    if (verdict.kind === 'deny') this.#end('refused', verdict.reason);
+    if (verdict.kind === 'deny') this.#refuseHello(verdict.reason);
     else this.#secure(verdict.bytes);
     return false;
+  }
+
+  /** Before TLS: what begins like HTTP gets the answer in the clear; there is nothing that another client would read. */
+  #refuseHello(reason: Reason): void {
+    const { record, why } = this.#job;
+    this.#end('refused', reason, answerInTheClear(record, why, this.#gate?.first));
   }
 
   onEnd(): void {
@@ -190,12 +196,12 @@ class InsideRefusal implements LinkUser {
 
   // ---- every way out
 
-  /** Before TLS: there is nothing that such a client would read. */
-  #end(ended: Ended, reason: Reason): void {
+  /** Before TLS. */
+  #end(ended: Ended, reason: Reason, answer: Buffer | null = null): void {
     this.#gate = null;
     this.#record(ended, reason, 0);
     this.#left();
-    this.#job.link.finishWith(null);
+    this.#job.link.finishWith(answer);
   }
 
   #record(ended: Ended, reason: Reason, bytesDown: number): void {

@@ -5,11 +5,14 @@
  */
 import tls from 'node:tls';
 import type { Ended } from '../audit/event.ts';
+import type { FlowRecord } from '../audit/flow-record.ts';
 import { sendSuccess } from '../base/answer.ts';
 import { type ClientLink, type LinkUser, linkSide, sessionUser } from '../base/link.ts';
 import type { LiveFlow } from '../base/live.ts';
+import { answerInTheClear } from '../base/refuse.ts';
 import type { Admitted, Carry, Session, SessionSide, SessionTurn } from '../base/stages.ts';
 import type { Identity } from '../flow/identity.ts';
+import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 import type { Authority, Target } from '../flow/target.ts';
 import type { Treat } from '../flow/verdict.ts';
@@ -102,7 +105,7 @@ class Interception implements LinkUser, LiveFlow {
     const { link, answers, permit, early, clientEnded } = this.#job;
     this.#deadline = 0;
     this.#gate = null;
-    const session = this.#openSession(linkSide(link), insideTurn(permit, false, this.#deps.draining));
+    const session = this.#openSession(linkSide(link), this.#turn(permit, false));
     const user = sessionUser(session);
     const onClose = (failed: boolean): void => {
       user.onClose(failed);
@@ -153,8 +156,11 @@ class Interception implements LinkUser, LiveFlow {
 
   #refuseHello(why: Denied): void {
     if (this.#over) return;
+    const alert = why.reason === 'sni_mismatch' ? ALERT_UNRECOGNIZED_NAME : ALERT_DECODE_ERROR;
+    const { link, record } = this.#job;
+    const answer = answerInTheClear(record, why, this.#gate?.first) ?? alert;
     this.#end('refused', why);
-    this.#job.link.finishWith(why.reason === 'sni_mismatch' ? ALERT_UNRECOGNIZED_NAME : ALERT_DECODE_ERROR);
+    link.finishWith(answer);
   }
 
   #secure(hello: Buffer, offered: readonly string[]): void {
@@ -188,7 +194,7 @@ class Interception implements LinkUser, LiveFlow {
   }
 
   #openHttp1(link: ClientLink, secure: tls.TLSSocket): void {
-    const turn = insideTurn(this.#job.permit, true, this.#deps.draining);
+    const turn = this.#turn(this.#job.permit, true);
     const session = this.#openSession(tlsSide(link, secure), turn);
     secure.on('data', (bytes: Buffer) => session.feed(bytes));
     secure.on('drain', () => session.drained());
@@ -198,7 +204,7 @@ class Interception implements LinkUser, LiveFlow {
 
   #openH2(socket: tls.TLSSocket): void {
     if (this.#over || socket.destroyed) return;
-    const onHead = insideTurn(this.#job.permit, true, this.#deps.draining);
+    const onHead = this.#turn(this.#job.permit, true);
     this.#session = new H2Session(this.#deps, { ...this.#sessionAsk(), socket, onHead });
   }
 
@@ -210,18 +216,27 @@ class Interception implements LinkUser, LiveFlow {
 
   /** What the sessions of either protocol are told of this connection. */
   #sessionAsk(): Pick<SessionAsk, 'client' | 'flow' | 'via' | 'onFault'> {
-    const { permit, record } = this.#job;
+    const { permit } = this.#job;
     return {
       client: this.client,
       flow: permit.flow,
       via: permit.target.via,
-      onFault: (fault) => {
-        fault.identity = permit.identity;
-        fault.at = permit.target;
-        fault.policy = record.policy;
-        fault.treat = this.treat;
-      },
+      onFault: (fault) => this.#describe(fault),
     };
+  }
+
+  #turn(permit: Permit, secure: boolean): (turn: SessionTurn) => void {
+    const { draining } = this.#deps;
+    return insideTurn(permit, secure, { draining, describe: (record) => this.#describe(record) });
+  }
+
+  /** What a request has from its connection, where it is refused before it is judged. */
+  #describe(request: FlowRecord): void {
+    const { permit, record } = this.#job;
+    request.identity = permit.identity;
+    request.at = permit.target;
+    request.policy = record.policy;
+    request.treat = this.treat;
   }
 
   #end(ended: Ended, why: Denied | null): void {

@@ -10,9 +10,10 @@ import { sendRefusal, sendSuccess } from '../base/answer.ts';
 import type { Clock } from '../base/clock.ts';
 import { EarlyBytes } from '../base/early-bytes.ts';
 import type { HeldBytes } from '../base/held-bytes.ts';
-import type { ClientLink, LinkUser } from '../base/link.ts';
+import type { LinkUser } from '../base/link.ts';
 import type { LiveFlow, LiveRegistry } from '../base/live.ts';
 import { Outlet } from '../base/outlet.ts';
+import { answerInTheClear } from '../base/refuse.ts';
 import type { Scratch } from '../base/scratch.ts';
 import type { Admitted, Carry, RefuseInside } from '../base/stages.ts';
 import { StallWatch } from '../base/stall.ts';
@@ -170,7 +171,8 @@ class Tunnel implements LinkUser, LiveFlow {
   #afterGate(verdict: HelloVerdict): boolean {
     if (verdict.kind === 'more') return true;
     if (verdict.kind === 'deny') {
-      this.#cutOff(verdict, 'refused');
+      // The 200 has gone out: to a client that speaks HTTP in the clear more can be told.
+      this.#cutOff(verdict, 'refused', answerInTheClear(this.#job.record, verdict, this.#gate?.first));
       return false;
     }
     this.#gate = null;
@@ -259,12 +261,13 @@ class Tunnel implements LinkUser, LiveFlow {
     return true;
   }
 
-  #cutOff(why: Denied, ended: Ended): void {
+  /** `last`: what the client is still told; null: the connection is reset. */
+  #cutOff(why: Denied, ended: Ended, last: Buffer | null = null): void {
     if (this.#upstream === null) this.#refuse(why);
-    else this.#end(ended, why);
+    else this.#end(ended, why, last);
   }
 
-  #end(ended: Ended, why: Denied | null): void {
+  #end(ended: Ended, why: Denied | null, last: Buffer | null = null): void {
     if (this.#over) return;
     this.#over = true;
     if (this.#upstream === null) this.#abort.abort(GONE);
@@ -278,14 +281,15 @@ class Tunnel implements LinkUser, LiveFlow {
       bytesUp: this.bytesUp,
       bytesDown: this.bytesDown,
     });
-    if (this.#upstream !== null) this.#part(this.#upstream, this.#job.link, ended);
+    if (this.#upstream !== null) this.#part(this.#upstream, ended, last);
   }
 
   /** What ended well is sent to its end, within limits; what did not must not look complete to either side. */
-  #part(upstream: net.Socket, link: ClientLink, ended: Ended): void {
+  #part(upstream: net.Socket, ended: Ended, last: Buffer | null): void {
+    const { link } = this.#job;
     if (ended !== 'done') {
       if (!upstream.destroyed) upstream.resetAndDestroy();
-      return link.reset();
+      return sendRefusal(link, last);
     }
     upstream.setTimeout(FLUSH_MS, () => upstream.destroy());
     upstream.destroySoon();

@@ -41,6 +41,11 @@ export class HelloGate {
     }
   }
 
+  /** What came first; empty before anything did. */
+  get first(): Buffer {
+    return this.#seen[0] ?? Buffer.alloc(0);
+  }
+
   /** Gives up waiting: hands back what was held. */
   release(): { readonly kind: 'pass'; readonly bytes: Buffer; readonly alpn: readonly string[] } {
     const bytes = Buffer.concat(this.#seen);

@@ -1,6 +1,7 @@
 /** A request inside an intercepted connection that means another host: by Host field or by absolute-form. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type AttackWorld, attackWorld } from '../helpers/attack-world.ts';
+import { theRecord } from '../helpers/scene.ts';
 import { askOnce, connectTls } from '../helpers/talk.ts';
 
 describe('another host inside an intercepted connection', () => {
@@ -22,6 +23,19 @@ describe('another host inside an intercepted connection', () => {
     expect(reply.json()).toMatchObject({ reason });
     client.destroy();
     expect(scene.arrived()).toBe(0);
+  });
+
+  it('is recorded with the policy and with how the connection is carried', async () => {
+    const client = await connectTls(scene.world.port, scene.at.bound, { ca: scene.world.caPem });
+    const reply = await client.ask('GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n');
+    client.destroy();
+    const { request_id } = reply.json();
+    const policy = scene.world.proxy.parts.snapshots.current()?.set.hash;
+    for (const kind of ['decision', 'end'])
+      expect(await theRecord(scene.world, { kind, request_id })).toMatchObject({
+        treat: 'intercept',
+        policy,
+      });
   });
 
   it('is looked for in every request, not only the first', async () => {

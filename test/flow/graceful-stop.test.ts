@@ -4,9 +4,10 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import type http from 'node:http';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { startDnsStub } from '../helpers/dns-stub.ts';
 import { jsonLines } from '../helpers/json.ts';
 import { intercepted, policy, tunnelled } from '../helpers/scene.ts';
-import { connect, connectTls, open } from '../helpers/talk.ts';
+import { connect, connectText, connectTls, open } from '../helpers/talk.ts';
 import { httpUpstream, rawUpstream, type Upstream } from '../helpers/upstream.ts';
 import { eventually, makeWorld, type World } from '../helpers/world.ts';
 
@@ -38,8 +39,7 @@ describe('a stop', () => {
     await raw.close();
   });
 
-  const recorded = (): Record<string, unknown>[] => {
-    const dir = path.join(world.dir, '.sallyport', 'audit');
+  const recorded = (dir = path.join(world.dir, '.sallyport', 'audit')): Record<string, unknown>[] => {
     const files = readdirSync(dir).filter((name) => name.endsWith('.jsonl'));
     return files.flatMap((name) => jsonLines(readFileSync(path.join(dir, name), 'utf8')));
   };
@@ -100,6 +100,30 @@ describe('a stop', () => {
     expect(reply.field('connection')).toBe('close');
     await client.over();
     client.destroy();
+    await world.stop();
+  });
+
+  it('refuses a CONNECT that is still being decided when its time is over as draining', async () => {
+    const dns = await startDnsStub({ 'late.test': { silent: true } });
+    const late = await makeWorld({
+      policies: { 'agents.yaml': policy([tunnelled('late.test:443')]) },
+      dns: [dns.address],
+    });
+    const client = await open(late.port);
+    client.write(connectText('late.test:443'));
+    await eventually(() => dns.queries.length > 0);
+    await late.proxy.stopNow();
+    const answer = await client.reply();
+    expect(answer.json()).toMatchObject({ reason: 'draining', status: 503 });
+    const dir = path.join(late.dir, '.sallyport', 'audit');
+    const found = recorded(dir);
+    expect(found.map(({ kind, reason }) => [kind, reason])).toEqual([
+      ['decision', null],
+      ['end', 'draining'],
+    ]);
+    expect(found[1]).toMatchObject({ ended: 'refused', status: 503 });
+    rmSync(late.dir, { recursive: true, force: true });
+    await dns.close();
     await world.stop();
   });
 
