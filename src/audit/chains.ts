@@ -6,11 +6,13 @@
 
 import type { KeyObject } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { checkpointKeyPath, loadCheckpointPublicKey } from './checkpoint.ts';
+import { join, relative } from 'node:path';
+import { CHAINS_FILE, nameChains, readChainList } from './chain-list.ts';
+import { CHECKPOINT_FILE, checkpointKeyPath, loadCheckpointPublicKey } from './checkpoint.ts';
 import { listAuditFiles } from './files.ts';
 import { type FolderReport, lastLines, linesSince, type TailPosition, verifyFolder } from './read.ts';
 import type { AuditTrailOptions } from './trail-options.ts';
+import type { Finding } from './verify.ts';
 import { openAuditTrail } from './writer.ts';
 
 const WORKER_FOLDER = /^worker-[1-9]\d{0,3}$/;
@@ -34,10 +36,45 @@ export function chainFolders(root: string): readonly string[] {
   return [...own, ...names.map((name) => join(root, name))];
 }
 
-/** Walks every chain. `key`: the checkpoints' public key; default: the one beside the folder. */
+/**
+ * Walks every chain that is there or that the signed list names. `key`: the checkpoints' public key; default: the one
+ * beside the folder.
+ */
 export function verifyChains(root: string, key: KeyObject | null): readonly ChainReport[] {
   const trusted = key ?? loadCheckpointPublicKey(checkpointKeyPath(root));
-  return chainFolders(root).map((dir) => ({ dir, ...verifyFolder(dir, trusted) }));
+  const there = chainFolders(root);
+  const list = trusted === null ? [] : readChainList(root, trusted);
+  if (typeof list === 'string') {
+    const reports = there.map((dir) => ({ dir, ...verifyFolder(dir, trusted) }));
+    const lacking = list === 'not_signed' || there.some((dir) => dir !== root);
+    if (!lacking) return reports;
+    const text =
+      list === 'missing' ? 'the list of the chains is missing' : 'the list is not signed by this key';
+    return [...reports, faulty(root, { file: CHAINS_FILE, line: 1, what: 'checkpoint', text })];
+  }
+  const named = list.map((name) => join(root, name));
+  const all = [...new Set([...there, ...named])];
+  all.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+  return all.map((dir) => {
+    if (!existsSync(dir)) {
+      const text = `the chain ${relative(root, dir)} is missing`;
+      return faulty(dir, { file: CHAINS_FILE, line: 1, what: 'deleted', text });
+    }
+    const report = verifyFolder(dir, trusted);
+    if (report.finding !== null || !named.includes(dir) || existsSync(join(dir, CHECKPOINT_FILE)))
+      return { dir, ...report };
+    return faulty(dir, {
+      file: CHECKPOINT_FILE,
+      line: 1,
+      what: 'checkpoint',
+      text: 'the checkpoint is missing',
+    });
+  });
+}
+
+/** A chain that cannot be walked. */
+function faulty(dir: string, finding: Finding): ChainReport {
+  return { dir, records: 0, files: 0, first: null, last: null, finding };
 }
 
 /** The last `count` lines of all chains by their time, and where the reading stopped. */
@@ -58,6 +95,13 @@ export function chainsSince(root: string, from: TailPositions): { lines: string[
     lines: byTime(read.map(([, { lines }]) => lines)),
     at: new Map(read.map(([dir, { at }]) => [dir, at])),
   };
+}
+
+/** Names in the signed list what this run writes and what is there. Returns what was there and is gone. */
+export function listChains(root: string, own: readonly string[]): readonly string[] {
+  const found = existsSync(root) ? chainFolders(root) : [];
+  const rootUsed = own.includes(root) || (existsSync(root) && listAuditFiles(root).length > 0);
+  return nameChains(root, own, rootUsed ? found : found.filter((dir) => dir !== root));
 }
 
 /**

@@ -27,6 +27,11 @@ Examples:
 Exit status: 0 the request would pass (or wait for a person), 1 it would be refused, 2 wrong use.
 `;
 
+const TOLD = {
+  on_connect: 'in answer to the CONNECT',
+  inside: 'inside TLS, by refuse: inside',
+} as const;
+
 export function addExplain(program: Command, io: CliIo): void {
   program
     .command('explain')
@@ -39,7 +44,7 @@ export function addExplain(program: Command, io: CliIo): void {
     .option('--identity <id>', 'a token id (tok_…) or group:NAME instead of --group')
     .option('--from <address>', 'a client address instead of --group')
     .option('--config <file>', 'settings file (default: sallyport.yaml where it exists)')
-    .option('--json', 'print { verdict, reason, rule, treat, keys, rules }')
+    .option('--json', 'print { verdict, reason, rule, treat, keys, told, limits, rules }')
     .addHelpText('after', EXAMPLES)
     .action((words: string[], options: Options) => run(words, options, io));
 }
@@ -86,12 +91,15 @@ function unidentified(): Explanation {
     rule: null,
     treat: null,
     keys: [],
+    told: 'on_connect',
+    limits: {},
     rules: [],
   };
 }
 
 function people(request: string, group: string | null, answer: Explanation): string {
-  const { verdict, reason, detail, rule, treat, keys, stage, rules } = answer;
+  const { verdict, reason, detail, rule, treat, keys, told, stage, rules } = answer;
+  const limits = Object.entries(answer.limits).map(([name, value]) => `${name} ${value}`);
   const place = (at: { file: string; line: number; text: string }) => `${at.file}:${at.line}  ${at.text}`;
   const facts: [string, string | null][] = [
     ['group', group ?? 'none'],
@@ -100,6 +108,8 @@ function people(request: string, group: string | null, answer: Explanation): str
     ['rule', rule === null ? 'none' : place(rule)],
     ['carried', treat],
     ['keys', treat === null ? null : keys.join(', ') || 'none'],
+    ['told', told === null ? null : TOLD[told]],
+    ['limits', limits.length === 0 ? null : limits.join(', ')],
     ['judged', stage === 'connect' ? 'by host and port alone' : 'by the whole request'],
   ];
   const width = Math.max(0, ...rules.map((one) => place(one).length));

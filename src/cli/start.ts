@@ -4,7 +4,7 @@
  */
 import path from 'node:path';
 import type { Command } from 'commander';
-import { tendOtherChains, workerChain } from '../audit/chains.ts';
+import { listChains, tendOtherChains, workerChain } from '../audit/chains.ts';
 import { systemClock } from '../base/clock.ts';
 import { createLog, type Log } from '../base/log.ts';
 import type { Settings } from '../config/settings.ts';
@@ -66,8 +66,10 @@ async function start(settings: Settings, io: CliIo): Promise<void> {
 async function tendOldChains(settings: Settings, log: Log): Promise<void> {
   const root = path.join(settings.state.dir, 'audit');
   const workers = workersOf(settings);
-  const own = Array.from({ length: workers }, (_, index) => workerChain(root, index + 1));
-  await tendOtherChains(root, new Set(workers > 1 ? own : [root]), {
+  const seats = Array.from({ length: workers }, (_, index) => workerChain(root, index + 1));
+  const own = workers > 1 ? seats : [root];
+  for (const dir of listChains(root, own)) log.error({ dir }, 'audit: a chain is missing');
+  await tendOtherChains(root, new Set(own), {
     sync: settings.audit.sync,
     retainMs: settings.audit.retainMs,
     clock: systemClock,

@@ -7,8 +7,9 @@ import type { Authority } from '../flow/target.ts';
 import type { Facts, Treat, Verdict } from '../flow/verdict.ts';
 import { walkConnect, walkRequest } from './decide.ts';
 import { matchesHost } from './host-pattern.ts';
-import type { CompiledGroup, CompiledRule, PolicySet } from './model.ts';
+import type { CompiledGroup, CompiledRule, GroupLimits, PolicySet } from './model.ts';
 import type { Note } from './survey.ts';
+import { byteRateText, requestRateText } from './units.ts';
 
 export type ExplainAsk = {
   readonly group: string;
@@ -38,8 +39,14 @@ export type Explanation = {
   readonly treat: Treat | null;
   /** environment names of the keys whose placeholders would be swapped */
   readonly keys: readonly string[];
+  /** how a refusal is told: in answer to the CONNECT, or inside TLS of the proxy's own; null: as any HTTP response */
+  readonly told: 'on_connect' | 'inside' | null;
+  /** what the group may use up, as a policy file writes it; asked after the rules */
+  readonly limits: Readonly<Record<string, string>>;
   readonly rules: readonly ExplainedRule[];
 };
+
+const TLS_PORT = 443;
 
 /** Explains one request or CONNECT of a group; an unknown group is refused as it would be live. */
 export function explain(set: PolicySet, ask: ExplainAsk): Explanation {
@@ -56,6 +63,8 @@ export function explain(set: PolicySet, ask: ExplainAsk): Explanation {
     rule: verdict.rule === undefined ? null : pick(verdict.rule),
     treat,
     keys: treat === 'intercept' && owner !== undefined ? keysFor(owner, ask.at) : [],
+    told: verdict.kind === 'deny' && stage === 'connect' ? toldOf(owner, ask) : null,
+    limits: limitTexts(owner?.limits ?? {}),
     rules: all.map(({ rule, guardrail }) => ({ ...pick(rule.ref), guardrail, ...answerOf(notes, rule) })),
   };
 }
@@ -107,6 +116,21 @@ function treatOf(verdict: Verdict): Treat | null {
 function keysFor(group: CompiledGroup, at: Authority): readonly string[] {
   const bound = group.secrets.filter(({ hosts }) => hosts.some((pattern) => matchesHost(pattern, at)));
   return bound.map(({ env }) => env);
+}
+
+/** Before a rule has allowed it nobody knows that a connection is TLS, but on its usual port. */
+function toldOf(group: CompiledGroup | undefined, { at, scheme, facts }: ExplainAsk): Explanation['told'] {
+  if (scheme === 'http' && facts !== null) return null;
+  return group?.refuse === 'inside' && at.port === TLS_PORT ? 'inside' : 'on_connect';
+}
+
+function limitTexts({ connections, requests, upload, download }: GroupLimits): Record<string, string> {
+  return {
+    ...(connections === undefined ? {} : { connections: String(connections) }),
+    ...(requests === undefined ? {} : { requests: requestRateText(requests) }),
+    ...(upload === undefined ? {} : { upload: byteRateText(upload) }),
+    ...(download === undefined ? {} : { download: byteRateText(download) }),
+  };
 }
 
 function pick(ref: { file: string; line: number; text: string }) {

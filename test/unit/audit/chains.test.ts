@@ -1,11 +1,12 @@
 /** Several chains below one folder: each is verified by itself, and read as one. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
   chainFolders,
   chainsSince,
   lastOfChains,
+  listChains,
   tendOtherChains,
   verifyChains,
   workerChain,
@@ -21,6 +22,10 @@ async function twoChains(count: number): Promise<string> {
   const root = join(stateDir(), 'audit');
   const clock = heldClock(START);
   const keyPath = checkpointKeyPath(root);
+  listChains(
+    root,
+    [1, 2].map((worker) => workerChain(root, worker)),
+  );
   const trails = [1, 2].map((worker) => openTrail(workerChain(root, worker), { clock, keyPath }));
   for (let n = 0; n < count; n += 1) {
     for (const [index, trail] of trails.entries()) {
@@ -49,6 +54,48 @@ describe('the chains of workers', () => {
     const path = file?.path ?? '';
     writeFileSync(path, readFileSync(path, 'utf8').replace('api.openai.com', 'api.example.com'));
     expect(verifyChains(root, null).map(({ finding }) => finding?.what ?? null)).toEqual([null, 'edited']);
+  });
+
+  it('are missed when their folder, or all that is in it, is gone', async () => {
+    const root = await twoChains(3);
+    rmSync(workerChain(root, 2), { recursive: true });
+    const [, gone] = verifyChains(root, null);
+    expect(gone?.finding).toMatchObject({ what: 'deleted', text: 'the chain worker-2 is missing' });
+    mkdirSync(workerChain(root, 2));
+    expect(verifyChains(root, null)[1]?.finding).toMatchObject({ what: 'checkpoint' });
+  });
+
+  it('are told by the start where they are gone', async () => {
+    const root = await twoChains(1);
+    rmSync(workerChain(root, 1), { recursive: true });
+    expect(listChains(root, [workerChain(root, 2)])).toEqual([workerChain(root, 1)]);
+    expect(listChains(root, [root])).toEqual([]);
+    expect(verifyChains(root, null).map(({ dir }) => dir)).toEqual([
+      root,
+      workerChain(root, 1),
+      workerChain(root, 2),
+    ]);
+  });
+
+  it.each([
+    ['missing', (file: string) => rmSync(file)],
+    [
+      'shortened',
+      (file: string) => writeFileSync(file, readFileSync(file, 'utf8').replace(',"worker-2"', '')),
+    ],
+  ])('are vouched for by a list: %s, it is told', async (_how, touch) => {
+    const root = await twoChains(1);
+    touch(join(root, 'chains.json'));
+    expect(verifyChains(root, null).at(-1)?.finding).toMatchObject({
+      file: 'chains.json',
+      what: 'checkpoint',
+    });
+  });
+
+  it('have no list where one process alone has ever run', () => {
+    const root = join(stateDir(), 'audit');
+    expect(listChains(root, [root])).toEqual([]);
+    expect(existsSync(join(root, 'chains.json'))).toBe(false);
   });
 
   it('are read together in the order of time, and followed', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { explain } from '../../../src/policy/explain.ts';
-import { at, facts, rules, setOf } from './policy-folder.ts';
+import { at, facts, group, rules, setOf } from './policy-folder.ts';
 
 describe('explain', () => {
   const set = setOf({
@@ -32,6 +32,8 @@ describe('explain', () => {
       rule: { file: 'policies/g.yaml', line: 9, text: 'allow api.test' },
       treat: 'intercept',
       keys: ['KEY'],
+      told: null,
+      limits: {},
       rules: [
         {
           file: 'policies/guardrails.yaml',
@@ -103,6 +105,22 @@ describe('explain', () => {
       verdict: 'deny',
       reason: 'rule_denied',
     });
+  });
+
+  it('says how a refusal is told, and what the group may use up', () => {
+    const limits = '{ connections: 8, requests: 600/m, upload: 1GiB/d, download: 20GB/h }';
+    const inside = group('refuse: inside', `limits: ${limits}`, 'rules: [{ allow: a.test, methods: [GET] }]');
+    const about = (target: string, scheme: 'https' | 'http' = 'https', method = 'GET') =>
+      explain(inside, { group: 'g', at: at(target), scheme, facts: facts(method, '/') });
+    expect(about('b.test:443')).toMatchObject({
+      told: 'inside',
+      limits: { connections: '8', requests: '600/m', upload: '1GiB/d', download: '20GB/h' },
+    });
+    expect(about('b.test:8443').told).toBe('on_connect');
+    expect(about('b.test:80', 'http').told).toBeNull();
+    expect(about('a.test:443').told).toBeNull();
+    expect(about('a.test:443', 'https', 'POST')).toMatchObject({ verdict: 'deny', told: null });
+    expect(ask('GET', 'bad.test:443')).toMatchObject({ told: 'on_connect', limits: {} });
   });
 
   it('tells held and would-be-refused requests from allowed ones', () => {
