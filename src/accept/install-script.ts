@@ -18,14 +18,12 @@ import { INSTALL, INSTALL_TOOLS, PRELOAD } from './kit-files.ts';
 /** The script of one identity: POSIX sh. Holds its token where one was used, and placeholders; never a key. */
 export function installScript(ask: EnvironmentAsk): string {
   const { hostname, port } = new URL(ask.proxyUrl);
-  const token =
-    ask.credential.kind === 'token' && ask.identity.proof === 'token' ? ask.credential.token : null;
   const settings = {
     proxy_url: proxyUrlWithToken(ask),
     proxy_plain: ask.proxyUrl,
     proxy_host: hostname,
     proxy_port: port === '' ? '80' : port,
-    fetch_header: token === null ? '' : `Proxy-Authorization: Bearer ${token}`,
+    fetch_header: fetchHeader(ask),
     ca_mark: markOf(ask.caPem),
   };
   return [
@@ -43,6 +41,12 @@ export function installScript(ask: EnvironmentAsk): string {
     '{ main "$@"; }',
     '',
   ].join('\n');
+}
+
+/** The field that a script sends to be who its asker is; empty where the address tells. */
+export function fetchHeader({ credential, identity }: EnvironmentAsk): string {
+  const byToken = credential.kind === 'token' && identity.proof === 'token';
+  return byToken ? `Proxy-Authorization: Bearer ${credential.token}` : '';
 }
 
 /** A shell function that prints the text as it is. */

@@ -7,6 +7,7 @@ import type { Snapshot } from '../config/snapshot.ts';
 import type { Credential, Identity } from '../flow/identity.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 import type { CompiledGroup } from '../policy/model.ts';
+import { doctorScript } from './doctor-script.ts';
 import { ENV_FORMATS, printEnvironment } from './environment-formats.ts';
 import { installScript } from './install-script.ts';
 import { PRELOAD } from './kit-files.ts';
@@ -33,6 +34,7 @@ const PATHS = [
   '/bundle.pem',
   '/env',
   '/install.sh',
+  '/doctor.sh',
   '/preload.cjs',
   '/whoami',
   '/healthz',
@@ -66,6 +68,8 @@ export function answerSelf(ask: SelfAsk): SelfAnswer | Denied {
       return { status: 200, type: PEM, body: ask.bundlePem };
     case '/install.sh':
       return { status: 200, type: SHELL, body: installScript({ ...ask, identity }) };
+    case '/doctor.sh':
+      return { status: 200, type: SHELL, body: doctorScript({ ...ask, identity }) };
     case '/preload.cjs':
       return { status: 200, type: SCRIPT, body: PRELOAD };
     case '/whoami':

@@ -4,7 +4,7 @@
  */
 
 /** Plain beginnings; the longest that fits is taken. Sources: the issuers' documentation of their keys. */
-const PREFIXES: readonly string[] = [
+export const KEY_PREFIXES: readonly string[] = [
   // models
   'sk-ant-api03- sk-ant-oat01- sk-ant-admin01- sk-ant- sk-proj- sk-svcacct- sk-admin- sk-or-v1- sk-lf- pk-lf- sk-',
   'gsk_ xai- pplx- nvapi- r8_ hf_ tvly- fw_ AIzaSy AIza ya29. GOCSPX- lsv2_pt_ lsv2_sk_ esecret_ fc- jina_ pcsk_',
@@ -29,7 +29,7 @@ const FORMS: readonly RegExp[] = [
   /^(eyJ[\w-]{10,200}\.)[\w-]+\.[\w-]+$/, // JSON Web Token: the header
 ];
 
-const BY_LENGTH = PREFIXES.toSorted((a, b) => b.length - a.length);
+const BY_LENGTH = KEY_PREFIXES.toSorted((a, b) => b.length - a.length);
 
 /** The public beginning of `value`, or an empty string. Never the whole value. */
 export function wellKnownPrefix(value: string): string {

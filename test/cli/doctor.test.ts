@@ -18,6 +18,14 @@ describeInNamespace('doctor', () => {
   });
   afterAll(() => rmSync(home, { recursive: true, force: true }));
 
+  type Beside = Readonly<Record<'well' | 'leaky' | 'dash' | 'busybox' | 'leakyDash' | 'leakyBusybox', Ran>>;
+  let driven: Promise<Beside> | null = null;
+  const beside = (): Promise<Beside> => {
+    const script = new URL('../network/drive/doctor.ts', import.meta.url);
+    driven ??= driveInNamespace<Beside>(script, { limitMs: 120_000 });
+    return driven;
+  };
+
   function doctor(before: string, args = ''): Promise<Ran> {
     const env = { PATH: '/usr/bin:/bin:/usr/sbin:/sbin', HOME: home, NODE: process.execPath, HOLE };
     const start = `"$NODE" '${ROOT}/src/sallyport.js' doctor ${args}`;
@@ -37,9 +45,33 @@ describeInNamespace('doctor', () => {
     expect(ran.stderr).toBe('');
   });
 
+  it('needs no Node: doctor.sh finds the same by dash with curl, and by busybox with its wget', async () => {
+    const { dash, busybox, leakyDash, leakyBusybox } = await beside();
+    for (const ran of [dash, busybox]) {
+      expect(ran.status, ran.stdout + ran.stderr).toBe(0);
+      expect(ran.stderr).toBe('');
+      expect(ran.stdout).toMatch(/^ok +direct TCP/m);
+      expect(ran.stdout).toMatch(
+        /^ok +proxy +http:\/\/127\.0\.0\.1:\d+: group agents, identity group:agents$/m,
+      );
+      expect(ran.stdout).toMatch(/^ok +trust by variables/m);
+      expect(ran.stdout).toMatch(/^ok +real keys/m);
+    }
+    for (const program of ['curl', 'git', 'python3', 'node'])
+      expect(dash.stdout).toMatch(new RegExp(`^ok +${program} +asks the proxy$`, 'm'));
+    for (const ran of [leakyDash, leakyBusybox]) {
+      expect(ran.status, ran.stderr).toBe(1);
+      expect(ran.stdout).toMatch(/^fail +direct TCP +reached without the proxy: 1\.1\.1\.1 port 443$/m);
+      expect(ran.stdout).toContain('variable OTHER_KEY (sk-proj-…), ');
+      expect(ran.stdout).toContain('/.aws/credentials:2 (a secret by its name)');
+      expect(ran.stdout).not.toContain('0123456789');
+      expect(ran.stdout).not.toContain('Zz9');
+    }
+    expect(leakyDash.stdout).toMatch(/^fail +proxy +HTTPS_PROXY names none$/m);
+  }, 150_000);
+
   it('finds all well beside a proxy with the environment that it gives, and a real key where there is one', async () => {
-    const script = new URL('../network/drive/doctor.ts', import.meta.url);
-    const { well, leaky } = await driveInNamespace<{ well: Ran; leaky: Ran }>(script, { limitMs: 120_000 });
+    const { well, leaky } = await beside();
     const list = JSON.parse(well.stdout) as { check: string; status: string; detail: string }[];
     const wrong = list.filter(({ status, check }) => status !== 'ok' && check !== 'trust by the system');
     expect(wrong, well.stderr).toEqual([]);

@@ -1,6 +1,8 @@
 /** Driver of `test/cli/doctor.test.ts`: a proxy, and `doctor` beside it with the environment that the proxy gives. */
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import path from 'node:path';
 import { ROOT } from '../../helpers/import-table.ts';
 import { runProgram } from '../../helpers/run-program.ts';
@@ -42,8 +44,33 @@ async function main(): Promise<void> {
     });
   const well = await doctor({});
   const leaky = await doctor({ OTHER_KEY: REAL });
+  const script = path.join(world.dir, 'doctor.sh');
+  writeFileSync(script, await page('/doctor.sh'));
+  const shell = (
+    program: readonly string[],
+    more: Record<string, string> = {},
+  ): ReturnType<typeof runProgram> =>
+    runProgram('env', [...program, script], { env: { ...env, ...more }, cwd: world.dir });
+  const dash = await shell(['dash']);
+  // No bash, so that another way to connect is tried; no curl either.
+  const tools = path.join(world.dir, 'tools');
+  mkdirSync(tools);
+  for (const name of 'sh wget awk grep sed env cat timeout'.split(' '))
+    symlinkSync('/bin/busybox', path.join(tools, name));
+  const busybox = await shell(['/bin/busybox', 'sh'], { PATH: tools });
+  execFileSync('ip', ['addr', 'add', '1.1.1.1/32', 'dev', 'lo']);
+  const hole = createServer((socket) => socket.end()).listen(443, '1.1.1.1');
+  await once(hole, 'listening');
+  mkdirSync(path.join(world.dir, '.aws'));
+  writeFileSync(
+    path.join(world.dir, '.aws/credentials'),
+    `[default]\naws_secret_access_key = ${'Zz9/'.repeat(10)}\n`,
+  );
+  const leakyDash = await shell(['dash'], { OTHER_KEY: REAL, HTTPS_PROXY: '', https_proxy: '' });
+  const leakyBusybox = await shell(['/bin/busybox', 'sh'], { PATH: tools, OTHER_KEY: REAL });
+  hole.close();
   await world.stop();
-  process.stdout.write(JSON.stringify({ well, leaky }));
+  process.stdout.write(JSON.stringify({ well, leaky, dash, busybox, leakyDash, leakyBusybox }));
 }
 
 await main();

@@ -76,14 +76,22 @@ describe('what a sandbox may ask the proxy', () => {
       kind: 'deny',
       reason: 'bad_request',
       detail: expect.stringContaining(
-        '/ca.pem, /bundle.pem, /env, /install.sh, /preload.cjs, /whoami, /healthz',
+        '/ca.pem, /bundle.pem, /env, /install.sh, /doctor.sh, /preload.cjs, /whoami, /healthz',
       ) as unknown,
     });
   });
 
   it('needs an identity but for /healthz', () => {
     const refusal = denied('auth_required');
-    for (const path of ['/ca.pem', '/bundle.pem', '/env', '/install.sh', '/preload.cjs', '/whoami']) {
+    for (const path of [
+      '/ca.pem',
+      '/bundle.pem',
+      '/env',
+      '/install.sh',
+      '/doctor.sh',
+      '/preload.cjs',
+      '/whoami',
+    ]) {
       expect(answerSelf(ask({ path, identity: refusal }))).toBe(refusal);
     }
     expect(answerSelf(ask({ path: '/healthz', identity: refusal }))).toMatchObject({ status: 200 });
