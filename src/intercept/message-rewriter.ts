@@ -4,7 +4,7 @@
  * for nothing of a refused one may leave; so is a compressed one. Uncompressed binary messages stream through,
  * control frames pass between fragments. Driven by `upgrade-relay.ts`; holds no socket.
  */
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import { type Denied, denied } from '../flow/reason.ts';
 import type { SubstitutedMessage } from '../secrets/substitute.ts';
 import type { DeflateTerms } from '../wire/deflate-terms.ts';
@@ -43,6 +43,7 @@ const TURN_BYTES = 512 * 1024;
 const FRAME_WORK_BYTES = 512;
 const INFLATE_WORK_BYTES = 16 * 1024;
 const MAX_CONTROL_BYTES = 125;
+const MASK_STOCK_BYTES = 256;
 const EMPTY = Buffer.alloc(0);
 
 const TOO_LARGE = denied(
@@ -56,6 +57,7 @@ export class MessageRewriter implements FrameSink {
   readonly #codec: MessageCodec | null;
   readonly #out = new Output();
   readonly #control = Buffer.alloc(MAX_CONTROL_BYTES);
+  readonly #masks = new Masks();
   #frame: Frame | null = null;
   /** of the message under way */
   #opcode = 0;
@@ -102,7 +104,7 @@ export class MessageRewriter implements FrameSink {
     if (frame.opcode >= OPCODE.close) return;
     if (frame.opcode !== OPCODE.continuation) this.#begin(frame);
     if (!this.#holds) {
-      this.#mask = newMask();
+      this.#mask = this.#masks.next();
       this.#out.add(frameHead({ ...frame, mask: this.#mask }));
     } else if (this.#heldLength + frame.length > MAX_MESSAGE_BYTES) this.#fail(TOO_LARGE);
   }
@@ -121,7 +123,9 @@ export class MessageRewriter implements FrameSink {
   end(frame: Frame): void {
     this.#frame = null;
     if (frame.opcode >= OPCODE.close) {
-      this.#out.add(wholeFrame({ ...frame, mask: newMask() }, this.#control.subarray(0, frame.length)));
+      this.#out.add(
+        wholeFrame({ ...frame, mask: this.#masks.next() }, this.#control.subarray(0, frame.length)),
+      );
       // RFC 6455 section 5.5.1: the client says nothing more.
       if (frame.opcode === OPCODE.close) this.#reader.stop();
     } else if (frame.fin && this.#holds) {
@@ -187,7 +191,7 @@ export class MessageRewriter implements FrameSink {
 
   #send(plain: Buffer, compress: boolean): void {
     const data = compress ? (this.#codec?.deflate(plain) ?? null) : null;
-    const frame = { fin: true, rsv1: data !== null, opcode: this.#opcode, mask: newMask() };
+    const frame = { fin: true, rsv1: data !== null, opcode: this.#opcode, mask: this.#masks.next() };
     this.#out.add(wholeFrame(frame, data ?? plain));
   }
 
@@ -205,7 +209,18 @@ export class MessageRewriter implements FrameSink {
   }
 }
 
-/** RFC 6455 section 5.3: not to be foretold by whoever chose the payload. */
-function newMask(): number {
-  return randomBytes(4).readUInt32BE(0);
+/** RFC 6455 section 5.3: not to be foretold by whoever chose the payload. Drawn in stock: one draw costs as much as 64. */
+class Masks {
+  readonly #stock = Buffer.alloc(MASK_STOCK_BYTES);
+  #at = MASK_STOCK_BYTES;
+
+  next(): number {
+    if (this.#at === MASK_STOCK_BYTES) {
+      randomFillSync(this.#stock);
+      this.#at = 0;
+    }
+    const mask = this.#stock.readUInt32BE(this.#at);
+    this.#at += 4;
+    return mask;
+  }
 }
