@@ -39,6 +39,8 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   stops.push(parts.snapshots.subscribe((now) => adopt(parts, now)));
   stops.push(parts.tokens.subscribe(() => adoptIdentities(parts)));
   const reload = (): ReloadOutcome => reloadAll(parts);
+  // Before the first look: what changes behind it is told, in this process as in every other worker.
+  stops.push(watchFolder(options.settings.policies, () => void reload()));
   reload();
   await parts.keyring.load(secretRefs(parts));
   // Before anything is accepted.
@@ -52,7 +54,6 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const address = await listen(server, options.settings.proxy.listen, options.worker !== undefined);
   const endpoint = { host: address.address, port: address.port };
   parts.state.listeners.push(endpoint);
-  stops.push(watchFolder(options.settings.policies, () => void reload()));
   const ticker = setInterval(() => tick(parts), TICK_MS);
   stops.push(() => clearInterval(ticker));
   const hurry = new AbortController();
