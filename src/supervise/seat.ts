@@ -31,10 +31,18 @@ export type SeatOptions = {
   readonly onCounted: (seat: Seat, message: Counted) => void;
   /** the process is gone, however it went */
   readonly onGone: (seat: Seat) => void;
+  /** between two looks whether the process still answers, and how long it may take; milliseconds */
+  readonly lookEveryMs?: number;
 };
 
 export type SeatState = 'starting' | 'ready' | 'waiting' | 'over';
 
+/**
+ * A worker that hangs keeps its part of the connections and does nothing for them, so it is replaced like a dead one.
+ * Long, and twice: one that is merely flooded must not be killed for it.
+ */
+const LOOK_EVERY_MS = 10_000;
+const MAX_SILENT = 2;
 /** From the fork to serving: reading policies and keys, verifying the end of the chain. */
 const START_MS = 60_000;
 const QUICK_MS = 2_000;
@@ -69,6 +77,9 @@ export class Seat {
   #failed = '';
   #crashesInARow = 0;
   #next: NodeJS.Timeout | null = null;
+  #look: NodeJS.Timeout | undefined;
+  /** looks in a row without an answer */
+  #silent = 0;
 
   constructor(opts: SeatOptions) {
     this.#opts = opts;
@@ -169,6 +180,7 @@ export class Seat {
         this.state = 'ready';
         this.#readyAt = this.#opts.clock.mono();
         this.own = message.own;
+        this.#watch();
         this.#started.resolve(message.at);
         return this.#opts.onReady();
       case 'failed':
@@ -191,7 +203,26 @@ export class Seat {
     }
   }
 
+  #watch(): void {
+    const { lookEveryMs = LOOK_EVERY_MS, log } = this.#opts;
+    const child = this.#child;
+    this.#silent = 0;
+    clearTimeout(this.#look);
+    const look = async (): Promise<void> => {
+      const report = await this.#reports.ask((id) => this.#ask(id, 'report'), lookEveryMs);
+      if (this.#child !== child) return;
+      this.#silent = report === null ? this.#silent + 1 : 0;
+      if (this.#silent >= MAX_SILENT) {
+        log.error({ worker: this.worker, pid: this.pid }, 'a worker does not answer any more: it is killed');
+        return this.kill();
+      }
+      this.#look = setTimeout(() => void look(), lookEveryMs).unref();
+    };
+    this.#look = setTimeout(() => void look(), lookEveryMs).unref();
+  }
+
   #gone(how: string): void {
+    clearTimeout(this.#look);
     const { log, clock, onGone } = this.#opts;
     const served = this.state === 'ready' ? clock.mono() - this.#readyAt : 0;
     this.#child = null;
