@@ -36,7 +36,7 @@ describe('I1: no dial without a Permit', () => {
 
   it('outgoing sockets are opened in the dial folder alone', () => {
     const opened = filesWith(
-      /\b(net|tls)\.(connect|createConnection)\(|\bnew net\.Socket\(|^import \{[^}]*\b(request|get|Agent)\b[^}]*\} from 'node:https?'|^import [^{]*from 'node:(https?|http2|dgram)'|createSocket\(|await fetch\(/m,
+      /\b(net|tls)\.(connect|createConnection)\(|\bnew net\.Socket\(|^import \{[^}]*\b(request|get|Agent)\b[^}]*\} from 'node:https?'|^import [^{]*from 'node:(https?|dgram)'|\bhttp2\.connect\(|^import \{[^}]*\b(connect|createConnection)\b[^}]*\} from 'node:(net|tls|http2)'|createSocket\(|await fetch\(/m,
     );
     // `accept/dns.ts` binds a socket that only answers; `doctor` runs in a sandbox and tries what must not work there.
     const known = ['accept/dns.ts', 'base/link.ts', 'cli/demo.ts', 'cli/doctor-outside.ts'];
