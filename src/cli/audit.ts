@@ -23,6 +23,12 @@ Examples:
   $ sallyport audit tail -f --json | jq 'select(.verdict == "deny")'
 `;
 
+const VERIFY_EXAMPLES = `
+Examples:
+  $ sallyport audit verify
+  $ sallyport audit verify --json /backup/audit --key audit.key
+`;
+
 const TAIL_EXAMPLES = `
 Examples:
   $ sallyport audit tail -n 50
@@ -60,6 +66,7 @@ export function addAudit(program: Command, io: CliIo, stop?: AbortSignal): void 
       'key of the checkpoint, private or public PEM (default: DIR.key beside the folder)',
     )
     .option(...CONFIG)
+    .addHelpText('after', VERIFY_EXAMPLES)
     .action((dir: string | undefined, options: VerifyOptions) => verify(dir, options, io));
   audit
     .command('tail')

@@ -23,6 +23,16 @@ Examples:
   $ sallyport token create --group ai-agents --json | jq -r .token
 `;
 
+const LIST_EXAMPLE = `
+Example:
+  $ sallyport token list --json | jq -r '.[] | select(.last_used == null) | .id'
+`;
+
+const REVOKE_EXAMPLE = `
+Example:
+  $ sallyport token revoke tok_4v7k2m9q0x3c5d8f
+`;
+
 const CONFIG = ['--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)'] as const;
 
 type CreateOptions = { group: string; name?: string; expires?: string; json?: true; config?: string };
@@ -49,6 +59,7 @@ export function addToken(program: Command, io: CliIo): void {
     .description('all tokens, revoked and expired ones too')
     .option('--json', 'print [{ id, group, name, created, expires, last_used, revoked }]')
     .option(...CONFIG)
+    .addHelpText('after', LIST_EXAMPLE)
     .action((options: ListOptions) => list(options, io));
   token
     .command('revoke')
@@ -56,6 +67,7 @@ export function addToken(program: Command, io: CliIo): void {
     .argument('<id>', 'as `token list` shows it: tok_…')
     .option('--json', 'print { id, revoked }')
     .option(...CONFIG)
+    .addHelpText('after', REVOKE_EXAMPLE)
     .action((id: string, options: ListOptions) => revoke(id, options, io));
 }
 

@@ -32,6 +32,14 @@ Examples:
   $ sallyport vault set openai                 asks for the value without showing it
 `;
 
+const EXAMPLE_OF: Readonly<Record<string, string>> = {
+  import: 'sallyport vault import .env',
+  list: 'sallyport vault list --json',
+  rotate: 'sallyport vault rotate openai < new-key',
+  rm: 'sallyport vault rm openai',
+  rekey: 'sallyport vault rekey --passphrase',
+};
+
 /** A shorter key cannot be told from ordinary text in a response, and can be guessed. */
 const MIN_VALUE_BYTES = 16;
 const MAX_IMPORT_BYTES = 4_194_304;
@@ -78,9 +86,11 @@ export function addVault(program: Command, io: CliIo): void {
 }
 
 function command(parent: Command, name: string, description: string): Command {
+  const example = EXAMPLE_OF[name];
   return parent
     .command(name)
     .description(description)
+    .addHelpText('after', example === undefined ? '' : `\nExample:\n  $ ${example}\n`)
     .option('--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)')
     .option('--state-dir <folder>', 'state folder (default: state.dir of the settings)');
 }

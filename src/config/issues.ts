@@ -165,7 +165,7 @@ function portTooHigh(value: unknown): boolean {
 
 function typeFix({ expected }: Issue, { path, value }: { path: Path; value: unknown }): string {
   if (expected === 'string' && (typeof value === 'number' || typeof value === 'boolean')) {
-    return `quote it: "${value}"`;
+    return unitFix(path.at(-1), value) ?? `quote it: "${value}"`;
   }
   if (expected === 'array' && !Array.isArray(value) && typeof value !== 'object') {
     // Methods are compared as they are written, and all that clients send are upper case.
@@ -173,6 +173,30 @@ function typeFix({ expected }: Issue, { path, value }: { path: Path; value: unkn
     return `write a list: [${JSON.stringify(written) ?? '...'}]`;
   }
   return `write ${typeWord({ expected: expected ?? '' })}`;
+}
+
+/** A bare number where the text needs a unit or a host: quoting it would not help. */
+function unitFix(key: PropertyKey | undefined, value: number | boolean): string | null {
+  if (typeof value === 'boolean') return null;
+  switch (key) {
+    case 'requests':
+      return `say per what: ${value}/m`;
+    case 'upload':
+    case 'download':
+      return `say of what, and per what: ${value}GiB/d`;
+    case 'idle':
+    case 'drain':
+    case 'wait':
+    case 'remember':
+    case 'cooldown':
+      return `give it a unit: ${value}s`;
+    case 'retain':
+      return `give it a unit: ${value}d`;
+    case 'listen':
+      return `name an address, too: 127.0.0.1:${value}`;
+    default:
+      return null;
+  }
 }
 
 function typeWord(issue: { readonly expected?: string; readonly values?: readonly unknown[] }): string {

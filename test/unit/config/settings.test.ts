@@ -111,11 +111,11 @@ audit: { sync: always, retain: 24h }
 
   it.each([
     ['proxy: { lisen: "127.0.0.1:1" }', 1, 10, 'did you mean "listen"?'],
-    ['proxy:\n  listen: 8080', 2, 11, 'quote it: "8080"'],
+    ['proxy:\n  listen: 8080', 2, 11, 'name an address, too: 127.0.0.1:8080'],
     ['proxy:\n  listen: "127.0.0.1"', 2, 11, 'correct the value'],
     ['proxy:\n  listen: 127.1:8080', 2, 11, 'correct the value'],
     ['proxy:\n  workers: 0', 2, 12, 'correct the value'],
-    ['proxy:\n  drain: 30', 2, 10, 'quote it: "30"'],
+    ['proxy:\n  drain: 30', 2, 10, 'give it a unit: 30s'],
     ['dns:\n  servers: [dns.example]', 2, 13, 'correct the value'],
     ['dns:\n  hosts: { "a b": ["127.0.0.1"] }', 2, 12, 'write the name in A-labels, without a port'],
     ['dns:\n  hosts: { a.test: ["127.1"] }', 2, 21, 'correct the value'],

@@ -99,7 +99,7 @@ describe('a policy file with a mistake names line, column and the fix', () => {
     ['mode: monitr', 3, 7, '`mode` cannot be "monitr"', 'did you mean "monitor"?'],
     ['identify: { sources: [172.25.0.1/16] }', 3, 23, null, 'write 172.25.0.0/16'],
     ['limit: {}', 3, 1, 'unknown key `limit`', 'did you mean "limits"?'],
-    ['limits: { requests: 600 }', 3, 21, '`requests` cannot be 600', 'quote it: "600"'],
+    ['limits: { requests: 600 }', 3, 21, '`requests` cannot be 600', 'say per what: 600/m'],
     ['profile: nope', 3, 10, 'there is no profile "nope" under profiles/', 'remove it'],
     ['refuse: later', 3, 9, '`refuse` cannot be "later"', 'known: on_connect, inside'],
     ['group: h', 3, 1, null, 'keep one of the two keys'],
