@@ -42,7 +42,7 @@ const SYSTEM_BUNDLES = [
 const PROBE = 'https://doctor.sallyport.invalid/';
 const NODE_PROBE = `require('https').get('${PROBE}',(a)=>console.log(a.statusCode)).on('error',(e)=>console.log(e.message))`;
 const PROGRAMS: readonly (readonly [string, readonly string[]])[] = [
-  ['curl', ['-sS', '-o', '/dev/null', PROBE]],
+  ['curl', ['-fsS', '-o', '/dev/null', PROBE]],
   ['git', ['ls-remote', PROBE]],
   ['python3', ['-c', `import urllib.request as u; u.urlopen("${PROBE}")`]],
   ['node', ['-e', NODE_PROBE]],

@@ -175,28 +175,25 @@ function typeFix({ expected }: Issue, { path, value }: { path: Path; value: unkn
   return `write ${typeWord({ expected: expected ?? '' })}`;
 }
 
-/** A bare number where the text needs a unit or a host: quoting it would not help. */
+/** What a bare number lacks, where the text needs a unit or a host: quoting it would not help. `N`: the number. */
+const LACKING: ReadonlyMap<unknown, string> = new Map(
+  Object.entries({
+    requests: 'say per what: N/m',
+    upload: 'say of what, and per what: NGiB/d',
+    download: 'say of what, and per what: NGiB/d',
+    idle: 'give it a unit: Ns',
+    drain: 'give it a unit: Ns',
+    wait: 'give it a unit: Ns',
+    remember: 'give it a unit: Ns',
+    cooldown: 'give it a unit: Ns',
+    retain: 'give it a unit: Nd',
+    listen: 'name an address, too: 127.0.0.1:N',
+  }),
+);
+
 function unitFix(key: PropertyKey | undefined, value: number | boolean): string | null {
   if (typeof value === 'boolean') return null;
-  switch (key) {
-    case 'requests':
-      return `say per what: ${value}/m`;
-    case 'upload':
-    case 'download':
-      return `say of what, and per what: ${value}GiB/d`;
-    case 'idle':
-    case 'drain':
-    case 'wait':
-    case 'remember':
-    case 'cooldown':
-      return `give it a unit: ${value}s`;
-    case 'retain':
-      return `give it a unit: ${value}d`;
-    case 'listen':
-      return `name an address, too: 127.0.0.1:${value}`;
-    default:
-      return null;
-  }
+  return LACKING.get(key)?.replace('N', String(value)) ?? null;
 }
 
 function typeWord(issue: { readonly expected?: string; readonly values?: readonly unknown[] }): string {

@@ -18,7 +18,12 @@ describeInNamespace('doctor', () => {
   });
   afterAll(() => rmSync(home, { recursive: true, force: true }));
 
-  type Beside = Readonly<Record<'well' | 'leaky' | 'dash' | 'busybox' | 'leakyDash' | 'leakyBusybox', Ran>>;
+  type Beside = Readonly<
+    Record<
+      'well' | 'leaky' | 'inside' | 'insideDash' | 'dash' | 'busybox' | 'leakyDash' | 'leakyBusybox',
+      Ran
+    >
+  >;
   let driven: Promise<Beside> | null = null;
   const beside = (): Promise<Beside> => {
     const script = new URL('../network/drive/doctor.ts', import.meta.url);
@@ -44,6 +49,13 @@ describeInNamespace('doctor', () => {
     expect(ran.stdout).toMatch(/^fail +proxy +HTTPS_PROXY names none\n +-> eval/m);
     expect(ran.stderr).toBe('');
   });
+
+  it('knows a refusal that is told inside TLS', async () => {
+    const { inside, insideDash } = await beside();
+    expect(inside.status, inside.stdout).toBe(0);
+    expect(insideDash.status, insideDash.stdout).toBe(0);
+    expect(insideDash.stdout).toMatch(/^ok +curl +asks the proxy$/m);
+  }, 150_000);
 
   it('needs no Node: doctor.sh finds the same by dash with curl, and by busybox with its wget', async () => {
     const { dash, busybox, leakyDash, leakyBusybox } = await beside();

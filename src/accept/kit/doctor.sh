@@ -177,13 +177,15 @@ program() {
     # Some show the status alone, wget the reason alone.
     *403* | *502* | *503* | *_not_allowed* | *rule_denied*) tell ok "$name" 'asks the proxy' ;;
     *407* | *auth_required* | *auth_invalid*) tell fail "$name" 'asks the proxy without a good token' 'get a new token' ;;
+    # Refused inside TLS, by refuse: inside.
+    *certificate*) tell warn "$name" 'asks the proxy, and does not trust its CA' "$install_fix" ;;
     *) tell fail "$name" 'does not ask the proxy' 'set HTTPS_PROXY; for Node before 24.5 the preload, too' ;;
   esac
 }
 
 check_programs() {
   [ -n "${HTTPS_PROXY:-${https_proxy:-}}" ] || return 0
-  program curl curl -sS -m 10 -o /dev/null "$probe"
+  program curl curl -fsS -m 10 -o /dev/null "$probe"
   # That of busybox speaks TLS to the host itself, whatever the variables say.
   if wget --version 2>/dev/null | grep -q GNU; then program wget wget -T 10 -t 1 -O /dev/null "$probe"; fi
   program git git ls-remote "$probe"

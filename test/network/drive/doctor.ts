@@ -58,6 +58,9 @@ async function main(): Promise<void> {
   for (const name of 'sh wget awk grep sed env cat timeout'.split(' '))
     symlinkSync('/bin/busybox', path.join(tools, name));
   const busybox = await shell(['/bin/busybox', 'sh'], { PATH: tools });
+  world.setPolicy('agents.yaml', policy(['allow: api.test'], { more: 'refuse: inside\nprofile: keys\n' }));
+  const inside = await doctor({});
+  const insideDash = await shell(['dash']);
   execFileSync('ip', ['addr', 'add', '1.1.1.1/32', 'dev', 'lo']);
   const hole = createServer((socket) => socket.end()).listen(443, '1.1.1.1');
   await once(hole, 'listening');
@@ -70,7 +73,9 @@ async function main(): Promise<void> {
   const leakyBusybox = await shell(['/bin/busybox', 'sh'], { PATH: tools, OTHER_KEY: REAL });
   hole.close();
   await world.stop();
-  process.stdout.write(JSON.stringify({ well, leaky, dash, busybox, leakyDash, leakyBusybox }));
+  process.stdout.write(
+    JSON.stringify({ well, leaky, inside, insideDash, dash, busybox, leakyDash, leakyBusybox }),
+  );
 }
 
 await main();
