@@ -20,6 +20,8 @@ import { HttpSession } from './session.ts';
 import type { SessionAsk, SessionDeps } from './session-job.ts';
 
 const CRLF = Buffer.from('\r\n');
+/** Of a DATA frame: below it copying costs less than passing it on. */
+const SMALL_BYTES = 1024;
 /** Heads of our own making may be larger than what a peer may send. */
 const OUR_HEADS = { maxHeadBytes: 65_536, maxLine: 32_768, maxFields: 160 };
 
@@ -91,12 +93,24 @@ export class H2Stream {
     stream.on('trailers', (_headers: IncomingHttpHeaders, _flags: number, raw: unknown) => {
       trailers = Array.isArray(raw) ? printTrailers(raw) : null;
     });
+    const feed = (bytes: Buffer): void =>
+      session.feed(chunked ? Buffer.concat([Buffer.from(chunkHeader(bytes.length)), bytes, CRLF]) : bytes);
+    // Frames of a few bytes are passed on together: each by itself costs here and upstream what a large one does.
+    let small: Buffer[] = [];
+    const join = (): void => {
+      if (small.length === 0 || stream.destroyed) return;
+      const bytes = Buffer.concat(small);
+      small = [];
+      feed(bytes);
+    };
     stream.on('data', (bytes: Buffer) => {
       if (stream.readableLength === 0) onRead();
       if (bytes.length === 0) return;
-      session.feed(chunked ? Buffer.concat([Buffer.from(chunkHeader(bytes.length)), bytes, CRLF]) : bytes);
+      if (bytes.length >= SMALL_BYTES && small.length === 0) return feed(bytes);
+      if (small.push(bytes) === 1) process.nextTick(join);
     });
     stream.on('end', () => {
+      join();
       // A stream that is reset ends as well, but its request is not complete.
       if (stream.aborted || stream.destroyed) return;
       if (trailers === null) stream.close(constants.NGHTTP2_PROTOCOL_ERROR);
