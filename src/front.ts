@@ -131,6 +131,7 @@ function sessionDeps(parts: Parts): SessionDeps {
     policyHash: () => snapshots.current()?.set.hash ?? '',
     draining: () => state.draining,
     held: new HeldBytes(),
+    streams: parts.streams,
     rotation: new Rotation(parts.clock),
   };
 }

@@ -18,6 +18,8 @@ export type Caps = {
   readonly connections: number;
   /** what one group's clients have sent ahead of their answers */
   readonly earlyBytes: number;
+  /** open HTTP/2 streams of clients */
+  readonly streams: number;
 };
 
 export type Shares = {
@@ -27,6 +29,8 @@ export type Shares = {
   readonly limits: LimitKeeper;
   /** room for what clients send ahead of their answers */
   readonly early: HeldBytes;
+  /** open HTTP/2 streams of clients */
+  readonly streams: FairShare;
   /** sockets in all, those too that are being told that there is no seat for them */
   readonly maxLinks: number;
   /** a new policy is in force; `seats`: of all open connections */
@@ -38,10 +42,13 @@ const MAX_CONNECTIONS = 20_000;
 const MAX_REFUSED_LINKS = 1_024;
 const MAX_LOOKUPS = 256;
 const MAX_EARLY_BYTES_OF_GROUP = 32 * 1024 * 1024;
+/** Each costs what a connection costs, and more while its upstream does not read. */
+const MAX_H2_STREAMS = 8_192;
 const CAPS: Caps = {
   connections: MAX_CONNECTIONS,
   lookups: MAX_LOOKUPS,
   earlyBytes: MAX_EARLY_BYTES_OF_GROUP,
+  streams: MAX_H2_STREAMS,
 };
 
 export function createShares(
@@ -55,16 +62,19 @@ export function createShares(
     (address) => snapshots.current()?.sources.lookup(address) ?? null,
   );
   const lookups = new FairShare(caps.lookups);
+  const streams = new FairShare(caps.streams);
   const limits = createLimits({ store: options.store ?? new MemoryStore(clock), clock });
   return {
     seats,
     lookups,
     limits,
     early: new HeldBytes(caps.earlyBytes),
+    streams,
     maxLinks: caps.connections + MAX_REFUSED_LINKS,
     adoptLimits: ({ set }, open) => {
       seats.divide(set.groups.size);
       lookups.divide(set.groups.size);
+      streams.divide(set.groups.size);
       limits.adopt(set.groups.values(), open);
     },
   };

@@ -7,6 +7,7 @@ import http2 from 'node:http2';
 import type tls from 'node:tls';
 import { FlowRecord } from '../audit/flow-record.ts';
 import { H2Wire } from '../base/h2-wire.ts';
+import type { SessionTurn } from '../base/stages.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 import type { H2Abuse } from '../wire/h2-abuse.ts';
 import { FRAME, type Frame } from '../wire/h2-frames.ts';
@@ -14,7 +15,11 @@ import { HEAD_LIMITS } from '../wire/http1-fields.ts';
 import { H2Stream } from './h2-stream.ts';
 import type { SessionAsk, SessionDeps } from './session-job.ts';
 
-export type H2SessionAsk = Omit<SessionAsk, 'side' | 'protocol'> & { readonly socket: tls.TLSSocket };
+export type H2SessionAsk = Omit<SessionAsk, 'side' | 'protocol'> & {
+  readonly socket: tls.TLSSocket;
+  /** whose share of all streams these are */
+  readonly group: string;
+};
 
 /** A connection without streams. As long as an HTTP/1.1 one without requests. */
 const IDLE_MS = 120_000;
@@ -148,7 +153,9 @@ export class H2Session {
   #begin(stream: http2.ServerHttp2Stream, flags: number, raw: unknown): void {
     const { id = 0 } = stream;
     this.#unseen.delete(id);
-    const { client, flow, via, onHead, onFault } = this.#ask;
+    const { client, flow, via, group, onFault } = this.#ask;
+    const shared = this.#deps.streams.take(group);
+    const onHead = shared ? this.#ask.onHead : this.#overloaded;
     const fields = Array.isArray(raw) ? raw.map(String) : [];
     const ended = (flags & http2.constants.NGHTTP2_FLAG_END_STREAM) !== 0;
     // Invariant I7: an exception in a stage ends its stream, not the connection of the others.
@@ -156,20 +163,32 @@ export class H2Session {
       const onRead = (): void => this.#wire.taken(id);
       const ask = { stream, fields, ended, client, flow, via, onHead, onFault, onRead };
       const held = new H2Stream(this.#deps, ask);
-      if (stream.destroyed) return this.#wire.unwatch(id);
+      if (stream.destroyed) return this.#unused(id, shared);
       this.#streams.set(id, held);
-      stream.once('close', () => this.#done(id, held));
+      stream.once('close', () => this.#done(id, held, shared));
     } catch (error) {
       this.#deps.onError(error);
-      this.#wire.unwatch(id);
+      this.#unused(id, shared);
       stream.on('error', () => {});
       stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
     }
   }
 
-  #done(id: number, stream: H2Stream): void {
-    this.#streams.delete(id);
+  /** Streams of all connections of a group have their share as well: a hundred of each connection add up. */
+  readonly #overloaded = (turn: SessionTurn): void => {
+    const record = turn.record();
+    this.#ask.onFault(record);
+    turn.refuse(record, denied('overloaded'));
+  };
+
+  #unused(id: number, shared: boolean): void {
+    if (shared) this.#deps.streams.give(this.#ask.group);
     this.#wire.unwatch(id);
+  }
+
+  #done(id: number, stream: H2Stream, shared: boolean): void {
+    this.#streams.delete(id);
+    this.#unused(id, shared);
     this.#doneUp += stream.bytesUp;
     this.#doneDown += stream.bytesDown;
     const now = this.#deps.clock.mono();

@@ -1,12 +1,15 @@
 /** What an HTTP session works with, and what it is asked to do. Types only. */
 import type { FlowRecord } from '../audit/flow-record.ts';
 import type { AuditTrail } from '../audit/writer.ts';
+import type { FairShare } from '../base/fair-share.ts';
 import type { SessionSide, SessionTurn } from '../base/stages.ts';
 import type { Via } from '../flow/target.ts';
 import type { Facts } from '../flow/verdict.ts';
 import type { ExchangeDeps } from './exchange-job.ts';
 
 export type SessionDeps = ExchangeDeps & {
+  /** open HTTP/2 streams, with a part for every group */
+  readonly streams: FairShare;
   readonly trail: AuditTrail;
   readonly newId: () => string;
   /** does a text hold a real key, current or revoked */

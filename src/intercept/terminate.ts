@@ -205,7 +205,8 @@ class Interception implements LinkUser, LiveFlow {
   #openH2(socket: tls.TLSSocket): void {
     if (this.#over || socket.destroyed) return;
     const onHead = this.#turn(this.#job.permit, true);
-    this.#session = new H2Session(this.#deps, { ...this.#sessionAsk(), socket, onHead });
+    const { group } = this.identity;
+    this.#session = new H2Session(this.#deps, { ...this.#sessionAsk(), socket, group, onHead });
   }
 
   #openSession(side: SessionSide, onHead: (turn: SessionTurn) => void): Session {
