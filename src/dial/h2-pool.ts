@@ -1,6 +1,6 @@
 /**
  * The HTTP/2 connections of the pool, by the same keys as the others (`pool.ts`, which alone calls this): a request
- * takes a stream of one that is open, and a connection without streams is kept as long as an idle one of HTTP/1.1.
+ * takes a stream of one that is open. One without streams is idle, and counts there among those of HTTP/1.1.
  */
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
@@ -8,14 +8,25 @@ import type { Permit } from '../flow/permit.ts';
 import type { H2Conn } from './h2-conn.ts';
 import { H2Upstream } from './h2-upstream.ts';
 
+export type H2PoolAsk = {
+  readonly clock: Clock;
+  readonly idlePerKey: number;
+  /** has no streams any more */
+  readonly onIdle: (idle: H2Upstream) => void;
+  /** has one again, or is gone */
+  readonly onTaken: (taken: H2Upstream) => void;
+};
+
 export class H2Pool {
-  readonly #clock: Clock;
-  /** every living one; bounded by the groups' connection limits and the idle time */
+  readonly #ask: H2PoolAsk;
+  /** every living one; bounded by the groups' connection limits and the idle caps */
   readonly #all = new Set<H2Upstream>();
+  /** the same by key */
+  readonly #byKey = new Map<string, Set<H2Upstream>>();
   #kept: string | null = null;
 
-  constructor(clock: Clock) {
-    this.#clock = clock;
+  constructor(ask: H2PoolAsk) {
+    this.#ask = ask;
   }
 
   get size(): number {
@@ -24,17 +35,28 @@ export class H2Pool {
 
   /** A stream of a connection of that key, or null. */
   take(key: string): H2Conn | null {
-    for (const one of this.#all) {
-      if (one.key === key && one.free && !this.#isRetired(one)) return one.open();
+    for (const one of this.#byKey.get(key) ?? []) {
+      if (!one.free || this.#isRetired(one)) continue;
+      this.#ask.onTaken(one);
+      return one.open();
     }
     return null;
   }
 
   /** The first stream of a connection whose peer chose HTTP/2. */
   adopt(socket: TLSSocket, key: string, permit: Permit): H2Conn {
-    const onGone = (gone: H2Upstream): void => void this.#all.delete(gone);
-    const made = new H2Upstream({ socket, key, permit, clock: this.#clock, onGone });
+    const made = new H2Upstream({
+      socket,
+      key,
+      permit,
+      clock: this.#ask.clock,
+      onIdle: (idle) => this.#rest(idle),
+      onGone: (gone) => this.#forget(gone),
+    });
     this.#all.add(made);
+    const sameKey = this.#byKey.get(key);
+    if (sameKey === undefined) this.#byKey.set(key, new Set([made]));
+    else sameKey.add(made);
     return made.open();
   }
 
@@ -47,22 +69,28 @@ export class H2Pool {
     for (const one of this.#all) if (one.identityId === id) one.destroy();
   }
 
-  /** `oldest`: connections without streams since before then go, monotonic milliseconds. */
-  sweep(oldest: number): void {
-    for (const one of this.#all) {
-      one.sweep();
-      if (!one.busy && one.idleSince <= oldest) one.destroy();
-    }
+  /** Ends streams whose answers are whole. */
+  sweep(): void {
+    for (const one of this.#all) one.sweep();
   }
 
   close(): void {
     for (const one of this.#all) one.destroy();
   }
 
-  stats(): { idle: number; busy: number } {
-    let busy = 0;
-    for (const one of this.#all) if (one.busy) busy += 1;
-    return { idle: this.#all.size - busy, busy };
+  #rest(idle: H2Upstream): void {
+    let count = 0;
+    for (const one of this.#byKey.get(idle.key) ?? []) if (!one.busy) count += 1;
+    if (count > this.#ask.idlePerKey) idle.destroy();
+    else this.#ask.onIdle(idle);
+  }
+
+  #forget(gone: H2Upstream): void {
+    if (!this.#all.delete(gone)) return;
+    const sameKey = this.#byKey.get(gone.key);
+    sameKey?.delete(gone);
+    if (sameKey?.size === 0) this.#byKey.delete(gone.key);
+    this.#ask.onTaken(gone);
   }
 
   #isRetired(one: H2Upstream): boolean {

@@ -34,30 +34,38 @@ const OPTIONS: http2.ClientSessionOptions & { readonly strictSingleValueFields: 
   strictSingleValueFields: false,
 };
 
+export type H2UpstreamAsk = {
+  readonly socket: TLSSocket;
+  readonly key: string;
+  readonly permit: Permit;
+  readonly clock: Clock;
+  /** its last stream is gone; not told of one that is gone itself */
+  readonly onIdle: (idle: H2Upstream) => void;
+  /** may be told more than once */
+  readonly onGone: (gone: H2Upstream) => void;
+};
+
 export class H2Upstream {
   readonly key: string;
   readonly identityId: string;
+  readonly group: string;
   readonly snapshotId: string;
   /** monotonic milliseconds; meaningful without streams */
   idleSince: number;
-  readonly #clock: Clock;
+  readonly #made: H2UpstreamAsk;
   readonly #wire: H2Wire;
   readonly #session: http2.ClientHttp2Session;
   readonly #conns = new Set<H2Conn>();
   #uses = 0;
+  #gone = false;
 
-  constructor(made: {
-    readonly socket: TLSSocket;
-    readonly key: string;
-    readonly permit: Permit;
-    readonly clock: Clock;
-    readonly onGone: (gone: H2Upstream) => void;
-  }) {
+  constructor(made: H2UpstreamAsk) {
     const { socket, permit, clock } = made;
     this.key = made.key;
     this.identityId = permit.identity.id;
+    this.group = permit.identity.group;
     this.snapshotId = permit.snapshotId;
-    this.#clock = clock;
+    this.#made = made;
     this.idleSince = clock.mono();
     this.#wire = new H2Wire({
       socket,
@@ -74,7 +82,7 @@ export class H2Upstream {
     this.#session.on('error', () => this.#wire.destroy());
     this.#session.on('close', () => {
       setImmediate(() => this.#wire.destroy());
-      made.onGone(this);
+      this.#leave();
     });
   }
 
@@ -92,6 +100,7 @@ export class H2Upstream {
   /** The shape of a connection; its stream begins with the first head written to it. */
   open(): H2Conn {
     this.#uses += 1;
+    const made = this.#made;
     const conn = new H2Conn({
       key: this.key,
       uses: this.#uses,
@@ -99,7 +108,9 @@ export class H2Upstream {
       begin: (fields, options) => this.#session.request(fields, options),
       onGone: (gone) => {
         this.#conns.delete(gone);
-        this.idleSince = this.#clock.mono();
+        if (this.busy || this.#gone) return;
+        this.idleSince = made.clock.mono();
+        made.onIdle(this);
       },
     });
     this.#conns.add(conn);
@@ -121,7 +132,14 @@ export class H2Upstream {
     for (const conn of this.#conns) conn.ending(stream);
   }
 
+  #leave(): void {
+    this.#gone = true;
+    this.#made.onGone(this);
+  }
+
+  /** Leaves the pool now. */
   destroy(): void {
+    this.#leave();
     if (!this.#session.destroyed) this.#session.destroy();
     this.#wire.destroy();
   }

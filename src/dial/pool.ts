@@ -14,6 +14,7 @@ import { type Denied, denied } from '../flow/reason.ts';
 import type { AlpnOffers, Dialer } from './connect.ts';
 import { H2Conn } from './h2-conn.ts';
 import { H2Pool } from './h2-pool.ts';
+import type { H2Upstream } from './h2-upstream.ts';
 import { PooledConn } from './pooled-conn.ts';
 
 export type { UpstreamConn, UpstreamUser } from '../base/upstream.ts';
@@ -74,9 +75,9 @@ class ConnPool implements Pool {
   readonly #limits: PoolLimits;
   /** every living connection; bounded by the groups' connection limits and the idle caps */
   readonly #all = new Set<PooledConn>();
-  /** idle ones, longest idle first */
-  readonly #idle = new Set<PooledConn>();
-  /** idle ones by key, the warmest last */
+  /** idle ones of either protocol, longest idle first */
+  readonly #idle = new Set<PooledConn | H2Upstream>();
+  /** those of HTTP/1.1 by key, the warmest last */
   readonly #byKey = new Map<string, PooledConn[]>();
   readonly #opening = new Set<{ readonly identityId: string; readonly abort: AbortController }>();
   readonly #sessions = new LRUCache<string, Buffer>({ max: MAX_SESSIONS });
@@ -91,7 +92,12 @@ class ConnPool implements Pool {
     this.#dialer = dialer;
     this.#clock = clock;
     this.#limits = limits;
-    this.#h2 = new H2Pool(clock);
+    this.#h2 = new H2Pool({
+      clock,
+      idlePerKey: limits.idlePerKey,
+      onIdle: (idle) => this.#rest(idle),
+      onTaken: (taken) => void this.#idle.delete(taken),
+    });
     this.#sweeper = setInterval(() => this.#sweep(), Math.max(1, limits.idleMs / 4)).unref();
   }
 
@@ -175,8 +181,7 @@ class ConnPool implements Pool {
       warm.push(conn);
       if (warm.length > this.#limits.idlePerKey) warm[0]?.destroy();
     }
-    this.#idle.add(conn);
-    if (this.#idle.size > this.#limits.idleTotal) this.#makeRoom();
+    this.#rest(conn);
   }
 
   discard(conn: UpstreamConn): void {
@@ -207,8 +212,8 @@ class ConnPool implements Pool {
   }
 
   stats(): { idle: number; busy: number } {
-    const h2 = this.#h2.stats();
-    return { idle: this.#idle.size + h2.idle, busy: this.#all.size - this.#idle.size + h2.busy };
+    const idle = this.#idle.size;
+    return { idle, busy: this.#all.size + this.#h2.size - idle };
   }
 
   async #connect(permit: Permit, how: OpenAsk & { signal: AbortSignal }): Promise<Socket | Denied> {
@@ -221,6 +226,11 @@ class ConnPool implements Pool {
       ...(session === undefined ? {} : { session }),
       onSession: (fresh) => this.#sessions.set(key, fresh),
     });
+  }
+
+  #rest(conn: PooledConn | H2Upstream): void {
+    this.#idle.add(conn);
+    if (this.#idle.size > this.#limits.idleTotal) this.#makeRoom();
   }
 
   /**
@@ -240,7 +250,7 @@ class ConnPool implements Pool {
     }
   }
 
-  #isRetired(conn: PooledConn): boolean {
+  #isRetired(conn: PooledConn | H2Upstream): boolean {
     return this.#keptSnapshot !== null && conn.snapshotId !== this.#keptSnapshot;
   }
 
@@ -257,7 +267,7 @@ class ConnPool implements Pool {
 
   #sweep(): void {
     const oldest = this.#clock.mono() - this.#limits.idleMs;
-    this.#h2.sweep(oldest);
+    this.#h2.sweep();
     for (const conn of this.#idle) {
       if (conn.idleSince > oldest) return;
       conn.destroy();
