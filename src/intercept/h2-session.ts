@@ -198,7 +198,8 @@ export class H2Session {
   // ---- what the library does by itself
 
   #came(frame: Frame): void {
-    if (frame.type !== FRAME.headers || frame.stream <= this.#lastBegun) return;
+    // Behind our GOAWAY the library passes over what begins: it is neither shown nor reset.
+    if (this.#leaving || frame.type !== FRAME.headers || frame.stream <= this.#lastBegun) return;
     this.#lastBegun = frame.stream;
     this.#unseen.add(frame.stream);
     this.#wire.watch(frame.stream);

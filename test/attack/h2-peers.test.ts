@@ -4,7 +4,8 @@
  */
 import { once } from 'node:events';
 import type tls from 'node:tls';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { H2Wire } from '../../src/base/h2-wire.ts';
 import { connectH2, type H2Upstream, h2Upstream, replyTo, tlsWith } from '../helpers/h2.ts';
 import { intercepted, policy, records, theRecord } from '../helpers/scene.ts';
 import { rawUpstream } from '../helpers/upstream.ts';
@@ -189,5 +190,29 @@ describe('HTTP/2 peers that mean harm', () => {
     await untilGone(30 * MINUTE);
     expect(await records(world, { kind: 'end', path: '/large' })).toHaveLength(90);
     socket.destroy();
+  });
+
+  it('requests that a client begins behind our GOAWAY are not kept', async () => {
+    const socket = await rawClient(atH2, headers(atH2, 1, 4, 'POST', '/hold'));
+    let told = Buffer.alloc(0);
+    socket.on('data', (bytes: Buffer) => {
+      told = Buffer.concat([told, bytes]);
+    });
+    await eventually(async () => (await records(world, { kind: 'decision', path: '/hold' })).length === 1);
+    const stopped = world.proxy.stop();
+    const goaway = Buffer.from([7, 0, 0, 0, 0, 0]);
+    await eventually(() => told.includes(goaway));
+    const watch = vi.spyOn(H2Wire.prototype, 'watch');
+    try {
+      const ping = Buffer.from('are you?');
+      for (let n = 1; n <= 50; n += 1) socket.write(headers(atH2, 2 * n + 1, 4, 'POST', '/late'));
+      socket.write(frame(6, 0, 0, ping));
+      await eventually(() => told.includes(ping));
+      expect(watch).not.toHaveBeenCalled();
+    } finally {
+      watch.mockRestore();
+    }
+    socket.destroy();
+    await stopped;
   });
 });
