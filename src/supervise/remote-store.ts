@@ -21,7 +21,7 @@ export type RemoteStoreOptions = {
 
 /** What `told` must not be kept longer than. */
 const ANSWER_MS = 250;
-/** More at once wait for a supervising process that does not answer. */
+/** So many at once wait for a supervising process that does not answer, or are remembered after that. */
 const MAX_WAITING = 20_000;
 
 type Waiting = {
@@ -104,11 +104,13 @@ export class RemoteStore implements StateStore {
   }
 
   #ask(question: Question, told: Waiting['told'], late: () => void): void {
-    if (this.#waiting.size >= MAX_WAITING) return late();
+    // A hold is asked for only while it could be remembered: nobody would give back a place that comes late.
+    const remembered = question.kind === 'hold' ? this.#given.size : 0;
+    if (this.#waiting.size + remembered >= MAX_WAITING) return late();
     this.#last += 1;
     const id = this.#last;
     const given = (): void => {
-      if (question.kind === 'hold' && this.#given.size < MAX_WAITING) this.#given.set(id, question.ask.key);
+      if (question.kind === 'hold') this.#given.set(id, question.ask.key);
       late();
     };
     this.#waiting.set(id, { until: this.#opts.clock.mono() + ANSWER_MS, told, late: given });

@@ -89,4 +89,26 @@ describe('the store of workers', () => {
       vi.useRealTimers();
     }
   });
+
+  it('a place that comes late goes back however many come late', () => {
+    vi.useFakeTimers();
+    try {
+      const { one, two, hear } = crew({ deaf: true });
+      const many = (count: number): void => {
+        for (let n = 0; n < count; n += 1) held(one, 100_000);
+      };
+      many(20_000);
+      vi.advanceTimersByTime(251);
+      many(10);
+      vi.advanceTimersByTime(251);
+      hear();
+      // The releases of what came late.
+      hear();
+      const free = held(two, 1);
+      hear();
+      expect(free).toEqual([true]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
 });
