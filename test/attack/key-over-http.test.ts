@@ -35,7 +35,7 @@ describe('a placeholder over plain HTTP', () => {
     const client = await connect(scene.world.port, scene.at.bound);
     client.write(`GET / HTTP/1.1\r\nHost: ${scene.at.bound}\r\nAuthorization: Bearer ${scene.mine}\r\n\r\n`);
     const told = await client.rest();
-    expect(told.toString('latin1')).not.toMatch(/HTTP/);
+    expect(told.toString('latin1')).toMatch(/^HTTP\/1\.1 403 not_tls /);
     client.destroy();
     expect(scene.bound.connections()).toBe(0);
   });
