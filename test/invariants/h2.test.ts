@@ -1,4 +1,4 @@
-/** The invariants that name no transport hold over HTTP/2 as well: I4, I6, I7, I9 and I10, to client and upstream. */
+/** The invariants that name no transport hold over HTTP/2 as well: I4, I6, I9 and I10, to client and upstream (I7: its own file). */
 import { once } from 'node:events';
 import type http2 from 'node:http2';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';

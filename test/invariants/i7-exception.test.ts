@@ -1,5 +1,6 @@
 /** I7: an exception in a stage is a refusal, never a pass; the other connections and the process go on. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { connectH2 } from '../helpers/h2.ts';
 import { intercepted, policy, records, tunnelled } from '../helpers/scene.ts';
 import { askOnce, connect, connectText, connectTls, open, tryConnect } from '../helpers/talk.ts';
 import { httpUpstream, rawUpstream, type Upstream } from '../helpers/upstream.ts';
@@ -95,6 +96,30 @@ describe('I7: what is thrown is a refusal', () => {
       inside.write(`GET / HTTP/1.1\r\nHost: ${at}\r\n\r\n`);
       expect((await inside.rest()).toString()).not.toMatch(/^HTTP\/1\.1 2/);
       inside.destroy();
+    }));
+
+  it('in the gate, the bindings or the pool, for a stream of HTTP/2: the connection serves its other streams', () =>
+    othersLive(async () => {
+      const client = await connectH2(world.port, at, { ca: world.caPem });
+      const { gate, bindings, pool } = world.proxy.parts;
+      const breaks = [
+        () => vi.spyOn(gate, 'request').mockImplementation(poison),
+        () => vi.spyOn(bindings, 'forIdentity').mockImplementation(poison),
+        () => vi.spyOn(pool, 'take').mockImplementation(poison),
+      ];
+      for (const broken of breaks) {
+        broken();
+        const { status } = await client.ask('GET /');
+        expect([0, 502, 503]).toContain(status);
+        vi.restoreAllMocks();
+      }
+      expect((await client.ask('GET /nowhere', { ':authority': 'other.test' })).status).toBe(421);
+      client.close();
+      const ends = await eventually(async () => {
+        const found = await records(world, { kind: 'end', stage: 'request' });
+        return found.length === breaks.length + 1 && found;
+      });
+      expect(ends.map(({ status }) => status)).not.toContain(200);
     }));
 
   it('in the label look-up, after the address check', () =>
