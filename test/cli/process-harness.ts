@@ -45,8 +45,12 @@ export async function startProcess(opts: {
   }
   const gone = once(child, 'exit');
   const remove = async (): Promise<void> => {
+    const workers = childrenOf(child.pid);
     child.kill('SIGKILL');
     await gone;
+    // Workers that lost their supervisor drain first, and write while they do.
+    for (const pid of workers) end(pid);
+    await eventually(() => !workers.some(alive));
     home.remove();
   };
   const ports = await eventually(
@@ -74,6 +78,33 @@ export async function startProcess(opts: {
     gone,
     remove,
   };
+}
+
+/** Processes that a live process has started; none where it is gone. */
+function childrenOf(pid: number | undefined): number[] {
+  try {
+    const listed = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
+    return listed.split(' ').filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+}
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // Gone already, as it should be.
+  }
+}
+
+/** A zombie that init has not collected yet writes no more. */
+function alive(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
 }
 
 function recordsBelow(dir: string): Record<string, unknown>[] {
