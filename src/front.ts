@@ -12,7 +12,7 @@ import { HeldBytes } from './base/held-bytes.ts';
 import type { ClientLink } from './base/link.ts';
 import { Rotation } from './base/rotation.ts';
 import type { Carry, RefuseInside } from './base/stages.ts';
-import type { Identity } from './flow/identity.ts';
+import { type Identity, NO_CREDENTIAL } from './flow/identity.ts';
 import type { Via } from './flow/target.ts';
 import type { Treat } from './flow/verdict.ts';
 import { parseProxyAuthorization, parseSocksPassword } from './identify/credential.ts';
@@ -54,7 +54,7 @@ export function createFront(parts: Parts): Front {
     const snapshot = snapshots.current();
     if (snapshot === null) return;
     record.policy = snapshot.set.hash;
-    const known = parts.identifier.identify({ address: client, credential: { kind: 'none' } }, snapshot);
+    const known = parts.identifier.identify({ address: client, credential: NO_CREDENTIAL }, snapshot);
     if (!('kind' in known)) record.identity = known;
   };
   const { authority, log } = options;

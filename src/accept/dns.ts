@@ -11,8 +11,8 @@ import { LRUCache } from 'lru-cache';
 import type { FlowRecord } from '../audit/flow-record.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Snapshot } from '../config/snapshot.ts';
-import type { Credential, Identity } from '../flow/identity.ts';
-import { type Denied, REASONS } from '../flow/reason.ts';
+import { type Credential, type Identity, NO_CREDENTIAL } from '../flow/identity.ts';
+import { type Denied, isDenied, REASONS } from '../flow/reason.ts';
 import type { Authority, Via } from '../flow/target.ts';
 import type { Verdict } from '../flow/verdict.ts';
 import { parseAuthority } from '../wire/authority.ts';
@@ -191,7 +191,7 @@ class Answers {
     const { snapshot, identify, decideName, holdsKey, address } = this.#deps;
     const current = snapshot();
     if (current === null) return 'refused';
-    const identity = identify({ address: client, credential: { kind: 'none' } }, current);
+    const identity = identify({ address: client, credential: NO_CREDENTIAL }, current);
     if (isDenied(identity)) return 'refused';
     const at = authorityOf(asked.name);
     // A name that policy could not even be asked about is nobody's; a key in it is told to nobody.
@@ -227,8 +227,4 @@ function authorityOf(name: string): Authority | null {
   const plain = name.endsWith('.') ? name.slice(0, -1) : name;
   const at = parseAuthority(`${plain}:${DNS_PORT}`);
   return isDenied(at) || at.kind !== 'name' ? null : at;
-}
-
-function isDenied(value: object): value is Denied {
-  return 'kind' in value && value.kind === 'deny';
 }

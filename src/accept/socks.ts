@@ -7,7 +7,7 @@ import type { FlowRecord } from '../audit/flow-record.ts';
 import type { Answerer } from '../base/answer.ts';
 import type { Clock } from '../base/clock.ts';
 import type { ClientLink, LinkUser } from '../base/link.ts';
-import type { Credential } from '../flow/identity.ts';
+import { type Credential, NO_CREDENTIAL } from '../flow/identity.ts';
 import { type Denied, denied, REASONS } from '../flow/reason.ts';
 import type { Via } from '../flow/target.ts';
 import { socks5Login, socks5Method, socks5Refusal, socks5Reply } from '../wire/reply.ts';
@@ -36,7 +36,6 @@ const COMMAND_NAMES: Readonly<Record<SocksCommand, string | null>> = {
   'udp-associate': 'UDP-ASSOCIATE',
   unknown: null,
 };
-const NO_CREDENTIAL: Credential = { kind: 'none' };
 
 const SOCKS_ANSWERS: Answerer = {
   success: socks5Reply(0x00),

@@ -8,8 +8,8 @@ import type { Answerer } from '../base/answer.ts';
 import { type ClientLink, type LinkUser, linkSide, sessionUser } from '../base/link.ts';
 import type { OpenSession, SessionTurn } from '../base/stages.ts';
 import type { Snapshot } from '../config/snapshot.ts';
-import type { Credential, Identity } from '../flow/identity.ts';
-import { type Denied, denied } from '../flow/reason.ts';
+import { type Credential, type Identity, NO_CREDENTIAL } from '../flow/identity.ts';
+import { type Denied, denied, isDenied } from '../flow/reason.ts';
 import type { Authority, Target, Via } from '../flow/target.ts';
 import { parseAuthority } from '../wire/authority.ts';
 import { HelloReader } from '../wire/hello.ts';
@@ -38,8 +38,6 @@ export type TransparentDeps = ConnectDeps &
 const HELLO_MS = 10_000;
 const TLS_PORT = 443;
 const HTTP_PORT = 80;
-/** Such a client has nowhere to write one. */
-const NO_CREDENTIAL: Credential = { kind: 'none' };
 
 /** The client waits for no answer, and what it understands until TLS begins is an alert. */
 export const TLS_ANSWERS: Answerer = { success: Buffer.alloc(0), refusal: (_record, why) => tlsAlert(why) };
@@ -185,8 +183,4 @@ function targetOf(head: RequestHead): { at: Authority; path: string } | Denied {
   if (head.host === null) return denied('bad_request', 'The request names no Host.');
   const at = parseAuthority(head.host, HTTP_PORT);
   return isDenied(at) ? denied('bad_authority', 'The Host field is malformed.') : { at, path: asked.path };
-}
-
-function isDenied(value: object): value is Denied {
-  return 'kind' in value && value.kind === 'deny';
 }

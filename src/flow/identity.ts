@@ -11,3 +11,6 @@ export type Credential =
   | { readonly kind: 'none' }
   | { readonly kind: 'token'; readonly token: string }
   | { readonly kind: 'malformed' };
+
+/** Of a client that showed nothing, or has nowhere to write it. */
+export const NO_CREDENTIAL: Credential = { kind: 'none' };

@@ -98,3 +98,8 @@ export function denied(reason: Reason, detail?: string, rule?: RuleRef): Denied 
     ...(rule === undefined ? {} : { rule }),
   };
 }
+
+/** Is it a refusal, of what may as well be the thing that was asked for? */
+export function isDenied(value: object): value is Denied {
+  return 'kind' in value && value.kind === 'deny';
+}
