@@ -206,9 +206,10 @@ export class H2Session {
   }
 
   #sent(frame: Frame): void {
-    if (frame.type === FRAME.reset && this.#unseen.delete(frame.stream)) {
-      this.#wire.unwatch(frame.stream);
-      this.#resetUnseen(frame.code);
+    if (frame.type === FRAME.reset && this.#unseen.has(frame.stream)) {
+      // Head and fault in one read: the library shows the stream on the next tick, and its session has the record then.
+      const { stream, code } = frame;
+      process.nextTick(() => this.#resetUnseen(stream, code));
     }
     if (frame.type === FRAME.goaway && this.#calming) setImmediate(() => this.#session.destroy());
     if (frame.type === FRAME.goaway && frame.code !== http2.constants.NGHTTP2_NO_ERROR) {
@@ -217,7 +218,9 @@ export class H2Session {
   }
 
   /** A request that the library refused before anyone saw it has a record all the same (invariant I4). */
-  #resetUnseen(code: number): void {
+  #resetUnseen(stream: number, code: number): void {
+    if (!this.#unseen.delete(stream)) return;
+    this.#wire.unwatch(stream);
     // Asked for more streams at once than we said we serve: nothing was judged, the client asks again.
     if (code === http2.constants.NGHTTP2_REFUSED_STREAM) return;
     const large = code === http2.constants.NGHTTP2_ENHANCE_YOUR_CALM;

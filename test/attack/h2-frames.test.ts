@@ -188,6 +188,22 @@ describe('HTTP/2 frames', () => {
       expect(one.headers).not.toHaveProperty('x-smuggled');
   });
 
+  it('a body that is not as long as was said, in one segment with its head: one record', async () => {
+    const ids = async (): Promise<unknown[]> =>
+      (await records(a.world, { kind: 'end', stage: 'request' })).map((one) => one['request_id']);
+    const old = (await ids()).length;
+    peer.begin();
+    peer.write(
+      frame(TYPE.headers, END_HEADERS, 1, section([...peer.start('/up', 'POST'), ['content-length', '9']])),
+      frame(TYPE.data, END_STREAM, 1, [1, 2]),
+    );
+    expect(await peer.reset(1)).toBe(PROTOCOL);
+    peer.destroy();
+    await eventually(() => a.world.proxy.parts.live.connectionsOpen().length === 0);
+    await eventually(async () => (await ids()).length > old);
+    expect((await ids()).length - old).toBe(1);
+  });
+
   const floods: [string, (p: RawH2) => Buffer[], number][] = [
     [
       'rapid reset (CVE-2023-44487)',
