@@ -13,7 +13,7 @@ import { externalPeer } from './peers/external.ts';
 import { nginx } from './peers/nginx.ts';
 import { mockttp, proxyChain } from './peers/node-peers.ts';
 import type { Peer, Upstream } from './peers/peer.ts';
-import { sallyport } from './peers/sallyport.ts';
+import { otherTree, sallyport } from './peers/sallyport.ts';
 import { squid, squidRsa } from './peers/squid.ts';
 import { tinyproxy } from './peers/tinyproxy.ts';
 
@@ -30,6 +30,7 @@ and compares processor time per operation, pairwise within each round.
   --rows a,b         rows to run (${ROWS.map((row) => row.id).join(', ')})
   --peers a,b        built-in participants (${PEERS.map((peer) => peer.name).join(', ')})
   --peer name=host:port   another proxy that already runs on this machine; may be repeated
+  --tree name=DIR    Sallyport of another checkout, for before and after; may be repeated
   --rounds N         rounds per row, 1 to 50 (default 5)
   --seconds S        measured seconds per participant and round, 0.2 to 60 (default 3)
   --warm S           unmeasured load before the rounds, per participant and row, 0.2 to 60 (default 10)
@@ -201,6 +202,7 @@ function readOptions(): Options | null {
       rows: { type: 'string' },
       peers: { type: 'string' },
       peer: { type: 'string', multiple: true, default: [] },
+      tree: { type: 'string', multiple: true, default: [] },
       rounds: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '3' },
       warm: { type: 'string', default: '10' },
@@ -215,7 +217,11 @@ function readOptions(): Options | null {
   }
   return {
     rows: chosen(ROWS, values.rows, (row) => row.id),
-    peers: [...chosen(PEERS, values.peers, (peer) => peer.name), ...values.peer.map(externalPeer)],
+    peers: [
+      ...chosen(PEERS, values.peers, (peer) => peer.name),
+      ...values.tree.map(otherTree),
+      ...values.peer.map(externalPeer),
+    ],
     rounds: Math.floor(within('--rounds', values.rounds, 1, 50)),
     seconds: within('--seconds', values.seconds, 0.2, 60),
     warm: within('--warm', values.warm, 0.2, 60),

@@ -1,20 +1,34 @@
 /** Sallyport itself, started as a user would, with policy, audit and metrics on. */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { HOST } from '../harness/material.ts';
 import { freePort, startPinned } from '../harness/process.ts';
 import type { Peer, Setting, Started } from './peer.ts';
 
-const PROGRAM = join(import.meta.dirname, '..', '..', 'src', 'sallyport.js');
+const PROGRAM = join('src', 'sallyport.js');
 
-export const sallyport: Peer = {
-  name: 'sallyport',
-  paths: ['tunnel', 'intercept'],
-  missing: () => [],
-  start,
-};
+export const sallyport: Peer = sallyportIn('sallyport', join(import.meta.dirname, '..', '..'));
 
-async function start(setting: Setting): Promise<Started> {
+/** `name=DIR`: Sallyport as it is in another checkout, installed there. Throws TypeError on anything else. */
+export function otherTree(text: string): Peer {
+  const [, name, dir] = /^([\w.-]+)=(.+)$/.exec(text) ?? [];
+  if (name === undefined || dir === undefined) throw new TypeError(`--tree ${text}: name=DIR is expected`);
+  const root = resolve(dir);
+  if (!existsSync(join(root, PROGRAM))) throw new TypeError(`--tree ${text}: no ${PROGRAM} in ${root}`);
+  return sallyportIn(name, root);
+}
+
+function sallyportIn(name: string, root: string): Peer {
+  const program = join(root, PROGRAM);
+  return {
+    name,
+    paths: ['tunnel', 'intercept'],
+    missing: () => [],
+    start: (setting) => start(setting, program),
+  };
+}
+
+async function start(setting: Setting, program: string): Promise<Started> {
   const [port, adminPort] = [await freePort(), await freePort()];
   const dir = join(setting.material.dir, `sallyport-${port}`);
   writeInstall(dir, port, adminPort, setting);
@@ -22,7 +36,7 @@ async function start(setting: Setting): Promise<Started> {
     name: 'sallyport',
     core: setting.core,
     command: process.execPath,
-    args: [PROGRAM, 'start', '--config', join(dir, 'sallyport.yaml')],
+    args: [program, 'start', '--config', join(dir, 'sallyport.yaml')],
     port,
     log: join(dir, 'out.log'),
     cwd: dir,
