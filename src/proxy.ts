@@ -97,7 +97,8 @@ export function createParts(options: ProxyOptions): Parts {
     peers: [],
     startedAt: clock.now(),
   };
-  const metrics = createMetrics({ version });
+  const caNotAfter = options.authority.cert.validToDate.getTime();
+  const metrics = createMetrics({ version, caNotAfter });
   const snapshots = createSnapshotHolder(settings.policies, clock);
   const audit = path.join(settings.state.dir, 'audit');
   const trail = openAuditTrail({

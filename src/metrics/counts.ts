@@ -11,10 +11,12 @@ export type PolicyInfo = {
   readonly mode: 'enforce' | 'monitor';
 };
 
-export type SecretAge = { readonly key: string; readonly seconds: number };
+export type SecretAge = { readonly key: string; readonly seconds: number; readonly available: boolean };
 
 export type Counts = {
   readonly build: { readonly version: string; readonly commit: string };
+  /** milliseconds since the epoch */
+  readonly caNotAfter: number | null;
   readonly decisions: Map<string, GroupDecisions>;
   readonly exchanges: Map<string, GroupExchanges>;
   readonly overhead: Map<Treat, PlainHistogram>;
@@ -26,14 +28,16 @@ export type Counts = {
   readonly reloads: Tally;
   readonly secrets: Tally;
   policies: readonly PolicyInfo[];
+  /** null: none was tried yet */
+  lastReload: 'ok' | 'error' | null;
   ages: () => readonly SecretAge[];
   records: number;
   failures: number;
 };
 
-export function noCounts(build: Counts['build']): Counts {
+export function noCounts(about: Pick<Counts, 'build' | 'caNotAfter'>): Counts {
   const counts: Counts = {
-    build,
+    ...about,
     decisions: new Map(),
     exchanges: new Map(),
     overhead: new Map(),
@@ -45,6 +49,7 @@ export function noCounts(build: Counts['build']): Counts {
     reloads: new Tally(),
     secrets: new Tally(),
     policies: [],
+    lastReload: null,
     ages: () => [],
     records: 0,
     failures: 0,

@@ -9,6 +9,8 @@ import type { DecisionEvent } from '../audit/event.ts';
 import { Tally } from './tally.ts';
 
 export const MAX_REFUSED_HOSTS = 1000;
+/** Hosts whose last refusal is told with its time. */
+export const MAX_NEWEST_HOSTS = 50;
 const OTHER_HOSTS = 'other';
 
 export type DecisionCount = {
@@ -29,7 +31,10 @@ export type RefusedHost = {
 
 /** What of an event is counted. */
 type Counted = Pick<DecisionEvent, 'verdict' | 'reason' | 'host' | 'hostLabel'>;
-type Refused = { readonly tally: Tally; last: number };
+type Refused = { readonly tally: Tally; last: number; reason: string };
+
+/** When a host was refused last, and why. */
+type Refusal = { readonly host: string; readonly reason: string; readonly last: number };
 
 export class GroupDecisions {
   readonly #byPattern = new Map<string, Tally>();
@@ -42,6 +47,11 @@ export class GroupDecisions {
   /** `now`: milliseconds since the epoch. */
   count(event: Counted, now: () => number): void {
     this.#tallyOf(event, now).add(event.verdict, event.reason ?? '');
+  }
+
+  /** A row at zero: without one, `increase()` does not see the first refusal of a group. */
+  begin(verdict: string, reason: string): void {
+    this.#other.add(verdict, reason, 0);
   }
 
   rows(): DecisionCount[] {
@@ -67,6 +77,15 @@ export class GroupDecisions {
     );
   }
 
+  /** The last refusals of different hosts, newest first. */
+  newest(): Refusal[] {
+    const newest: Refusal[] = [];
+    for (const [host, { last, reason }] of this.#refused.entries()) {
+      if (newest.push({ host, reason, last }) === MAX_NEWEST_HOSTS) break;
+    }
+    return newest;
+  }
+
   #tallyOf(event: Counted, now: () => number): Tally {
     const pattern = event.hostLabel;
     if (pattern !== null) {
@@ -80,10 +99,11 @@ export class GroupDecisions {
     const host = event.host ?? '';
     let refused = this.#refused.get(host);
     if (refused === undefined) {
-      refused = { tally: new Tally(), last: 0 };
+      refused = { tally: new Tally(), last: 0, reason: '' };
       this.#refused.set(host, refused);
     }
     refused.last = now();
+    refused.reason = event.reason ?? '';
     return refused.tally;
   }
 }

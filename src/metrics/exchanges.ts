@@ -17,13 +17,14 @@ const DURATION_BOUNDS: readonly number[] = [
 
 export const STATUS_CLASSES = ['none', '1xx', '2xx', '3xx', '4xx', '5xx'] as const;
 
-const MISUSE: ReadonlySet<Reason | null> = new Set<Reason>([
+const MISUSE_REASONS: readonly Reason[] = [
   'placeholder_wrong_host',
   'placeholder_wrong_place',
   'placeholder_unknown',
   'secret_requires_tls',
   'secret_leak',
-]);
+];
+const MISUSE: ReadonlySet<Reason | null> = new Set(MISUSE_REASONS);
 
 export type TreatCounts = {
   /** by position in STATUS_CLASSES */
@@ -39,6 +40,11 @@ export class GroupExchanges {
   readonly misuse = new Tally();
   bytesUp = 0;
   bytesDown = 0;
+
+  constructor() {
+    // One leak is what an alert waits for: increase() sees it only where a zero came before.
+    for (const reason of MISUSE_REASONS) this.misuse.add(reason, '', 0);
+  }
 
   count(event: EndEvent, treat: Treat): void {
     const counts = this.#of(treat);

@@ -37,10 +37,19 @@ export async function metricsJson(registry: Registry): Promise<MetricsJson> {
     name,
     help,
     type: String(type),
-    aggregator,
+    aggregator: MERGED.get(name) ?? aggregator,
     values,
   }));
 }
+
+/** What prom-client would average away or leave out: one worker that hangs, and one that was replaced. */
+const MERGED: ReadonlyMap<string, string> = new Map([
+  ['nodejs_eventloop_lag_seconds', 'max'],
+  ['nodejs_eventloop_lag_p50_seconds', 'max'],
+  ['nodejs_eventloop_lag_p90_seconds', 'max'],
+  ['nodejs_eventloop_lag_p99_seconds', 'max'],
+  ['process_start_time_seconds', 'max'],
+]);
 
 const GROWING: ReadonlySet<string> = new Set(['counter', 'histogram']);
 

@@ -47,11 +47,20 @@ const OVERHEAD_BOUNDS: readonly number[] = [
   0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5,
 ];
 
-/** `commit`: the source revision, for `sallyport_build_info`. */
-export function createMetrics(opts: { version: string; commit?: string; clock?: Clock }): Metrics {
-  const clock = opts.clock ?? systemClock;
+type About = {
+  readonly version: string;
+  /** source revision */
+  readonly commit?: string;
+  /** end of the interception CA, milliseconds since the epoch */
+  readonly caNotAfter?: number;
+  readonly clock?: Clock;
+};
+
+export function createMetrics(about: About): Metrics {
+  const clock = about.clock ?? systemClock;
   const registry = new Registry();
-  const counts = noCounts({ version: opts.version, commit: opts.commit ?? '' });
+  const build = { version: about.version, commit: about.commit ?? '' };
+  const counts = noCounts({ build, caNotAfter: about.caNotAfter ?? null });
   registerAll(registry, counts);
   collectProcessMetrics(registry);
   return {
@@ -62,14 +71,21 @@ export function createMetrics(opts: { version: string; commit?: string; clock?: 
     dnsAnswer: (outcome) => counts.dnsAnswers.add(outcome, ''),
     upstreamConnection: (outcome) => counts.upstream.add(outcome, ''),
     leafCertificate: (outcome = 'ok') => counts.leaves.add(outcome, ''),
-    policyReload: (outcome) => counts.reloads.add(outcome, ''),
+    policyReload(outcome) {
+      counts.reloads.add(outcome, '');
+      counts.lastReload = outcome;
+    },
     policyInfo(entries) {
       counts.policies = entries;
+      for (const { group, mode } of entries) begin(counts, group, mode);
     },
     auditFailure() {
       counts.failures += 1;
     },
-    secretFetch: (source, outcome) => counts.secrets.add(source, outcome),
+    secretFetch(source, outcome) {
+      for (const each of ['ok', 'error']) counts.secrets.add(source, each, 0);
+      counts.secrets.add(source, outcome);
+    },
     secretAges(fn) {
       counts.ages = fn;
     },
@@ -78,6 +94,12 @@ export function createMetrics(opts: { version: string; commit?: string; clock?: 
     json: () => metricsJson(registry),
     blocked: (limit = 100) => blocked(counts, limit),
   };
+}
+
+/** A group that is in force is counted from zero, whatever happens first. */
+function begin(counts: Counts, group: string, mode: PolicyInfo['mode']): void {
+  decisionsOf(counts, group).begin(mode === 'monitor' ? 'would_deny' : 'deny', 'host_not_allowed');
+  exchangesOf(counts, group);
 }
 
 function decisionsOf(counts: Counts, group: string): GroupDecisions {
@@ -89,6 +111,15 @@ function decisionsOf(counts: Counts, group: string): GroupDecisions {
   return decisions;
 }
 
+function exchangesOf(counts: Counts, group: string): GroupExchanges {
+  let exchanges = counts.exchanges.get(group);
+  if (exchanges === undefined) {
+    exchanges = new GroupExchanges();
+    counts.exchanges.set(group, exchanges);
+  }
+  return exchanges;
+}
+
 function observe(counts: Counts, event: AuditEvent, clock: Clock): void {
   counts.records += 1;
   const group = event.group ?? '';
@@ -98,12 +129,7 @@ function observe(counts: Counts, event: AuditEvent, clock: Clock): void {
   }
   const treat = requestTreat(event);
   if (treat === null) return;
-  let exchanges = counts.exchanges.get(group);
-  if (exchanges === undefined) {
-    exchanges = new GroupExchanges();
-    counts.exchanges.set(group, exchanges);
-  }
-  exchanges.count(event, treat);
+  exchangesOf(counts, group).count(event, treat);
   if (event.overheadMs === null) return;
   let overhead = counts.overhead.get(treat);
   if (overhead === undefined) {

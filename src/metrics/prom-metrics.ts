@@ -15,7 +15,7 @@ type Spec<R> = {
   readonly labels: readonly string[];
   readonly rows: () => Iterable<R>;
   /** how the numbers of several processes become one; default: their sum */
-  readonly merge?: 'max';
+  readonly merge?: 'max' | 'min';
 };
 
 export function liveCounter(registry: Registry, spec: Spec<Row>): void {

@@ -8,6 +8,8 @@ import type { Tally } from './tally.ts';
 export function registerAll(registry: Registry, counts: Counts): void {
   registerFlows(registry, counts);
   registerKeys(registry, counts);
+  registerCertificates(registry, counts);
+  registerPolicy(registry, counts);
   registerProcess(registry, counts);
 }
 
@@ -17,6 +19,16 @@ function registerFlows(registry: Registry, counts: Counts): void {
     help: 'Decisions by verdict, reason and host (a rule pattern, or a recently refused host).',
     labels: ['group', 'verdict', 'reason', 'host'],
     rows: () => decisionRows(counts),
+  });
+  liveGauge(registry, {
+    name: 'sallyport_refused_last_timestamp_seconds',
+    help: 'When a host was refused last, in seconds since the epoch; the newest hosts of each group.',
+    labels: ['group', 'host', 'reason'],
+    merge: 'max',
+    rows: () =>
+      [...counts.decisions].flatMap(([group, decisions]) =>
+        decisions.newest().map(({ host, reason, last }) => row({ group, host, reason }, last / 1000)),
+      ),
   });
   liveCounter(registry, {
     name: 'sallyport_requests_total',
@@ -92,11 +104,59 @@ function registerKeys(registry: Registry, counts: Counts): void {
     merge: 'max',
     rows: () => counts.ages().map(({ key, seconds }) => row({ key }, seconds)),
   });
+  liveGauge(registry, {
+    name: 'sallyport_secret_available',
+    help: 'Has the key a value (1), or are requests that need it refused (0).',
+    labels: ['key'],
+    merge: 'min',
+    rows: () => counts.ages().map(({ key, available }) => row({ key }, available ? 1 : 0)),
+  });
+}
+
+function registerCertificates(registry: Registry, counts: Counts): void {
   liveCounter(registry, {
     name: 'sallyport_leaf_certificates_total',
     help: 'Leaf certificates made for intercepted hosts.',
     labels: ['outcome'],
     rows: () => outcomes(counts.leaves),
+  });
+  liveGauge(registry, {
+    name: 'sallyport_ca_not_after_timestamp_seconds',
+    help: 'When the interception CA ends, in seconds since the epoch.',
+    labels: [],
+    merge: 'min',
+    rows: () => (counts.caNotAfter === null ? [] : [row({}, counts.caNotAfter / 1000)]),
+  });
+}
+
+function registerPolicy(registry: Registry, counts: Counts): void {
+  liveCounter(registry, {
+    name: 'sallyport_policy_reloads_total',
+    help: 'Loads of the policy files.',
+    labels: ['outcome'],
+    merge: 'max',
+    rows: () => outcomes(counts.reloads),
+  });
+  liveGauge(registry, {
+    name: 'sallyport_policy_last_reload_successful',
+    help: 'Are the policy files valid, as they were read last; 0 means that an older policy, or none, is in force.',
+    labels: [],
+    merge: 'min',
+    rows: () => (counts.lastReload === null ? [] : [row({}, counts.lastReload === 'ok' ? 1 : 0)]),
+  });
+  liveGauge(registry, {
+    name: 'sallyport_policy_info',
+    help: 'The policy in force for each group; always 1.',
+    labels: ['group', 'hash', 'mode'],
+    merge: 'max',
+    rows: () => counts.policies.map(({ group, hash, mode }) => row({ group, hash, mode }, 1)),
+  });
+  liveGauge(registry, {
+    name: 'sallyport_lockdown',
+    help: 'Is the group locked down (* for all).',
+    labels: ['group'],
+    merge: 'max',
+    rows: () => [row({ group: '*' }, 0)],
   });
 }
 
@@ -118,27 +178,6 @@ function registerProcess(registry: Registry, counts: Counts): void {
     help: 'Connections to upstreams.',
     labels: ['outcome'],
     rows: () => outcomes(counts.upstream),
-  });
-  liveCounter(registry, {
-    name: 'sallyport_policy_reloads_total',
-    help: 'Loads of the policy files.',
-    labels: ['outcome'],
-    merge: 'max',
-    rows: () => outcomes(counts.reloads),
-  });
-  liveGauge(registry, {
-    name: 'sallyport_policy_info',
-    help: 'The policy in force for each group; always 1.',
-    labels: ['group', 'hash', 'mode'],
-    merge: 'max',
-    rows: () => counts.policies.map(({ group, hash, mode }) => row({ group, hash, mode }, 1)),
-  });
-  liveGauge(registry, {
-    name: 'sallyport_lockdown',
-    help: 'Is the group locked down (* for all).',
-    labels: ['group'],
-    merge: 'max',
-    rows: () => [row({ group: '*' }, 0)],
   });
   liveCounter(registry, {
     name: 'sallyport_audit_records_total',

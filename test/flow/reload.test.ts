@@ -50,8 +50,11 @@ describe('reload', () => {
     );
     expect(world.log()).toMatch(/policies\/agents\.yaml.*"line":4/);
     expect(world.log()).toContain('the old one stays in force');
+    expect(await metric(world, 'sallyport_policy_last_reload_successful')).toBe(0);
     expect(await statusOf('a')).toBe(200);
     expect(await statusOf('b')).toBe(403);
+    save(rules('a'));
+    await eventually(async () => (await metric(world, 'sallyport_policy_last_reload_successful')) === 1);
   });
 
   it('is no use of a token', async () => {

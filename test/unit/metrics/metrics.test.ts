@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { MAX_REFUSED_HOSTS } from '../../../src/metrics/decisions.ts';
+import { MAX_NEWEST_HOSTS, MAX_REFUSED_HOSTS } from '../../../src/metrics/decisions.ts';
 import { createMetrics, type Metrics } from '../../../src/metrics/metrics.ts';
 import { decision, end, heldClock } from '../audit/samples.ts';
 
@@ -83,6 +83,25 @@ describe('decisions', () => {
       { group: 'ai-agents', host: 'a.example', reason: 'host_not_allowed', count: 1, last: 5000 },
     ]);
     expect(metrics.blocked(1)).toHaveLength(1);
+  });
+
+  it('tell when a host was refused last and why, of the newest hosts', async () => {
+    const clock = heldClock(7_000);
+    const metrics = createMetrics({ version: '0', clock });
+    for (let i = 0; i <= MAX_NEWEST_HOSTS; i += 1) {
+      clock.time += 1_000;
+      metrics.observe(decision({ ...refused, host: `h${i}.example` }));
+    }
+    metrics.observe(decision({ ...refused, host: 'h1.example', reason: 'method_not_allowed' }));
+    const name = 'sallyport_refused_last_timestamp_seconds';
+    const found = await samples(metrics, name);
+    expect(found.size).toBe(MAX_NEWEST_HOSTS);
+    const at = (host: string, reason: string): number | undefined =>
+      found.get(`group="ai-agents",host="${host}",reason="${reason}"`);
+    expect(at('h0.example', 'host_not_allowed')).toBeUndefined();
+    expect(at('h1.example', 'host_not_allowed')).toBeUndefined();
+    expect(at('h1.example', 'method_not_allowed')).toBe(8 + MAX_NEWEST_HOSTS);
+    expect(at('h2.example', 'host_not_allowed')).toBe(10);
   });
 
   it('escape what a host could break the text with', async () => {
@@ -168,7 +187,32 @@ describe('ends', () => {
       new Map([['group="ai-agents",key="B"', 1]]),
     );
     const misuse = await samples(metrics, 'sallyport_placeholder_misuse_total');
-    expect(misuse).toEqual(new Map([['group="ai-agents",reason="placeholder_wrong_host"', 1]]));
+    expect([...misuse].filter(([, value]) => value > 0)).toEqual([
+      ['group="ai-agents",reason="placeholder_wrong_host"', 1],
+    ]);
+    expect(misuse.size).toBe(5);
+  });
+});
+
+describe('a group in force', () => {
+  it('is counted from zero, so that its first refusal and its first leak are an increase', async () => {
+    const metrics = fresh();
+    const groups = [
+      { group: 'g', hash: 'h', mode: 'enforce' },
+      { group: 'm', hash: 'h', mode: 'monitor' },
+    ] as const;
+    metrics.policyInfo(groups);
+    expect(await samples(metrics, 'sallyport_decisions_total')).toEqual(
+      new Map([
+        ['group="g",verdict="deny",reason="host_not_allowed",host="other"', 0],
+        ['group="m",verdict="would_deny",reason="host_not_allowed",host="other"', 0],
+      ]),
+    );
+    const leak = 'group="g",reason="secret_leak"';
+    expect((await samples(metrics, 'sallyport_placeholder_misuse_total')).get(leak)).toBe(0);
+    metrics.observe(end({ group: 'g', ended: 'refused', reason: 'secret_leak' }));
+    metrics.policyInfo(groups);
+    expect((await samples(metrics, 'sallyport_placeholder_misuse_total')).get(leak)).toBe(1);
   });
 });
 
@@ -185,7 +229,7 @@ describe('what leaves no record', () => {
     metrics.policyInfo([{ group: 'g', hash: 'h', mode: 'monitor' }]);
     metrics.auditFailure();
     metrics.secretFetch('vault', 'ok');
-    metrics.secretAges(() => [{ key: 'K', seconds: 12 }]);
+    metrics.secretAges(() => [{ key: 'K', seconds: 12, available: false }]);
     const text = await metrics.render();
     for (const line of [
       'sallyport_open_connections{group="g",treat="tunnel"} 1',
@@ -198,7 +242,10 @@ describe('what leaves no record', () => {
       'sallyport_audit_failures_total 1',
       'sallyport_audit_records_total 0',
       'sallyport_secret_fetch_total{source="vault",outcome="ok"} 1',
+      'sallyport_secret_fetch_total{source="vault",outcome="error"} 0',
       'sallyport_secret_age_seconds{key="K"} 12',
+      'sallyport_secret_available{key="K"} 0',
+      'sallyport_policy_last_reload_successful 0',
       'sallyport_lockdown{group="*"} 0',
       'sallyport_build_info{version="1.2.3",commit="abc"} 1',
     ]) {
