@@ -88,7 +88,7 @@ function reloadAll(parts: Parts): ReloadOutcome {
     for (const problem of outcome.problems) log.error({ ...problem }, `policy not loaded, ${kept}`);
   }
   parts.tokens.reload();
-  void parts.keyring.refresh();
+  void parts.keyring.reread();
   return outcome;
 }
 

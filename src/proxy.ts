@@ -28,6 +28,7 @@ import { createIdentifier, type Identifier } from './identify/identify.ts';
 import { openTokenStore, type TokenStore } from './identify/token.ts';
 import type { CertificateAuthority } from './intercept/authority.ts';
 import { createMetrics, type Metrics } from './metrics/metrics.ts';
+import { noteRefusedKeys } from './refused-keys.ts';
 import { type Caps, createShares, type Shares } from './shares.ts';
 import type { StateStore } from './state/store.ts';
 import { type Bindings, createBindings } from './vault/bindings.ts';
@@ -131,7 +132,8 @@ export function createParts(options: ProxyOptions): Parts {
     return snapshot === null ? denied('not_ready') : identifier.stillValid(identity, client, snapshot);
   };
   const dial = createDialParts(options, { clock, metrics, state, places: shares.lookups });
-  const keys = createKeyParts(options, clock, metrics);
+  const keys = createKeyParts(options, { clock, metrics, ca: dial.roots.ca });
+  trail.onEvent((event) => noteRefusedKeys(event, keys.keyring, snapshots));
   return {
     options,
     clock,
@@ -193,12 +195,17 @@ function createDialParts(options: ProxyOptions, { clock, metrics, state, places 
   return { resolver, roots, dialer, parent, pool: createPool({ dialer, clock }) };
 }
 
-function createKeyParts(options: ProxyOptions, clock: Clock, metrics: Metrics) {
-  const { settings, env, placeholderKey } = options;
+type KeyNeeds = { clock: Clock; metrics: Metrics; ca: readonly string[] };
+
+function createKeyParts(options: ProxyOptions, { clock, metrics, ca }: KeyNeeds) {
+  const { settings, env, placeholderKey, log } = options;
+  const onFetch = (source: string, outcome: 'ok' | 'error'): void => metrics.secretFetch(source, outcome);
+  const onProblem = (message: string): void => log.warn(`key source ${message}`);
+  const where = { dir: settings.state.dir, env, base: settings.root };
   const keyring = createKeyring({
-    sources: openSources({ dir: settings.state.dir, env, base: settings.root }),
+    sources: openSources({ ...where, clock, ca, onFetch, onProblem }),
     clock,
-    onFetch: (source, outcome) => metrics.secretFetch(source, outcome),
+    onFetch,
   });
   metrics.secretAges(() => keyring.ages());
   const shapesFile = path.join(settings.state.dir, 'shapes.json');

@@ -2,6 +2,7 @@
  * A key profile becomes SecretSpecs: sources, hosts and places parsed. Called by `compile.ts`; which of the
  * keys a group may use (`exclude`) and whether their hosts are reachable is decided there.
  */
+import { splitCommand } from './command-line.ts';
 import { compileHosts, type FilePath, type Reporter } from './compile-rule.ts';
 import type { Place, SecretSpec, SourceKind, SourceRef } from './model.ts';
 import type { ProfileFile, SecretFile } from './schema.ts';
@@ -16,16 +17,16 @@ const SOURCE_NAMES: Readonly<Record<SourceKind, RegExp>> = {
   vault: /^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/,
   env: /^[A-Za-z_][A-Za-z0-9_]*$/,
   file: /^[^\0]+$/,
-  stronghold: /^\S+$/,
-  kv: /^[^#\s]+#[^#\s]+$/,
+  stronghold: /^[^#\s-][^#\s]*(?:#[A-Za-z_][A-Za-z0-9_]*)?$/,
+  kv: /^\/?(?!\.{1,2}\/)[^#\s/]+(?:\/(?!\.{1,2}(?:\/|#))[^#\s/]+)+#[^#\s]+$/,
   command: /\S/,
 };
 const SOURCE_FIXES: Readonly<Record<SourceKind, string>> = {
   vault: 'write vault:NAME',
   env: 'write env:VARIABLE',
   file: 'write file:/run/secrets/NAME',
-  stronghold: 'write stronghold:NAME',
-  kv: 'write kv:PATH#FIELD',
+  stronghold: 'write stronghold:DEPLOYMENT, or stronghold:DEPLOYMENT#VARIABLE',
+  kv: 'write kv:MOUNT/PATH#FIELD',
   command: 'write command:PROGRAM ARGUMENT',
 };
 const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/;
@@ -62,7 +63,7 @@ function compileSecret(profile: string, secret: SecretFile, path: FilePath, to: 
   const { line } = to.locate(path);
   return {
     env: secret.env,
-    from: compileSource(secret.from, [...path, 'from'], to),
+    from: compileSource(secret, [...path, 'from'], to),
     hosts,
     places: secret.in.flatMap((text, at) => compilePlace(text, [...path, 'in', at], to)),
     ...(secret.placeholder === undefined ? {} : { placeholder: secret.placeholder }),
@@ -71,7 +72,7 @@ function compileSecret(profile: string, secret: SecretFile, path: FilePath, to: 
   };
 }
 
-function compileSource(text: string, path: FilePath, to: Reporter): SourceRef {
+function compileSource({ from: text, env }: SecretFile, path: FilePath, to: Reporter): SourceRef {
   const colon = text.indexOf(':');
   const kind = SOURCES.find((known) => known === text.slice(0, colon));
   const name = text.slice(colon + 1);
@@ -79,6 +80,14 @@ function compileSource(text: string, path: FilePath, to: Reporter): SourceRef {
     const fix = kind === undefined ? `write one of ${SOURCES.join(':, ')}:` : SOURCE_FIXES[kind];
     to.problem(path, `"${text}" is no source of a key`, fix);
   }
+  if (kind === 'command') {
+    const split = splitCommand(name);
+    if ('problem' in split)
+      to.problem(path, split.problem, 'write command:PROGRAM ARGUMENT, without a shell');
+  }
+  // One deployment holds many variables: the sandbox's name for the key is the one that is meant.
+  if (kind === 'stronghold' && !name.includes('#'))
+    return { kind, name: `${name}#${env}`, text: `${text}#${env}` };
   return { kind: kind ?? 'vault', name, text };
 }
 

@@ -39,9 +39,8 @@ const SHARED_FRONTS = [
 ];
 /** A range with fewer fixed bits than this opens more than one organisation's network. */
 const WIDE_BITS = { v4: 8, v6: 16 } as const;
-/** Not swapped or fetched by this version: the rows go when the parts arrive. */
+/** Not swapped by this version: the rows go when the parts arrive. */
 const LATER_PLACES = ['body'];
-const LATER_SOURCES = ['stronghold', 'kv', 'command'];
 
 /** All warnings of a set that compiled, in no particular order. */
 export function lintSet(set: PolicySet, files: Files): readonly Problem[] {
@@ -128,10 +127,6 @@ function lintProfile(profile: ProfileFile, warn: Warn): void {
         'remove it',
       );
     });
-    if (LATER_SOURCES.some((kind) => secret.from.startsWith(`${kind}:`))) {
-      const message = `keys from ${secret.from} cannot be fetched in this version`;
-      warn(['secrets', at, 'from'], message, 'use vault:, env: or file:');
-    }
   });
 }
 

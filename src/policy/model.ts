@@ -25,7 +25,7 @@ export type SourceRef = {
   readonly kind: SourceKind;
   /** what follows the colon */
   readonly name: string;
-  /** as written */
+  /** as written; a variable that `stronghold:` leaves out is put in */
   readonly text: string;
 };
 

@@ -210,7 +210,7 @@ export const profileSchema = z
           env: envName.meta({ description: 'Variable under which the sandbox holds the placeholder.' }),
           from: z.string().meta({
             description:
-              'Where the key is: vault:NAME, env:NAME, file:PATH, stronghold:NAME, kv:PATH#FIELD or command:…',
+              'Where the key is: vault:NAME, env:NAME, file:PATH, stronghold:DEPLOYMENT#VARIABLE, kv:PATH#FIELD or command:…',
           }),
           hosts: z
             .array(z.string())

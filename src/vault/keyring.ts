@@ -1,7 +1,8 @@
 /**
  * The real values that the running proxy holds: fetched from their sources when a policy is loaded, watched,
  * and given to requests without waiting. Made by `proxy.ts`. A value that cannot be fetched is `null`, and
- * requests that need it are refused (`secret_unavailable`): never an old value, never none at all.
+ * requests that need it are refused (`secret_unavailable`): never none at all, and never an old value, but for what
+ * `cached.ts` gives for a limited time while its source is down.
  */
 import type { Clock } from '../base/clock.ts';
 import type { SourceRef } from '../policy/model.ts';
@@ -27,6 +28,10 @@ export type Keyring = {
   peek(ref: SourceRef): SecretValue | null;
   /** Fetches everything again; what changed is used by the next request. Never rejects. */
   refresh(): Promise<void>;
+  /** An upstream refused these: their sources are asked again, though not more often than they bear. */
+  refreshSoon(refs: readonly SourceRef[]): void;
+  /** `refresh`, and what sources keep is fetched anew as well, in the background. */
+  reread(): Promise<void>;
   /** Called after values changed. Returns the unsubscribe function. */
   subscribe(listener: () => void): () => void;
   /** Why a key is not available, in words for operators; `null` when it is. */
@@ -38,6 +43,10 @@ export type Keyring = {
 };
 
 const FETCH_MS = 10_000;
+/** A cached source at the first load: its own limit comes first, and says more. */
+const FIRST_FETCH_MS = 12_000;
+/** Later ones: other keys must not wait, and it tells when it has the answer. */
+const CACHED_FETCH_MS = 1_000;
 /** Values held, those of the vault that no policy mentions included. */
 const MAX_VALUES = 8192;
 
@@ -66,6 +75,8 @@ export function createKeyring(opts: KeyringOptions): Keyring {
     current: (ref) => ring.use(ref),
     peek: (ref) => ring.peek(ref),
     refresh: () => ring.refresh(),
+    refreshSoon: (refs) => ring.refreshSoon(refs),
+    reread: () => ring.reread(),
     subscribe: (listener) => ring.subscribe(listener),
     problem: (ref) => ring.problem(ref),
     ages: () => ring.ages(),
@@ -85,6 +96,7 @@ class Ring {
   /** one fetch of everything after the other, so that an old answer never overwrites a newer one */
   #queue: Promise<void> = Promise.resolve();
   #waiting = false;
+  #loaded = false;
   #closed = false;
   leaks: LeakIndex = buildLeakIndex({ current: [], revoked: [] });
 
@@ -105,6 +117,15 @@ class Ring {
   refresh(): Promise<void> {
     if (this.#waiting) return this.#queue;
     return this.#enqueue();
+  }
+
+  refreshSoon(refs: readonly SourceRef[]): void {
+    for (const { kind, name } of refs) this.#sources.get(kind)?.cached?.refreshSoon([name]);
+  }
+
+  reread(): Promise<void> {
+    for (const source of this.#sources.values()) source.cached?.reread();
+    return this.refresh();
   }
 
   peek(ref: SourceRef): SecretValue | null {
@@ -143,6 +164,7 @@ class Ring {
   close(): void {
     this.#closed = true;
     for (const stop of this.#unwatch) stop();
+    for (const source of this.#sources.values()) source.close?.();
     for (const held of this.#held.values()) held.value?.zero();
     this.#held.clear();
     this.leaks = buildLeakIndex({ current: [], revoked: [] });
@@ -161,11 +183,13 @@ class Ring {
 
   async #fetchAll(): Promise<void> {
     const wanted = await this.#wanted();
+    this.#keep([...wanted.values()]);
     const fetched = await Promise.all(
       [...wanted].map(async ([id, ref]) => ({ id, ref, outcome: await this.#fetch(ref) })),
     );
     const revoked = await this.#revoked();
     if (this.#closed) return;
+    this.#loaded = true;
     const before = new Map(this.#held);
     this.#held.clear();
     for (const { id, ref, outcome } of fetched) this.#held.set(id, this.#next(before.get(id), ref, outcome));
@@ -193,6 +217,12 @@ class Ring {
     return wanted;
   }
 
+  #keep(wanted: readonly Ref[]): void {
+    for (const source of this.#sources.values()) {
+      source.cached?.keep(wanted.flatMap(({ kind, name }) => (kind === source.kind ? [name] : [])));
+    }
+  }
+
   async #revoked(): Promise<readonly RevokedDigest[]> {
     const lists = await Promise.all([...this.#sources.values()].map((source) => quietly(source.revoked?.())));
     return lists.flatMap((list) => list ?? []);
@@ -201,12 +231,15 @@ class Ring {
   async #fetch(ref: Ref): Promise<Outcome> {
     const source = this.#sources.get(ref.kind);
     if (source === undefined) return { problem: `there is no source of kind ${ref.kind}` };
+    const counted = source.cached === undefined;
+    const later = this.#loaded ? CACHED_FETCH_MS : FIRST_FETCH_MS;
     try {
-      const value = await withDeadline(source.get(ref.name), `${ref.kind}:${ref.name}`);
-      this.#opts.onFetch?.(ref.kind, 'ok');
+      const asked = source.get(ref.name);
+      const value = await withDeadline(asked, `${ref.kind}:${ref.name}`, counted ? FETCH_MS : later);
+      if (counted) this.#opts.onFetch?.(ref.kind, 'ok');
       return { value };
     } catch (error) {
-      this.#opts.onFetch?.(ref.kind, 'error');
+      if (counted) this.#opts.onFetch?.(ref.kind, 'error');
       // Only our own messages are known to hold no value.
       return { problem: error instanceof SecretSourceError ? error.message : 'the source failed' };
     }
@@ -244,10 +277,14 @@ async function quietly<T>(asked: Promise<T> | undefined): Promise<T | undefined>
   }
 }
 
-async function withDeadline(asked: Promise<SecretValue>, what: string): Promise<SecretValue> {
+async function withDeadline(
+  asked: Promise<SecretValue>,
+  what: string,
+  limitMs: number,
+): Promise<SecretValue> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new SecretSourceError('timeout', `${what} took too long`)), FETCH_MS);
+    timer = setTimeout(() => reject(new SecretSourceError('timeout', `${what} took too long`)), limitMs);
     timer.unref();
   });
   try {

@@ -38,7 +38,7 @@ export type VaultRow = {
   readonly group: string | null;
 };
 
-export type Vault = Required<SecretSource> & {
+export type Vault = Required<Omit<SecretSource, 'cached' | 'close'>> & {
   readonly kind: 'vault';
   /** Stores a value under a new or an existing name; the value before is remembered as revoked. */
   set(name: string, value: Buffer, more?: { group?: string }): Promise<'created' | 'replaced' | 'unchanged'>;

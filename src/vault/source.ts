@@ -20,6 +20,19 @@ export type SecretSource = {
   changedAt?(name: string): number | null;
   /** Told when a value was put into a request; `at`: milliseconds since the epoch. */
   used?(name: string, at: number): void;
+  /** It keeps what it fetched (`cached.ts`): counts its own fetches, and tells by `watch` of an answer that came late. */
+  readonly cached?: CachedValues;
+  /** Stops what is under way, and wipes. */
+  close?(): void;
+};
+
+export type CachedValues = {
+  /** All names in use: what is held for others is wiped. */
+  keep(names: readonly string[]): void;
+  /** These values seem outdated: fetches them again, though not more often than the source bears. */
+  refreshSoon(names: readonly string[]): void;
+  /** Fetches all again, because an operator asked. */
+  reread(): void;
 };
 
 export type SecretSourceCode =
@@ -28,6 +41,8 @@ export type SecretSourceCode =
   | 'too_large'
   | 'bad_name'
   | 'unreadable'
+  /** the source answered that we may not have it */
+  | 'denied'
   | 'timeout'
   /** the vault has a passphrase and none was given, or its key file is missing */
   | 'locked'

@@ -228,7 +228,17 @@ describe('a profile', () => {
       '{ env: K, from: "vualt:x", hosts: [a.test] }',
       'write one of vault:, env:, file:, stronghold:, kv:, command:',
     ],
-    ['{ env: K, from: "kv:path", hosts: [a.test] }', 'write kv:PATH#FIELD'],
+    ['{ env: K, from: "kv:path", hosts: [a.test] }', 'write kv:MOUNT/PATH#FIELD'],
+    ['{ env: K, from: "kv:mount#field", hosts: [a.test] }', 'write kv:MOUNT/PATH#FIELD'],
+    ['{ env: K, from: "kv:mount/../sys#field", hosts: [a.test] }', 'write kv:MOUNT/PATH#FIELD'],
+    [
+      '{ env: K, from: "stronghold:--all", hosts: [a.test] }',
+      'write stronghold:DEPLOYMENT, or stronghold:DEPLOYMENT#VARIABLE',
+    ],
+    [
+      '{ env: K, from: "command:cat $HOME/key", hosts: [a.test] }',
+      'write command:PROGRAM ARGUMENT, without a shell',
+    ],
     ['{ env: K, from: "vault:k", hosts: ["*"] }', 'name the hosts of this key'],
     ['{ env: K, from: "vault:k", hosts: [] }', 'correct the value'],
     ['{ env: K, from: "vault:k" }', 'add `hosts:`'],
@@ -275,6 +285,22 @@ describe('a profile', () => {
         placeholder: 'pem',
       },
       { placeholder: { prefix: 'AC', length: 34, alphabet: 'hex' }, profile: 'p' },
+    ]);
+  });
+});
+
+describe('a key of a deployment', () => {
+  it('is the variable that the sandbox knows it by, where none is named', () => {
+    const set = setOf({
+      ...profile(
+        '{ env: A, from: "stronghold:production", hosts: [a.test] }',
+        '{ env: B, from: "stronghold:production#OTHER", hosts: [a.test] }',
+      ),
+      ...base('profile: p', 'rules: [{ allow: a.test }]'),
+    });
+    expect(set.groups.get('g')?.secrets.map(({ from }) => from)).toEqual([
+      { kind: 'stronghold', name: 'production#A', text: 'stronghold:production#A' },
+      { kind: 'stronghold', name: 'production#OTHER', text: 'stronghold:production#OTHER' },
     ]);
   });
 });

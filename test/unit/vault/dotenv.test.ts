@@ -31,6 +31,9 @@ describe('a .env file', () => {
     ['an empty value', 'A=\nB=""\nC= # c', { A: '', B: '', C: '' }],
     ['an equals sign in the value', 'A=b==', { A: 'b==' }],
     ['a dollar sign, which is not expanded', 'A=$B$(C)', { A: '$B$(C)' }],
+    ['quoted parts that touch, as programs write an apostrophe', "A='it'\\''s'\nB=c", { A: "it's", B: 'c' }],
+    ['quotes of both kinds that touch', `A='b '"c # d" # e`, { A: 'b c # d' }],
+    ['dollar quotes', "A=$'b\\n\\'c\\'' # d", { A: "b\n'c'" }],
     ['names that stand twice: the last counts', 'A=1\nA=2', { A: '2' }],
     ['nothing', '', {}],
   ])('reads %s', (_what, text, expected) => {
@@ -66,6 +69,47 @@ describe('a .env file', () => {
         expect(values(`A='${clean(a)}'\nB="${quoted}"`)).toEqual({ A: clean(a), B: clean(b) });
       }),
     );
+  });
+});
+
+describe('what a program prints for a shell', () => {
+  const shell = (text: string) => parseDotenv(text, { shell: true });
+
+  it.each([
+    ['one export each line', 'export A=b\nexport B=c\n', { A: 'b', B: 'c' }],
+    ['several of one export', "export A=b B='c d' # e\nexport C=d", { A: 'b', B: 'c d', C: 'd' }],
+    ['statements on one line', 'export A=b; export B=c;\nC=d;', { A: 'b', B: 'c', C: 'd' }],
+    ['an unquoted value with escapes', 'export A=a\\ b\\\\c\\&d', { A: 'a b\\c&d' }],
+    ['a line that goes on', 'export A=b\\\nc', { A: 'bc' }],
+    ['an unquoted value with signs: nothing is expanded', 'export A=a$b;c#d&e', { A: 'a$b;c#d&e' }],
+    ['an empty value', 'export A=\nexport B=c', { A: '', B: 'c' }],
+    ['CRLF between lines', 'export A=b\r\n# c\r\nexport B="d"\r\n', { A: 'b', B: 'd' }],
+    ['CRLF inside a value', "export A='b\r\nc'", { A: 'b\r\nc' }],
+    [
+      'several lines',
+      'export A="-----BEGIN\nb\n-----END"\nexport B=c',
+      { A: '-----BEGIN\nb\n-----END', B: 'c' },
+    ],
+  ])('reads %s', (_what, text, expected) => {
+    const { entries, faults } = shell(text);
+    expect(faults).toEqual([]);
+    expect(Object.fromEntries(entries.map(({ name, value }) => [name, value]))).toEqual(expected);
+  });
+
+  it.each([
+    ['words of a value without quotes', 'export A=sk-secret two words', 1],
+    ['another command', 'export A=b\nrm -rf x', 2],
+    ['a name that a shell does not take', 'export A.B=c', 1],
+    ['an open quote', "export A=b\nexport B='sk-secret\nexport C=d", 2],
+    [
+      'more values than anybody has',
+      Array.from({ length: 20_000 }, (_, at) => `A${at}=1\n`).join(''),
+      10_001,
+    ],
+  ])('is at fault with %s', (_what, text, line) => {
+    const { faults } = shell(text);
+    expect(faults[0]?.line).toBe(line);
+    expect(JSON.stringify(faults)).not.toContain('sk-secret');
   });
 });
 

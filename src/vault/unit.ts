@@ -1,0 +1,227 @@
+/**
+ * The state of one cached fetch: its last good answer, its last failure, when it is due again, and the fetch under
+ * way, which everybody who asks meanwhile shares. Made by `cached.ts`.
+ */
+import type { Clock } from '../base/clock.ts';
+import type { CacheLimits } from './cached.ts';
+import { SecretSourceError } from './source.ts';
+
+export type Fetched = {
+  /** by field; wiped by who receives them */
+  readonly values: ReadonlyMap<string, Buffer>;
+  /** a field that is there and cannot be given, with the reason */
+  readonly bad?: ReadonlyMap<string, SecretSourceError>;
+  /** when the source says that the values changed, milliseconds since the epoch */
+  readonly changedAt?: number;
+};
+
+export type Unit = {
+  /** A copy of the value. Throws SecretSourceError: why there is none. */
+  get(field: string, label: string): Promise<Buffer>;
+  /** fetches where it is due, forgets what is too old */
+  tick(): void;
+  /** its values seem outdated: due within `soonMs` of the last fetch */
+  soon(): void;
+  /** due now, whatever it knows */
+  again(): void;
+  changedAt(field: string): number | null;
+  /** stops what is under way and wipes */
+  close(): void;
+};
+
+type UnitOptions = {
+  /** for operators */
+  readonly what: string;
+  readonly clock: Clock;
+  readonly limits: CacheLimits;
+  readonly fetch: (signal: AbortSignal) => Promise<Fetched>;
+  readonly onFetch: (outcome: 'ok' | 'error') => void;
+  readonly onProblem: (message: string) => void;
+  /** values came, changed or went */
+  readonly onChange: () => void;
+};
+
+/** They tell of a source that answered: what it gave before is not valid any more. */
+const ANSWERS: readonly string[] = ['not_found', 'denied', 'empty', 'too_large'];
+
+export function createUnit(opts: UnitOptions): Unit {
+  const unit = new CachedUnit(opts);
+  return {
+    get: (field, label) => unit.get(field, label),
+    tick: () => unit.tick(),
+    soon: () => unit.soon(),
+    again: () => unit.again(),
+    changedAt: (field) => unit.changedAt(field),
+    close: () => unit.close(),
+  };
+}
+
+class CachedUnit {
+  readonly #opts: UnitOptions;
+  readonly #abort = new AbortController();
+  /** fields that somebody asked for: no others are kept */
+  readonly #wanted = new Set<string>();
+  #good: (Fetched & { readonly at: number }) | null = null;
+  #failure: SecretSourceError | null = null;
+  #flight: Promise<void> | null = null;
+  #startedAt = Number.NEGATIVE_INFINITY;
+  #dueAt = Number.NEGATIVE_INFINITY;
+  /** `again` was called during the fetch */
+  #stillDue = false;
+
+  constructor(opts: UnitOptions) {
+    this.#opts = opts;
+  }
+
+  get #now(): number {
+    return this.#opts.clock.mono();
+  }
+
+  async get(field: string, label: string): Promise<Buffer> {
+    if (!this.#wanted.has(field)) {
+      this.#wanted.add(field);
+      // The answer that is here was stripped of it; one that is on its way will not be.
+      this.#dueAt = Number.NEGATIVE_INFINITY;
+    }
+    if (this.#now >= this.#dueAt) this.#start();
+    if (this.#flight !== null) {
+      const patience = this.#good?.values.has(field) === true ? this.#opts.limits.patienceMs : null;
+      await within(this.#flight, patience);
+    }
+    return this.#give(field, label);
+  }
+
+  tick(): void {
+    if (this.#good !== null && this.#failure !== null && this.#isTooOld()) {
+      this.#drop();
+      this.#opts.onProblem(`${this.#opts.what}: no answer for too long, its keys are not used any more`);
+      this.#opts.onChange();
+    }
+    if (this.#now >= this.#dueAt) this.#start();
+  }
+
+  soon(): void {
+    this.#dueAt = Math.min(this.#dueAt, this.#startedAt + this.#opts.limits.soonMs);
+  }
+
+  again(): void {
+    this.#dueAt = this.#now;
+    this.#stillDue = this.#flight !== null;
+  }
+
+  changedAt(field: string): number | null {
+    return this.#good?.values.has(field) === true ? (this.#good.changedAt ?? null) : null;
+  }
+
+  close(): void {
+    this.#abort.abort();
+    this.#drop();
+  }
+
+  #start(): void {
+    if (this.#flight !== null || this.#abort.signal.aborted) return;
+    this.#startedAt = this.#now;
+    this.#stillDue = false;
+    this.#flight = this.#fetch().finally(() => {
+      this.#flight = null;
+    });
+  }
+
+  /** Never rejects. */
+  async #fetch(): Promise<void> {
+    const { limits, fetch, onFetch, onChange } = this.#opts;
+    let changed: boolean;
+    try {
+      const fetched = await fetch(this.#abort.signal);
+      if (this.#abort.signal.aborted) return wipe(fetched.values.values());
+      changed = this.#adopt(fetched);
+      this.#due(limits.ttlMs);
+      onFetch('ok');
+    } catch (error) {
+      if (this.#abort.signal.aborted) return;
+      // Only our own messages are known to hold no value.
+      const known = error instanceof SecretSourceError ? error : null;
+      changed = this.#fail(known ?? new SecretSourceError('unreadable', 'the source failed'));
+      this.#due(limits.failureTtlMs);
+      onFetch('error');
+    }
+    if (changed) onChange();
+  }
+
+  #due(inMs: number): void {
+    this.#dueAt = this.#stillDue ? this.#now : this.#now + inMs;
+  }
+
+  #adopt(fetched: Fetched): boolean {
+    const { what, onProblem } = this.#opts;
+    const kept = new Map<string, Buffer>();
+    for (const [field, bytes] of fetched.values) {
+      if (this.#wanted.has(field)) kept.set(field, bytes);
+      else bytes.fill(0);
+    }
+    const changed = !sameBytes(this.#good?.values, kept);
+    if (this.#good !== null) wipe(this.#good.values.values());
+    this.#good = { ...fetched, values: kept, at: this.#now };
+    if (this.#failure !== null) onProblem(`${what}: answers again`);
+    this.#failure = null;
+    return changed;
+  }
+
+  #fail(failure: SecretSourceError): boolean {
+    const { what, onProblem } = this.#opts;
+    const answered = ANSWERS.includes(failure.code);
+    const news = this.#failure?.message !== failure.message;
+    this.#failure = failure;
+    const dropped = this.#good !== null && (answered || this.#isTooOld());
+    if (news) {
+      const serving = this.#good !== null && !dropped ? '; the last value serves for now' : '';
+      onProblem(`${what}: ${failure.message}${serving}`);
+    }
+    if (dropped) this.#drop();
+    // Those who gave up waiting learn why.
+    return dropped || (news && this.#good === null);
+  }
+
+  #isTooOld(): boolean {
+    return this.#good !== null && this.#now - this.#good.at > this.#opts.limits.staleMs;
+  }
+
+  #drop(): void {
+    if (this.#good !== null) wipe(this.#good.values.values());
+    this.#good = null;
+  }
+
+  #give(field: string, label: string): Buffer {
+    if (this.#failure !== null && (this.#good === null || this.#isTooOld())) {
+      throw new SecretSourceError(this.#failure.code, `${label}: ${this.#failure.message}`);
+    }
+    const bytes = this.#good?.values.get(field);
+    if (bytes !== undefined) return Buffer.from(bytes);
+    const bad = this.#good?.bad?.get(field);
+    if (bad !== undefined) throw new SecretSourceError(bad.code, `${label}: ${bad.message}`);
+    throw new SecretSourceError('not_found', `${label} is not there`);
+  }
+}
+
+/** `patienceMs`: null waits to the end, which has its own limit. */
+async function within(flight: Promise<void>, patienceMs: number | null): Promise<void> {
+  if (patienceMs === null) return flight;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, patienceMs);
+  timer.unref();
+  await Promise.race([flight, promise]);
+  clearTimeout(timer);
+  return undefined;
+}
+
+function sameBytes(
+  before: ReadonlyMap<string, Buffer> | undefined,
+  now: ReadonlyMap<string, Buffer>,
+): boolean {
+  if (before === undefined || before.size !== now.size) return false;
+  return [...now].every(([field, bytes]) => before.get(field)?.equals(bytes) === true);
+}
+
+function wipe(buffers: Iterable<Buffer>): void {
+  for (const bytes of buffers) bytes.fill(0);
+}
