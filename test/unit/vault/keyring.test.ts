@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { SourceRef } from '../../../src/policy/model.ts';
+import { SecretValue } from '../../../src/secrets/value.ts';
 import { createEnvSource } from '../../../src/vault/env.ts';
 import { createFileSource } from '../../../src/vault/file.ts';
 import { createKeyring, type Keyring, type KeyringOptions } from '../../../src/vault/keyring.ts';
@@ -173,6 +174,67 @@ describe('a keyring', () => {
     await Promise.all(waiting);
     expect(textOf(keyring, ref('env', 'A'))).toBe('value-49');
     expect(fetches).toBeLessThan(5);
+  });
+});
+
+describe('a keyring over a source that keeps what it fetched', () => {
+  /** Answers once it is told to. */
+  function slowSource() {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    let onChange = (): void => {};
+    const calls: string[] = [];
+    const source: SecretSource = {
+      kind: 'command',
+      get: async (name) => {
+        await promise;
+        return new SecretValue(`command:${name}`, Buffer.from(`value-of-${name}`));
+      },
+      watch: (listener) => {
+        onChange = listener;
+        return () => {};
+      },
+      cached: {
+        keep: (names) => calls.push(`keep ${names.join()}`),
+        refreshSoon: (names) => calls.push(`soon ${names.join()}`),
+        reread: () => calls.push('reread'),
+      },
+      close: () => calls.push('close'),
+    };
+    const answer = (): void => {
+      resolve();
+      onChange();
+    };
+    return { source, calls, answer };
+  }
+
+  it('does not let other keys wait for it, and takes up an answer that comes late', async () => {
+    const slow = slowSource();
+    const outcomes: string[] = [];
+    const env: Record<string, string> = { A: 'value-of-a', B: 'value-of-b' };
+    const keyring = ring(
+      { command: slow.source, env: createEnvSource(env) },
+      { onFetch: (source, outcome) => outcomes.push(`${source} ${outcome}`) },
+    );
+    await keyring.load([ref('env', 'A')]);
+    const since = performance.now();
+    await keyring.load([ref('command', 'x'), ref('env', 'B')]);
+    expect(performance.now() - since).toBeLessThan(5_000);
+    expect(textOf(keyring, ref('env', 'B'))).toBe('value-of-b');
+    expect(keyring.current(ref('command', 'x'))).toBeNull();
+    slow.answer();
+    await until(() => textOf(keyring, ref('command', 'x')) === 'value-of-x');
+    expect(outcomes).not.toContain('command ok');
+  });
+
+  it('tells it what is in use, what was refused, what to read again, and when to let go', async () => {
+    const { source, calls, answer } = slowSource();
+    answer();
+    const keyring = ring({ command: source });
+    await keyring.load([ref('command', 'x'), ref('command', 'y')]);
+    keyring.refreshSoon([ref('command', 'y'), ref('env', 'A')]);
+    await keyring.reread();
+    keyring.close();
+    expect(calls).toEqual(['keep x,y', 'soon y', 'reread', 'keep x,y', 'close']);
   });
 });
 
