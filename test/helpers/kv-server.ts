@@ -74,7 +74,13 @@ export async function kvServer(): Promise<KvServer> {
     if (forbidden.has(path))
       return { status: 403, body: { errors: ['1 error occurred: permission denied'] } };
     if (found === undefined) return { status: 404, body: { errors: [] } };
-    const metadata = { created_time: found.at, deletion_time: '', destroyed: false, version: found.version };
+    const deletedAt = found.fields === null ? found.at : '';
+    const metadata = {
+      created_time: found.at,
+      deletion_time: deletedAt,
+      destroyed: false,
+      version: found.version,
+    };
     return { status: found.fields === null ? 404 : 200, body: { data: { data: found.fields, metadata } } };
   };
   const answer = (method: string, path: string, token: string, body: string): Answer => {
