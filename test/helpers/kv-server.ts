@@ -1,6 +1,7 @@
 /**
  * A double of HashiCorp Vault and OpenBao: the part of their published HTTP API that `kv:` uses (KV version 2 reads, AppRole
- * login, token lookup and renewal), over TLS. No package registry at hand has the real server.
+ * login, token lookup and renewal), over TLS. No package registry at hand has the real server; `hvac`, a
+ * client of others, was tried on it by hand and found what it expects.
  */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
