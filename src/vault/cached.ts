@@ -110,9 +110,17 @@ class Cache {
 
   /** Nobody asks for the others any more: they are wiped. */
   keep(names: readonly string[]): void {
-    const wanted = new Set(names.map((name) => this.#opts.split(name).unit));
+    const wanted = new Map<string, Set<string>>();
+    for (const name of names) {
+      const { unit, field } = this.#opts.split(name);
+      wanted.set(unit, (wanted.get(unit) ?? new Set()).add(field));
+    }
     for (const [key, unit] of this.#units) {
-      if (wanted.has(key)) continue;
+      const fields = wanted.get(key);
+      if (fields !== undefined) {
+        unit.keep(fields);
+        continue;
+      }
       unit.close();
       this.#units.delete(key);
     }

@@ -188,7 +188,10 @@ class Ring {
       [...wanted].map(async ([id, ref]) => ({ id, ref, outcome: await this.#fetch(ref) })),
     );
     const revoked = await this.#revoked();
-    if (this.#closed) return;
+    if (this.#closed) {
+      for (const { outcome } of fetched) if ('value' in outcome) outcome.value.zero();
+      return;
+    }
     this.#loaded = true;
     const before = new Map(this.#held);
     this.#held.clear();
@@ -284,7 +287,14 @@ async function withDeadline(
 ): Promise<SecretValue> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new SecretSourceError('timeout', `${what} took too long`)), limitMs);
+    timer = setTimeout(() => {
+      reject(new SecretSourceError('timeout', `${what} took too long`));
+      // Nobody is left to use it, and so nobody to wipe it.
+      asked.then(
+        (value) => value.zero(),
+        () => {},
+      );
+    }, limitMs);
     timer.unref();
   });
   try {

@@ -34,22 +34,22 @@ const TIMEOUTS = ['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR
 
 /** `ca`: what upstreams are verified against, PEM; default: the system's. */
 export function createKvHttp(opts: { readonly ca?: readonly string[] }): KvHttp {
-  let agent: { readonly key: string; readonly agent: Promise<Agent> } | null = null;
+  let held: { readonly key: string; readonly agent: Promise<Agent> } | null = null;
+  const drop = (): void => {
+    // One that could not be made has nothing to close; whoever asked with it was told.
+    held?.agent.then(destroy).catch(() => {});
+    held = null;
+  };
   const agentFor = (server: KvServer): Promise<Agent> => {
     const extra = server.caFile === null ? [] : [readCa(server.caFile)];
     const key = JSON.stringify([server.serverName, extra]);
-    if (agent?.key === key) return agent.agent;
-    void agent?.agent.then(destroy);
-    agent = { key, agent: makeAgent(server, [...(opts.ca ?? getCACertificates('default')), ...extra]) };
-    return agent.agent;
+    if (held?.key === key) return held.agent;
+    drop();
+    const agent = makeAgent(server, [...(opts.ca ?? getCACertificates('default')), ...extra]);
+    held = { key, agent };
+    return agent;
   };
-  return {
-    ask: async (ask) => askOnce(await agentFor(ask.server), ask),
-    close: () => {
-      void agent?.agent.then(destroy);
-      agent = null;
-    },
-  };
+  return { ask: async (ask) => askOnce(await agentFor(ask.server), ask), close: drop };
 }
 
 function destroy(agent: Agent): Promise<void> {

@@ -42,7 +42,8 @@ export function reducedEnv(env: Env, more: readonly RegExp[] = []): Record<strin
  */
 export function runProgram(ask: ProgramAsk): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-  const child = spawn(ask.argv[0] ?? '', ask.argv.slice(1), {
+  // Without pipes where the process has no descriptors left: the type of `spawn` does not say so, its `error` event does.
+  const child: ChildProcess = spawn(ask.argv[0] ?? '', ask.argv.slice(1), {
     cwd: ask.cwd,
     env: { ...ask.env },
     stdio: ['ignore', 'pipe', 'ignore'],
@@ -88,8 +89,8 @@ export function runProgram(ask: ProgramAsk): Promise<Buffer> {
     }, LINGER_MS);
   });
   child.on('close', finish);
-  child.stdout.on('error', () => {}); // its end is told by `close`
-  child.stdout.on('data', (chunk: Buffer) => {
+  child.stdout?.on('error', () => {}); // its end is told by `close`
+  child.stdout?.on('data', (chunk: Buffer) => {
     chunks.push(chunk);
     bytes += chunk.length;
     if (bytes <= ask.maxBytes) return;

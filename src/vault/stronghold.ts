@@ -29,8 +29,7 @@ export function createStrongholdSource(
     }).catch((error: unknown) => {
       throw inWords(error);
     });
-    const { entries, faults } = parseDotenv(output.toString('utf8'), { shell: true });
-    output.fill(0);
+    const { entries, faults } = parseDotenv(textOf(output), { shell: true });
     const fault = faults[0];
     if (fault !== undefined) {
       // Where one line is not understood, the next ones may be the inside of its value: none is taken.
@@ -40,6 +39,18 @@ export function createStrongholdSource(
     return { values: new Map(rows) };
   };
   return createCachedSource({ ...opts, kind: 'stronghold', split: splitName, fetch });
+}
+
+/** Wipes `output`. Replaced bytes would make another key of it: they are refused. */
+function textOf(output: Buffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(output);
+  } catch {
+    // Its own error quotes nothing, and says less than ours.
+    throw new SecretSourceError('damaged', `what ${CLI} printed is not UTF-8`);
+  } finally {
+    output.fill(0);
+  }
 }
 
 /** A program that is not there does not say that a key is not there. */

@@ -25,6 +25,8 @@ export type Unit = {
   /** due now, whatever it knows */
   again(): void;
   changedAt(field: string): number | null;
+  /** nobody asks for other fields any more: they are wiped */
+  keep(fields: ReadonlySet<string>): void;
   /** stops what is under way and wipes */
   close(): void;
 };
@@ -52,6 +54,7 @@ export function createUnit(opts: UnitOptions): Unit {
     soon: () => unit.soon(),
     again: () => unit.again(),
     changedAt: (field) => unit.changedAt(field),
+    keep: (fields) => unit.keep(fields),
     close: () => unit.close(),
   };
 }
@@ -111,6 +114,17 @@ class CachedUnit {
 
   changedAt(field: string): number | null {
     return this.#good?.values.has(field) === true ? (this.#good.changedAt ?? null) : null;
+  }
+
+  keep(fields: ReadonlySet<string>): void {
+    for (const field of this.#wanted) if (!fields.has(field)) this.#wanted.delete(field);
+    if (this.#good === null || [...this.#good.values.keys()].every((field) => fields.has(field))) return;
+    const kept = new Map<string, Buffer>();
+    for (const [field, bytes] of this.#good.values) {
+      if (fields.has(field)) kept.set(field, bytes);
+      else bytes.fill(0);
+    }
+    this.#good = { ...this.#good, values: kept };
   }
 
   close(): void {

@@ -1,8 +1,9 @@
 /** What `command:` promises beyond the cases of all sources: no shell, no leftovers, few variables, silence. */
+import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { inspect } from 'node:util';
+import { inspect, promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { createCommandSource } from '../../src/vault/command.ts';
@@ -116,6 +117,21 @@ describe('a command', () => {
     const text = await failure(line);
     expect(text).toMatch(words);
     expect(text + problems.join()).not.toContain('sk-secret');
+  });
+
+  it('that cannot be started because the process has no descriptors left is a failure, not the end', async () => {
+    const code = `
+      import { openSync } from 'node:fs';
+      const { createCommandSource } = await import(process.argv[1]);
+      const clock = { now: () => 0, mono: () => 0 };
+      const source = createCommandSource({ base: '/', env: process.env, clock });
+      try { for (;;) openSync('/dev/null', 'r'); } catch {}
+      const end = await source.get('echo x').catch((error) => error.code);
+      process.stdout.write(String(end));`;
+    const module = new URL('../../src/vault/command.ts', import.meta.url).pathname;
+    const run = 'ulimit -n 64; exec "$0" --input-type=module -e "$1" "$2"';
+    const { stdout } = await promisify(execFile)('sh', ['-c', run, process.execPath, code, module]);
+    expect(stdout).toBe('unreadable');
   });
 
   it('has no standard input to ask on', async () => {

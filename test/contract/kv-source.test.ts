@@ -151,6 +151,12 @@ describe('HashiCorp Vault or OpenBao', () => {
       /VAULT_TOKEN_FILE/,
       { VAULT_TOKEN: '', VAULT_TOKEN_FILE: '/none' },
     ],
+    [
+      'authorities that are none',
+      'secret/openai#key',
+      /unreadable/,
+      { VAULT_CACERT: new URL(import.meta.url).pathname, VAULT_ADDR: 'https://127.0.0.1:1' },
+    ],
     ['nobody who listens', 'secret/openai#key', /ECONNREFUSED/, { VAULT_ADDR: 'https://127.0.0.1:1' }],
     [
       'another name in its certificate',

@@ -59,6 +59,11 @@ describe('an API Stronghold deployment', () => {
     expect(text).not.toContain('sk-secret');
   });
 
+  it('takes nothing that is no text: bytes that were replaced would be another key', async () => {
+    cli.prints('production', Buffer.from('export A=sk-\xff\xfe\n', 'latin1'));
+    expect(await failure('production#A')).toMatch(/damaged.*not UTF-8/s);
+  });
+
   it('says what to look at when the CLI is missing or not logged in', async () => {
     cli.logOut();
     expect(await failure('production#A')).toMatch(/unreadable.*logged in/s);

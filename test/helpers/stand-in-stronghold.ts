@@ -23,7 +23,7 @@ export type StandIn = {
   /** for the proxy */
   readonly env: Readonly<Record<string, string>>;
   /** what the CLI prints for the deployment from now on */
-  prints(deployment: string, lines: string): void;
+  prints(deployment: string, lines: string | Buffer): void;
   /** the service behind it does not answer, or hangs */
   set(state: 'up' | 'down' | 'hang'): void;
   logOut(): void;

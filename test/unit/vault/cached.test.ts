@@ -217,6 +217,17 @@ describe('a cached source', () => {
     expect(signals[2]?.aborted).toBe(true);
   });
 
+  it('forgets a key of a unit whose others are still in use', async () => {
+    const { source, units, fetches } = scene();
+    units.set('a', { x: 'value-x', y: 'value-y' });
+    await Promise.all([source.get('a#x'), source.get('a#y')]);
+    source.cached?.keep(['a#y']);
+    expect(await textOf(source, 'a#y')).toBe('value-y');
+    expect(fetches).toHaveLength(1);
+    expect(await textOf(source, 'a#x')).toBe('value-x');
+    expect(fetches).toHaveLength(2);
+  });
+
   it('never repeats the words of an error that is not its own', async () => {
     const { source, problems } = scene();
     const error: unknown = await source.get('none#x').catch((thrown: unknown) => thrown);
