@@ -8,6 +8,7 @@ import type { Clock } from '../base/clock.ts';
 import type { SourceRef } from '../policy/model.ts';
 import { buildLeakIndex, type LeakIndex, type RevokedDigest } from '../secrets/leaks.ts';
 import type { SecretValue } from '../secrets/value.ts';
+import { withDeadline } from './deadline.ts';
 import { createRetired } from './retired.ts';
 import { type SecretSource, SecretSourceError } from './source.ts';
 
@@ -277,29 +278,5 @@ async function quietly<T>(asked: Promise<T> | undefined): Promise<T | undefined>
     return await asked;
   } catch {
     return undefined;
-  }
-}
-
-async function withDeadline(
-  asked: Promise<SecretValue>,
-  what: string,
-  limitMs: number,
-): Promise<SecretValue> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(new SecretSourceError('timeout', `${what} took too long`));
-      // Nobody is left to use it, and so nobody to wipe it.
-      asked.then(
-        (value) => value.zero(),
-        () => {},
-      );
-    }, limitMs);
-    timer.unref();
-  });
-  try {
-    return await Promise.race([asked, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }
