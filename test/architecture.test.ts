@@ -81,7 +81,8 @@ describe('the import table of src/README.md', () => {
     const there = new Set(FILES.map((file) => file.split('/')[0]));
     const named = new Set(ROWS.map(({ name }) => name.split('/')[0]));
     expect(named).toEqual(there);
-    for (const { name } of ROWS) if (name.includes('/')) expect(FILES).toContain(name);
+    for (const { name } of ROWS.filter((row) => row.name.includes('/')))
+      expect(FILES.some((file) => file === name || file.startsWith(`${name}/`))).toBe(true);
   });
 
   it('allows every import that stands in src', () => {

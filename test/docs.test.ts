@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { ENV_FORMATS } from '../src/accept/environment-formats.ts';
-import { ADMIN_ROUTES } from '../src/admin/server.ts';
+import { ROUTES } from '../src/admin/routes.ts';
 import { EMPTY_HEAD, recordLine } from '../src/audit/chain.ts';
 import { RecordText } from '../src/audit/record-text.ts';
 import { runProgram } from '../src/cli/program.ts';
@@ -143,7 +143,7 @@ describe('the table of metrics', () => {
 
 describe('the other tables', () => {
   it('have every route of the admin side', () => {
-    const routes = [...ADMIN_ROUTES].map(([path, [method = '']]) => `${method} ${path}`);
+    const routes = ROUTES.map(({ method, path }) => `${method} ${path}`);
     expect(names('### Admin side').sort()).toEqual(routes.sort());
   });
 

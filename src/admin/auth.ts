@@ -7,6 +7,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../base/clock.ts';
+import type { Operator } from '../base/operator.ts';
 import type { AdminProblem } from './problem.ts';
 
 export const MAX_FAILURES = 10;
@@ -38,8 +39,8 @@ export type AuthOptions = {
 export type Auth = {
   /** Is Host one of ours, and does a browser's request come from our own page; null: fine. */
   checkOrigin(caller: Caller): AdminProblem | null;
-  /** Does the request carry the token; null: fine. */
-  checkToken(caller: Caller): AdminProblem | null;
+  /** Whose token does the request carry. */
+  checkToken(caller: Caller): Operator | AdminProblem;
 };
 
 /** Throws when the token is too short to be one that we made. */
@@ -65,13 +66,15 @@ export function createAuth(opts: AuthOptions): Auth {
     checkToken(caller) {
       const [scheme = '', token = ''] = (caller.authorization ?? '').split(' ', 2);
       const right = timingSafeEqual(digest(token), expected) && scheme.toLowerCase() === 'bearer';
-      if (right) return null;
+      if (right) return BUILT_IN;
       if (caller.authorization === undefined) return TOKEN_NEEDED;
       return countFailure(failures, caller.remote, opts.clock.mono()) ? TOO_MANY : TOKEN_WRONG;
     },
   };
 }
 
+/** The operator of `admin.token`. */
+const BUILT_IN: Operator = { name: 'admin', role: 'admin' };
 const FOREIGN_PAGE: AdminProblem = {
   status: 403,
   code: 'origin_refused',

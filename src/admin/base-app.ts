@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net';
 import fastify, { type FastifyError, type FastifyInstance } from 'fastify';
 import { problemBody, sendProblem } from './problem.ts';
+import type { Route } from './route.ts';
 
 export const MAX_BODY_BYTES = 65_536;
 const MAX_HEADER_BYTES = 16_384;
@@ -26,11 +27,11 @@ const SECURITY_HEADERS = {
 
 export type ListenAt = { readonly host: string; readonly port: number };
 
-/** Routes, so that a wrong method gets 405 and not 404. */
-export type RouteTable = ReadonlyMap<string, readonly string[]>;
+type Named = Pick<Route, 'method' | 'path'>;
 
-/** A Fastify app without routes. `routes` names what the caller is going to add. */
-export function createBaseApp(routes: RouteTable): FastifyInstance {
+/** A Fastify app without routes. `routes`: what the caller is going to add, so that a wrong method gets 405 and not 404. */
+export function createBaseApp(routes: readonly Named[]): FastifyInstance {
+  const known = routes.map(({ method, path }) => ({ method, pattern: patternOf(path) }));
   const app = fastify({
     logger: false,
     bodyLimit: MAX_BODY_BYTES,
@@ -55,8 +56,9 @@ export function createBaseApp(routes: RouteTable): FastifyInstance {
   });
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?', 1)[0] ?? '';
-    const methods = routes.get(path);
-    if (methods === undefined) {
+    const here = known.filter(({ pattern }) => pattern.test(path));
+    const methods = here.flatMap(({ method }) => (method === 'GET' ? [method, 'HEAD'] : [method]));
+    if (methods.length === 0) {
       return sendProblem(reply, { status: 404, code: 'not_found', detail: 'There is nothing here.' });
     }
     reply.header('allow', methods.join(', '));
@@ -64,6 +66,12 @@ export function createBaseApp(routes: RouteTable): FastifyInstance {
     return sendProblem(reply, { status: 405, code: 'method_not_allowed', detail });
   });
   return app;
+}
+
+/** `{id}` is one segment. */
+function patternOf(path: string): RegExp {
+  const parts = path.split('/').map((part) => (part.startsWith('{') ? '[^/]+' : part.replaceAll('.', '\\.')));
+  return new RegExp(`^${parts.join('/')}$`);
 }
 
 /** Listens; returns the address, which port 0 leaves open until then. */

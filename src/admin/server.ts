@@ -1,22 +1,18 @@
 /**
- * The admin side (contract section 8): health, readiness, metrics, status, groups, flows, reload. Talks to
- * the running proxy through ControlPlane alone. Never on the sandbox network. Made by `proxy.ts`.
+ * The admin side (contract section 8): who asks is checked here, for every route alike; what a route does stands in
+ * `routes/`. Talks to the running proxy through ControlPlane alone. Never on the sandbox network. Made by `cli/`.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type Clock, systemClock } from '../base/clock.ts';
-import type { ControlPlane } from '../base/control.ts';
-import type { Metrics } from '../metrics/metrics.ts';
+import { mayAct, type Operator } from '../base/operator.ts';
 import { type Auth, type Caller, createAuth, FAILURE_WINDOW_MS } from './auth.ts';
 import { createBaseApp, type ListenAt, listenAt } from './base-app.ts';
-import { OPENAPI } from './openapi.ts';
 import { type AdminProblem, sendProblem } from './problem.ts';
+import type { AdminDeps, Reply, Route, ShownMetrics } from './route.ts';
+import { METRICS_ROUTE } from './routes/health.ts';
+import { ROUTES } from './routes.ts';
 
-/** Metrics as text, of one process or of several. */
-type Shown = Pick<Metrics, 'render' | 'contentType'>;
-
-export type AdminOptions = {
-  readonly control: ControlPlane;
-  readonly metrics: Shown;
+export type AdminOptions = AdminDeps & {
   /** the content of `.sallyport/admin.token`, without its newline */
   readonly token: string;
   readonly listen: ListenAt;
@@ -32,21 +28,11 @@ export type Admin = {
   readonly app: FastifyInstance;
 };
 
-/** Every path of the admin side; each stands in the OpenAPI text as well. */
-export const ADMIN_ROUTES: ReadonlyMap<string, readonly string[]> = new Map([
-  ['/healthz', ['GET', 'HEAD']],
-  ['/readyz', ['GET', 'HEAD']],
-  ['/metrics', ['GET', 'HEAD']],
-  ['/api/openapi.json', ['GET', 'HEAD']],
-  ['/api/v1/status', ['GET', 'HEAD']],
-  ['/api/v1/groups', ['GET', 'HEAD']],
-  ['/api/v1/flows', ['GET', 'HEAD']],
-  ['/api/v1/reload', ['POST']],
-]);
-
 const WRITES: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
 /** Answered to whoever reaches the port: they tell nothing that a rebound page could use. */
 const HEALTH: ReadonlySet<string> = new Set(['/healthz', '/readyz']);
+/** For routes that need no token: nobody's. */
+const NOBODY: Operator = { name: '', role: 'viewer' };
 
 /** Throws when the token is too short to be one that we made. */
 export function createAdmin(opts: AdminOptions): Admin {
@@ -56,15 +42,16 @@ export function createAdmin(opts: AdminOptions): Admin {
     names: opts.names ?? [],
     clock: opts.clock ?? systemClock,
   });
-  const app = createBaseApp(ADMIN_ROUTES);
+  const app = createBaseApp(ROUTES);
+  const known = new WeakMap<FastifyRequest, Operator>();
   app.addContentTypeParser(/^application\/json\b/i, { parseAs: 'string' }, parseJson);
   app.addHook('onRequest', async (request, reply) => {
-    const problem = judge(auth, request);
-    if (problem !== null) return refuse(reply, problem);
+    const judged = judge(auth, request);
+    if ('code' in judged) return refuse(reply, judged);
+    known.set(request, judged);
     return undefined;
   });
-  addPublicRoutes(app, opts);
-  addApiRoutes(app, opts.control);
+  for (const route of ROUTES) addRoute(app, { route, deps: opts, who: (request) => known.get(request) });
   return { app, listen: () => listenAt(app, opts.listen), close: () => app.close() };
 }
 
@@ -72,60 +59,73 @@ export function createAdmin(opts: AdminOptions): Admin {
  * `metrics.listen`: an address of its own that serves `/metrics` and nothing else, so that Prometheus needs
  * no way to the admin side. Meant for a network, so Host is not checked; it holds no key and takes no input.
  */
-export function createMetricsListener(opts: { metrics: Shown; listen: ListenAt }): Admin {
-  const app = createBaseApp(new Map([['/metrics', ['GET', 'HEAD']]]));
-  addMetrics(app, opts.metrics);
-  return { app, listen: () => listenAt(app, opts.listen), close: () => app.close() };
-}
-
-function addPublicRoutes(app: FastifyInstance, { control, metrics }: AdminOptions): void {
-  app.get('/healthz', async () => ({ status: 'ok' }));
-  app.get('/readyz', async (_request, reply) => {
-    const { ready, why } = await control.ready();
-    if (ready) return { ready: true, why: [] };
-    reply.header('retry-after', '1');
-    const detail = 'The proxy does not take requests now.';
-    return sendProblem(reply, { status: 503, code: 'not_ready', detail, more: { ready: false, why } });
-  });
-  addMetrics(app, metrics);
-}
-
-function addMetrics(app: FastifyInstance, metrics: Shown): void {
-  app.get('/metrics', async (_request, reply) => {
+export function createMetricsListener(opts: { metrics: ShownMetrics; listen: ListenAt }): Admin {
+  const app = createBaseApp([METRICS_ROUTE]);
+  const { metrics } = opts;
+  app.get(METRICS_ROUTE.path, async (_request, reply) => {
     reply.type(metrics.contentType);
     return metrics.render();
   });
+  return { app, listen: () => listenAt(app, opts.listen), close: () => app.close() };
 }
 
-function addApiRoutes(app: FastifyInstance, control: ControlPlane): void {
-  app.get('/api/openapi.json', async () => OPENAPI);
-  app.get('/api/v1/status', async () => control.status());
-  app.get('/api/v1/groups', async () => ({ groups: await control.groups() }));
-  app.get('/api/v1/flows', async () => ({ flows: await control.flows() }));
-  app.post('/api/v1/reload', async (_request, reply) => {
-    const result = await control.reload();
-    if (result.ok) return { ok: true, policy: result.policy };
-    const detail = 'The new policy is not valid; the old one stays in force.';
-    return sendProblem(reply, {
-      status: 422,
-      code: 'policy_invalid',
-      detail,
-      more: { problems: result.problems },
-    });
+type Added = {
+  readonly route: Route;
+  readonly deps: AdminDeps;
+  readonly who: (request: FastifyRequest) => Operator | undefined;
+};
+
+function addRoute(app: FastifyInstance, { route, deps, who }: Added): void {
+  app.route({
+    method: route.method,
+    url: route.path.replaceAll(/\{(\w+)\}/g, ':$1'),
+    handler: async (request, reply) => {
+      const operator = route.role === null ? NOBODY : who(request);
+      // Every request passed the hook; one that did not is nobody's.
+      if (operator === undefined) return refuse(reply, roleNeeded(route, NOBODY));
+      if (route.role !== null && !mayAct(operator, route.role))
+        return refuse(reply, roleNeeded(route, operator));
+      const { body, query } = request;
+      const client = request.socket.remoteAddress ?? '';
+      return send(
+        reply,
+        await route.run(deps, { who: operator, client, params: paramsOf(request), query, body }),
+      );
+    },
   });
 }
 
-function judge(auth: Auth, request: FastifyRequest): AdminProblem | null {
+function send(reply: FastifyReply, answer: Reply): FastifyReply {
+  if ('stream' in answer) {
+    reply.hijack();
+    answer.stream(reply);
+    return reply;
+  }
+  if ('problem' in answer) return sendProblem(reply.headers(answer.headers ?? {}), answer.problem);
+  if ('text' in answer) return reply.type(answer.type).send(answer.text);
+  return reply.code(answer.status ?? 200).send(answer.json);
+}
+
+function paramsOf({ params }: FastifyRequest): Readonly<Record<string, string>> {
+  const given = typeof params === 'object' && params !== null ? Object.entries(params) : [];
+  return Object.fromEntries(given.map(([name, value]) => [name, String(value)]));
+}
+
+function roleNeeded({ role }: Route, who: Operator): AdminProblem {
+  return { status: 403, code: 'role_needed', detail: `This needs the role ${role}; yours is ${who.role}.` };
+}
+
+function judge(auth: Auth, request: FastifyRequest): Operator | AdminProblem {
   const path = request.url.split('?', 1)[0] ?? '';
-  if (HEALTH.has(path)) return null;
+  if (HEALTH.has(path)) return NOBODY;
   const caller = callerOf(request);
   const foreign = auth.checkOrigin(caller);
   if (foreign !== null) return foreign;
   // Unknown paths of the API need the token as well: what exists is not told to strangers.
-  if (path === '/metrics' || !path.startsWith('/api/')) return null;
-  return auth.checkToken(caller) ?? notJson(request);
+  if (path === '/metrics' || !path.startsWith('/api/')) return NOBODY;
+  const who = auth.checkToken(caller);
+  return 'code' in who ? who : (notJson(request) ?? who);
 }
-
 /** A form or a text body is what a foreign page can send without asking first. */
 function notJson(request: FastifyRequest): AdminProblem | null {
   if (!WRITES.has(request.method)) return null;

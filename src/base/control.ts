@@ -86,7 +86,7 @@ export type LocalControl = {
 
 /** Of one process or of several, which take a moment to ask. */
 export type ControlPlane = {
-  readonly [K in keyof LocalControl]: () =>
-    | ReturnType<LocalControl[K]>
-    | Promise<ReturnType<LocalControl[K]>>;
+  readonly [K in keyof LocalControl]: (
+    ...args: Parameters<LocalControl[K]>
+  ) => Awaited<ReturnType<LocalControl[K]>> | Promise<Awaited<ReturnType<LocalControl[K]>>>;
 };

@@ -75,9 +75,13 @@ function bracesOf(name: string): string[] {
   return list === undefined ? [name] : list.split(',').map((one) => before + one.trim() + after);
 }
 
-/** The row that counts for a file: its own, else that of its folder. */
+/** The row that counts for a file: its own, else that of its folder or of the folder above. */
 export function rowOf(rows: readonly Row[], file: string): Row | undefined {
-  return rows.find(({ name }) => name === file) ?? rows.find(({ name }) => name === file.split('/')[0]);
+  for (let name = file; name !== ''; name = name.slice(0, Math.max(0, name.lastIndexOf('/')))) {
+    const row = rows.find((one) => one.name === name);
+    if (row !== undefined) return row;
+  }
+  return undefined;
 }
 
 /** TypeScript files below src, with slashes. */
@@ -142,9 +146,13 @@ export function layerOverrides(rows: readonly Row[]): object[] {
 }
 
 function patternsOf(row: Row): string[] {
-  const top = row.name.endsWith('.ts') && !row.name.includes('/');
-  const inside = row.inside.map((to) => `${top ? './' : '../'}${to}${to.endsWith('.ts') ? '' : '/**'}`);
-  return ['**', ...[...(top ? [] : ['./**']), ...inside, ...row.outside].map((allowed) => `!${allowed}`)];
+  const folder = row.name.endsWith('.ts') ? path.posix.dirname(row.name) : row.name;
+  const depth = folder === '.' ? 0 : folder.split('/').length;
+  const up = depth === 0 ? './' : '../'.repeat(depth);
+  const inside = row.inside.map((to) => `${up}${to}${to.endsWith('.ts') ? '' : '/**'}`);
+  // A folder within a folder: the files beside it are its own.
+  const own = ['./**', '../*'].slice(0, depth);
+  return ['**', ...[...own, ...inside, ...row.outside].map((allowed) => `!${allowed}`)];
 }
 
 type BiomeConfig = { readonly overrides: readonly object[] };

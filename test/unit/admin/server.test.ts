@@ -1,8 +1,8 @@
 import { connect } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { MAX_BODY_BYTES } from '../../../src/admin/base-app.ts';
-import { OPENAPI } from '../../../src/admin/openapi.ts';
-import { ADMIN_ROUTES, createAdmin, createMetricsListener } from '../../../src/admin/server.ts';
+import { OPENAPI, ROUTES } from '../../../src/admin/routes.ts';
+import { createAdmin, createMetricsListener } from '../../../src/admin/server.ts';
 import { createMetrics } from '../../../src/metrics/metrics.ts';
 import { adminWith, BEARER, fakeControl, TOKEN } from './fakes.ts';
 
@@ -71,11 +71,13 @@ describe('the API', () => {
     const { admin } = adminWith();
     const answer = await admin.app.inject({ url: '/api/openapi.json', headers: BEARER });
     expect(answer.json()).toEqual(JSON.parse(JSON.stringify(OPENAPI)));
-    expect(Object.keys(OPENAPI.paths).toSorted()).toEqual([...ADMIN_ROUTES.keys()].toSorted());
-    for (const [path, methods] of ADMIN_ROUTES) {
-      for (const method of methods) {
-        expect([path, method, admin.app.hasRoute({ url: path, method })]).toEqual([path, method, true]);
-      }
+    const described = Object.entries(OPENAPI.paths).flatMap(([path, item]) =>
+      Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    expect(described.toSorted()).toEqual(ROUTES.map(({ method, path }) => `${method} ${path}`).toSorted());
+    for (const { path, method } of ROUTES) {
+      const url = path.replaceAll(/\{(\w+)\}/g, ':$1');
+      expect([path, method, admin.app.hasRoute({ url, method })]).toEqual([path, method, true]);
     }
   });
 });
