@@ -2,7 +2,7 @@
 /*
  * The `sallyport` command: a start guard in syntax that any Node reads, because an old one would fall over
  * the program's own files with a stack trace. It says in one line which version is needed and exits 2
- * (contract section 1), else hands over to main.ts, or to main.js in the compiled package.
+ * (contract section 1), else lets process-guard.ts close the process and hands over to main.ts.
  */
 (function start() {
   // 24 from 24.18.1 and everything from 26: package.json `engines` says the same, a test compares them.
@@ -15,6 +15,11 @@
     process.exitCode = 2;
     return;
   }
-  // The compiled package has main.js here: the compiler rewrites the name.
-  void import('./main.ts');
+  // The compiled package has .js here: the compiler rewrites the names.
+  void import('./process-guard.ts').then((guard) => {
+    var status = guard.guardProcess(process.argv[1]);
+    if (status === null) return import('./main.ts');
+    process.exitCode = status;
+    return undefined;
+  });
 })();

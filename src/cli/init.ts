@@ -24,11 +24,10 @@ export function addInit(program: Command, io: CliIo): void {
     .option('--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)')
     .addHelpText('after', EXAMPLES)
     .action((options: InitOptions) => {
-      const { steps, warnings } = ensureInstall(settingsFor(options.config, io), {
+      const { steps } = ensureInstall(settingsFor(options.config, io), {
         now: systemClock.now(),
         env: io.env,
       });
-      for (const warning of warnings) io.stderr.write(`warning: ${warning}\n`);
       const line = ({ what, path, created }: (typeof steps)[number]): string =>
         `${created ? 'made' : 'kept'}  ${what.padEnd(16)}  ${path}`;
       io.stdout.write(

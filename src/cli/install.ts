@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { createFileDurable } from '../base/durable.ts';
+import { type Closed, exposure } from '../base/private-file.ts';
 import type { Settings } from '../config/settings.ts';
 import { authorityPaths, type CertificateAuthority, loadOrCreateAuthority } from '../intercept/authority.ts';
 import { AuthorityError } from '../intercept/authority-error.ts';
@@ -16,6 +17,7 @@ import {
   passphraseFrom,
   readKeyFile,
   vaultKeyPath,
+  vaultPath,
 } from '../vault/key-file.ts';
 import { SecretSourceError } from '../vault/source.ts';
 import { CliError } from './io.ts';
@@ -29,8 +31,6 @@ export type Installed = {
   /** 32 bytes that placeholders are derived from */
   readonly placeholderKey: Buffer;
   readonly steps: readonly InstallStep[];
-  /** what is legal but unwise, for people */
-  readonly warnings: readonly string[];
 };
 
 export type InstallOptions = {
@@ -55,7 +55,8 @@ function install(settings: Settings, opts: InstallOptions): Installed {
   const { dir } = settings.state;
   const { authority, created } = loadOrCreateAuthority({ dir: settings.certs, now: opts.now });
   const madeFolder = mkdirSync(dir, { recursive: true, mode: 0o700 }) !== undefined;
-  const warnings = closeFolder(dir);
+  closeFolder(dir);
+  if (existsSync(vaultPath(dir))) refuseOpen(vaultPath(dir));
   const vault = ensureVaultKey(dir, opts.env);
   const placeholderPath = join(dir, 'placeholder.key');
   const madePlaceholderKey = !existsSync(placeholderPath);
@@ -72,7 +73,6 @@ function install(settings: Settings, opts: InstallOptions): Installed {
       { what: 'placeholder key', path: placeholderPath, created: madePlaceholderKey },
       admin.step,
     ],
-    warnings,
   };
 }
 
@@ -82,7 +82,7 @@ function install(settings: Settings, opts: InstallOptions): Installed {
  */
 function ensureVaultKey(dir: string, env: InstallOptions['env']): InstallStep[] {
   const path = vaultKeyPath(dir);
-  const wanted = passphraseFrom(env) === undefined && !existsSync(join(dir, 'vault.json'));
+  const wanted = passphraseFrom(env) === undefined && !existsSync(vaultPath(dir));
   const created = !existsSync(path) && wanted && createVaultKey(dir);
   if (!existsSync(path)) return [];
   readKeyFile(path);
@@ -94,10 +94,7 @@ function ensureAdminToken(dir: string): { token: string; step: InstallStep } {
   const path = join(dir, 'admin.token');
   const fresh = `spa_${randomBytes(ADMIN_TOKEN_BYTES).toString('base64url')}\n`;
   const created = !existsSync(path) && createFileDurable(path, fresh, 0o600);
-  // Group access is left to operators (a volume's group sets it); everybody's is never meant.
-  if ((statSync(path).mode & 0o007) !== 0) {
-    throw new CliError(`${path} can be read by every user of this machine; run: chmod 600 ${path}`);
-  }
+  refuseOpen(path);
   const token = readFileSync(path, 'utf8').trim();
   if (!/^[\x21-\x7e]{32,}$/.test(token)) {
     throw new CliError(`${path} must hold one token of at least 32 characters; remove it to get a new one`);
@@ -105,13 +102,20 @@ function ensureAdminToken(dir: string): { token: string; step: InstallStep } {
   return { token, step: { what: 'admin token', path, created } };
 }
 
-function closeFolder(dir: string): string[] {
-  if ((statSync(dir).mode & 0o077) === 0) return [];
-  try {
-    chmodSync(dir, 0o700);
-    return [];
-  } catch {
-    // A mounted volume may belong to another user; the files in it are 0600 of their own.
-    return [`${dir} is open to other users and could not be closed (chmod 700)`];
+/** Ours is closed without a word, as a fresh folder of a volume is open; one that cannot be closed is refused. */
+function closeFolder(dir: string): void {
+  if ((statSync(dir).mode & 0o077) !== 0) {
+    try {
+      chmodSync(dir, 0o700);
+    } catch {
+      // Another user's: told below, with what to run.
+    }
   }
+  // A service manager may put a link there (systemd's DynamicUser does).
+  refuseOpen(dir, { link: true });
+}
+
+function refuseOpen(path: string, closed: Closed = {}): void {
+  const exposed = exposure(path, closed);
+  if (exposed !== null) throw new CliError(exposed);
 }

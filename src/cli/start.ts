@@ -40,7 +40,6 @@ async function start(settings: Settings, io: CliIo): Promise<void> {
   refuseUnbuilt(settings);
   const log = createLog({ stream: io.stderr });
   const installed = ensureInstall(settings, { now: Date.now(), env: io.env });
-  for (const warning of installed.warnings) log.warn(warning);
   await tendOldChains(settings, log);
   const { authority, placeholderKey, adminToken: token } = installed;
   const version = programVersion();

@@ -17,6 +17,7 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs';
+import { exposure } from '../base/private-file.ts';
 import { AuthorityError } from './authority-error.ts';
 
 /** PEM texts */
@@ -35,6 +36,10 @@ export function readAuthorityFile(path: string): string | undefined {
 /** As `readAuthorityFile`, but `key_exposed` when the mode lets others at it. */
 export function readKeyFile(path: string): string | undefined {
   return read(path, (mode) => {
+    // A mounted secret is a link, and the group's: what must not be is another user's hand in it.
+    const owner = exposure(path, { forbidden: 0, link: true });
+    if (owner !== null)
+      throw new AuthorityError('key_exposed', owner, { fix: 'if that user may have read it, make a new CA' });
     if ((mode & EXPOSED_BITS) === 0) return;
     const shown = (mode & 0o777).toString(8).padStart(4, '0');
     throw new AuthorityError(

@@ -4,9 +4,10 @@
  * Each is 32 random bytes, readable by its owner alone. Made by `init`, the first start and `vault set`.
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createFileDurable } from '../base/durable.ts';
+import { exposure } from '../base/private-file.ts';
 import { KEY_BYTES } from './seal.ts';
 import { SecretSourceError } from './source.ts';
 
@@ -15,6 +16,11 @@ const MAX_PASSPHRASE_BYTES = 4096;
 
 export function vaultKeyPath(dir: string): string {
   return join(dir, 'vault.key');
+}
+
+/** The sealed file itself. */
+export function vaultPath(dir: string): string {
+  return join(dir, 'vault.json');
 }
 
 /** Creates `vault.key` in the state folder unless it is there: true when it was created. */
@@ -33,13 +39,8 @@ export function loadPlaceholderKey(dir: string): Buffer {
 export function readKeyFile(path: string): Buffer {
   let bytes: Buffer;
   try {
-    const found = statSync(path);
-    if ((found.mode & 0o077) !== 0) {
-      throw new SecretSourceError(
-        'insecure_permissions',
-        `${path} can be read by others than its owner; run: chmod 600 ${path}`,
-      );
-    }
+    const exposed = exposure(path);
+    if (exposed !== null) throw new SecretSourceError('insecure_permissions', exposed);
     bytes = readFileSync(path);
   } catch (error) {
     if (error instanceof SecretSourceError) throw error;

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileDurable } from '../base/durable.ts';
+import { exposure } from '../base/private-file.ts';
 import { openDocument, parseDocument, printDocument, type VaultContent } from './document.ts';
 import {
   type Change,
@@ -17,6 +18,7 @@ import {
   revokedDigests,
   type State,
 } from './entries.ts';
+import { vaultPath } from './key-file.ts';
 import { type Lock, withLock } from './lock.ts';
 import { createKeyMaker, type KeyMaker } from './master.ts';
 import type { VaultEntry } from './schema.ts';
@@ -103,7 +105,7 @@ type Store = {
 };
 
 function openStore(dir: string, maker: KeyMaker): Store {
-  const path = join(dir, 'vault.json');
+  const path = vaultPath(dir);
   let last: { signature: string | null; text: string; state: State } | null = null;
 
   const read = (): State | null => {
@@ -169,8 +171,10 @@ function newState(maker: KeyMaker): State {
   return { content: { id, kdf, counter: 0, entries: [], revoked }, keys };
 }
 
-/** `null`: no file. Throws `too_large` and `unreadable`. */
+/** `null`: no file. Throws `insecure_permissions`, `too_large` and `unreadable`. */
 function signatureOf(path: string): string | null {
+  const exposed = unlessMissing(path, () => exposure(path));
+  if (exposed !== null) throw new SecretSourceError('insecure_permissions', exposed);
   const found = unlessMissing(path, () => statSync(path, { bigint: true }));
   if (found === null) return null;
   if (found.size > MAX_FILE_BYTES) {

@@ -72,7 +72,7 @@ describe('init', () => {
 
   it('makes no vault key beside a vault that some other key sealed, nor with a passphrase', async () => {
     mkdirSync(at('.sallyport'), { mode: 0o700 });
-    writeFileSync(at('.sallyport/vault.json'), '{}');
+    writeFileSync(at('.sallyport/vault.json'), '{}', { mode: 0o600 });
     expect((await init()).map(({ what }) => what)).not.toContain('vault key');
     rmSync(at('.sallyport/vault.json'));
     const env = { SALLYPORT_VAULT_PASSPHRASE: 'correct horse battery staple' };

@@ -31,12 +31,14 @@ export type Running = {
 export async function startProcess(opts: {
   policies: Record<string, string>;
   settings: string;
+  /** shell text that ends in `exec "$@"` */
+  through?: string;
 }): Promise<Running> {
   const home = installation(opts);
-  const child = spawn(process.execPath, [SCRIPT, 'start'], {
-    cwd: home.dir,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const command = [process.execPath, SCRIPT, 'start'];
+  const [program = '', ...args] =
+    opts.through === undefined ? command : ['/bin/sh', '-c', opts.through, 'sh', ...command];
+  const child = spawn(program, args, { cwd: home.dir, stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (bytes: Buffer) => {
@@ -81,7 +83,7 @@ export async function startProcess(opts: {
 }
 
 /** Processes that a live process has started; none where it is gone. */
-function childrenOf(pid: number | undefined): number[] {
+export function childrenOf(pid: number | undefined): number[] {
   try {
     const listed = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
     return listed.split(' ').filter(Boolean).map(Number);
