@@ -1,0 +1,138 @@
+/** Alerts and their runbooks: what Prometheus would load is sound, fires, clears, and leads to a page that helps. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { ROOT } from '../helpers/import-table.ts';
+import { describeWith, hasProgram } from '../helpers/programs.ts';
+import { type DrivenProxy, drivenProxy } from './driven-proxy.ts';
+import { knownMetrics } from './known-metrics.ts';
+import { strangers } from './promql.ts';
+
+const FOLDER = path.join(ROOT, 'deploy', 'prometheus');
+const RUNBOOKS = path.join(ROOT, 'deploy', 'runbooks');
+
+const rulesFile = z.strictObject({
+  groups: z.array(
+    z.strictObject({
+      name: z.string(),
+      rules: z.array(
+        z.union([
+          z.strictObject({ record: z.string(), expr: z.string() }),
+          z.strictObject({
+            alert: z.string(),
+            expr: z.string(),
+            for: z.string().optional(),
+            labels: z.strictObject({ severity: z.enum(['critical', 'warning']) }),
+            annotations: z.strictObject({
+              summary: z.string(),
+              description: z.string(),
+              runbook_url: z.string(),
+            }),
+          }),
+        ]),
+      ),
+    }),
+  ),
+});
+const testsFile = z.object({
+  tests: z.array(
+    z.object({
+      alert_rule_test: z.array(
+        z.object({
+          eval_time: z.string(),
+          alertname: z.string(),
+          exp_alerts: z.array(z.object({ exp_labels: z.record(z.string(), z.string()) })).optional(),
+        }),
+      ),
+    }),
+  ),
+});
+
+function read(name: string): unknown {
+  return parse(readFileSync(path.join(FOLDER, name), 'utf8'));
+}
+
+const RULES = rulesFile.parse(read('alerts.yaml')).groups.flatMap(({ rules }) => rules);
+const ALERTS = RULES.flatMap((rule) => ('alert' in rule ? rule : []));
+const PAGES = readdirSync(RUNBOOKS).filter((name) => name !== 'README.md');
+
+describeWith(['promtool'], 'promtool', () => {
+  const promtool = (...args: string[]): void => {
+    const { status, stdout, stderr } = spawnSync('promtool', args, { cwd: FOLDER, encoding: 'utf8' });
+    expect([status, status === 0 ? '' : stdout + stderr]).toEqual([0, '']);
+  };
+  it('takes the rules', () => promtool('check', 'rules', 'alerts.yaml'));
+  it('takes the settings of Prometheus', () => promtool('check', 'config', 'prometheus.yaml'));
+  it('sees each alert fire and clear on made-up series', () => promtool('test', 'rules', 'alerts.test.yaml'));
+});
+
+describe('the made-up series', () => {
+  const { tests } = testsFile.parse(read('alerts.test.yaml'));
+
+  it.each(ALERTS.map(({ alert, labels }) => [alert, labels.severity]))(
+    'let %s (%s) fire, and clear after that',
+    (alert, severity) => {
+      const cleared = tests.filter(({ alert_rule_test: steps }) => {
+        const own = steps.filter(({ alertname }) => alertname === alert);
+        const fires = own.findIndex(({ exp_alerts: list = [] }) =>
+          list.some(({ exp_labels: labels }) => labels['severity'] === severity),
+        );
+        const last = own.at(-1);
+        return fires >= 0 && last !== undefined && (last.exp_alerts ?? []).length === 0;
+      });
+      expect(cleared.length).toBeGreaterThan(0);
+    },
+  );
+});
+
+describe('runbooks', () => {
+  it.each(ALERTS.map(({ alert, annotations }) => [alert, annotations.runbook_url]))(
+    '%s leads to a page that names it: %s',
+    (alert, url) => {
+      expect(path.dirname(url)).toBe('deploy/runbooks');
+      expect(existsSync(path.join(ROOT, url))).toBe(true);
+      expect(readFileSync(path.join(ROOT, url), 'utf8')).toContain(`\`${alert}\``);
+    },
+  );
+
+  it.each(PAGES)(
+    '%s is of alerts that there are, and says what it means, what to do, when it clears',
+    (name) => {
+      const page = readFileSync(path.join(RUNBOOKS, name), 'utf8');
+      const named = [...page.matchAll(/`(Sallyport[A-Z]\w+)`/g)].map(([, alert = '']) => alert);
+      expect(ALERTS.map(({ alert }) => alert)).toEqual(expect.arrayContaining(named));
+      expect(ALERTS.map(({ annotations }) => path.basename(annotations.runbook_url))).toContain(name);
+      const headings = [...page.matchAll(/^## (.*)$/gm)].map(([, text]) => text);
+      expect(headings).toEqual(['What it means', 'First look', 'What to do', 'When it clears']);
+    },
+  );
+});
+
+describe('rules', () => {
+  let driven: DrivenProxy;
+  let scrape = '';
+  beforeAll(async () => {
+    driven = await drivenProxy();
+    await driven.drive();
+    scrape = await (await fetch(`http://${driven.target}/metrics`)).text();
+  });
+  afterAll(() => driven.stop());
+
+  it('name only metrics and labels that a live proxy has', () => {
+    const known = knownMetrics(scrape);
+    for (const rule of RULES) if ('record' in rule) known.set(rule.record, new Set(['group']));
+    const wrong = RULES.flatMap((rule) => strangers(rule.expr, known));
+    expect(wrong).toEqual([]);
+  });
+
+  it.skipIf(!hasProgram('promtool'))('are about a scrape that promtool finds nothing wrong with', () => {
+    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], {
+      input: scrape,
+      encoding: 'utf8',
+    });
+    expect([status, stdout, stderr]).toEqual([0, '', '']);
+  });
+});

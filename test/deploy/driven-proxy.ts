@@ -1,0 +1,97 @@
+/**
+ * A proxy with a metrics listener, and traffic that makes every kind of row: allowed and refused calls, tunnels,
+ * keys put in and misused, a group on trial, a strange client. For the tests of rules and dashboards.
+ */
+import { createMetricsListener } from '../../src/admin/server.ts';
+import { intercepted, placeholderIn, policy, profile, tunnelled } from '../helpers/scene.ts';
+import { askOnce, connect, connectTls, type Talk, tryConnect } from '../helpers/talk.ts';
+import { httpUpstream, rawUpstream } from '../helpers/upstream.ts';
+import { makeWorld, type World } from '../helpers/world.ts';
+
+const REAL = 'sk-proj-0123456789abcdefghijklmnopqrstuvwxyzABCD';
+
+export type DrivenProxy = {
+  readonly world: World;
+  /** where `/metrics` is, `127.0.0.1:PORT` */
+  readonly target: string;
+  /** One round of traffic: every kind of row grows. */
+  drive(): Promise<void>;
+  stop(): Promise<void>;
+};
+
+export async function drivenProxy(): Promise<DrivenProxy> {
+  // It sends back what it got: a key that was put in is in the answer.
+  const api = await httpUpstream({
+    name: 'api.test',
+    answer: (request, response) => {
+      response.statusCode = request.url === '/missing' ? 404 : 200;
+      response.setHeader('content-type', 'text/plain');
+      response.end(`you are ${request.headers.authorization ?? 'nobody'}\n`);
+    },
+  });
+  const raw = await rawUpstream((socket) => socket.pipe(socket));
+  const at = { api: `api.test:${api.port}`, raw: `raw.test:${raw.port}`, other: `other.test:${api.port}` };
+  const rules = [intercepted(at.api), intercepted(at.other), tunnelled(at.raw, 'protocol: any')];
+  const keys = 'profile: keys\n';
+  const world = await makeWorld({
+    policies: {
+      'agents.yaml': policy(rules, { sources: '127.0.0.1/32', more: keys }),
+      'builders.yaml': policy(rules, { group: 'builders', sources: '127.0.0.2/32', more: keys }),
+      'trial.yaml': policy(rules, { group: 'trial', sources: '127.0.0.3/32', more: 'mode: monitor\n' }),
+      'profiles/keys.yaml': profile([
+        { env: 'API_KEY', from: 'env:REAL', hosts: [at.api] },
+        { env: 'GONE_KEY', from: 'env:GONE', hosts: [at.api] },
+      ]),
+    },
+    hosts: { 'api.test': ['127.0.0.1'], 'other.test': ['127.0.0.1'], 'raw.test': ['127.0.0.1'] },
+    env: { REAL },
+  });
+  const { port } = world;
+  const metrics = createMetricsListener({
+    metrics: world.proxy.parts.metrics,
+    listen: { host: '127.0.0.1', port: 0 },
+  });
+  const listening = await metrics.listen();
+  const env = await askOnce(port, 'GET /env?format=json HTTP/1.1\r\nHost: sallyport\r\n\r\n');
+  const mine = placeholderIn(env.json(), 'API_KEY');
+  const opened: Talk[] = [];
+
+  const inside = async (target: string, path: string, key: string): Promise<void> => {
+    const client = await connectTls(port, target, { ca: world.caPem });
+    await client.ask(`GET ${path} HTTP/1.1\r\nHost: ${target}\r\nAuthorization: Bearer ${key}\r\n\r\n`);
+    client.destroy();
+  };
+  const refused = async (target: string, localAddress: string): Promise<void> => {
+    (await tryConnect(port, target, { localAddress })).client.destroy();
+  };
+  const drive = async (): Promise<void> => {
+    await inside(at.api, '/', mine);
+    await inside(at.api, '/missing', mine);
+    await inside(at.other, '/', mine);
+    await inside(at.other, '/', REAL);
+    for (const host of ['evil.test', 'exfil.test', 'evil.test']) await refused(`${host}:443`, '127.0.0.1');
+    await refused('telemetry.test:443', '127.0.0.2');
+    await refused(at.raw.replace(/\d+$/, '25'), '127.0.0.2');
+    await refused(`127.0.0.1:${api.port}`, '127.0.0.3');
+    await refused('strange.test:443', '127.0.0.9');
+    const tunnel = await connect(port, at.raw, { localAddress: '127.0.0.2' });
+    tunnel.write('ping');
+    await tunnel.bytes(4);
+    // One stays open each time.
+    opened.push(tunnel);
+    const short = await connect(port, at.raw);
+    short.destroy();
+  };
+  return {
+    world,
+    target: `127.0.0.1:${listening.port}`,
+    drive,
+    stop: async () => {
+      for (const talk of opened) talk.destroy();
+      await metrics.close();
+      await world.stop();
+      await api.close();
+      await raw.close();
+    },
+  };
+}
