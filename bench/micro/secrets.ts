@@ -49,5 +49,8 @@ function keyOf(i: number): { binding: Binding; value: SecretValue } {
     at: { file: 'bench', line: 1, text: 'bench' },
   };
   const placeholder = makePlaceholder(randomBytes(32), shapeOf(text));
-  return { binding: { env: spec.env, placeholder, spec, allows: () => true, value: () => value }, value };
+  return {
+    binding: { env: spec.env, placeholder, spec, allows: () => true, value: () => value, peek: () => value },
+    value,
+  };
 }

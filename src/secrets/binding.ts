@@ -19,6 +19,8 @@ export type Binding = {
   readonly allows: (at: Authority) => boolean;
   /** the value now: a rotated key is seen by the next call; `null` when its source does not give it */
   readonly value: () => SecretValue | null;
+  /** the same without counting as use of the key */
+  readonly peek: () => SecretValue | null;
 };
 
 export type IdentityBindings = {

@@ -139,6 +139,7 @@ function createMaker({ keyring, placeholderKey, shapesFile }: BindingsOptions): 
         spec,
         allows: (at) => spec.hosts.some((pattern) => matchesHost(pattern, at)),
         value: () => keyring.current(spec.from),
+        peek: () => keyring.peek(spec.from),
       };
     },
     searchable: (id, group) =>

@@ -94,6 +94,7 @@ export function world(keys: readonly Key[] = KEYS, revoked: readonly RevokedDige
       spec: specOf(key),
       allows: (at) => at.host === key.host,
       value: () => value,
+      peek: () => value,
     };
   });
   const values = keys.flatMap((key) => (key.value === null ? [] : new SecretValue(key.env, key.value)));

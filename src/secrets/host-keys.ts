@@ -1,0 +1,61 @@
+/**
+ * Which of an identity's keys are bound to one host, and what must not come back from there. Kept for each identity and
+ * host, since every request asks: hosts without keys cost one look-up. Made by `front.ts`, asked by `intercept/`.
+ */
+import { type Authority, authorityText } from '../flow/target.ts';
+import type { Binding, IdentityBindings } from './binding.ts';
+import { type Pattern, PatternSet } from './patterns.ts';
+import { type ScrubSet, type ScrubTag, scrubPatterns } from './scrub.ts';
+import type { SecretValue } from './value.ts';
+
+/** Hosts whose keys are kept ready for each identity. */
+const MAX_HOSTS = 1024;
+
+export class HostKeys {
+  /** may a placeholder stand in a request's body */
+  readonly inBody: boolean;
+  readonly #bindings: readonly Binding[];
+  #values: readonly (SecretValue | null)[] = [];
+  #patterns: readonly Pattern<ScrubTag>[] = [];
+  #set: ScrubSet = new PatternSet<ScrubTag>([]);
+
+  constructor(bindings: readonly Binding[]) {
+    this.#bindings = bindings;
+    this.inBody = bindings.some(({ spec }) => spec.places.some(({ kind }) => kind === 'body'));
+  }
+
+  /** The values of now and the ones before them: an upstream may still have those when a key was just rotated. */
+  scrubSet(): ScrubSet {
+    if (this.#bindings.every(({ peek }, at) => peek() === this.#values[at])) return this.#set;
+    this.#values = this.#bindings.map(({ peek }) => peek());
+    const now = this.#bindings.flatMap(({ env, placeholder }, at) => {
+      const value = this.#values[at] ?? null;
+      return value === null ? [] : scrubPatterns({ env, placeholder, value });
+    });
+    this.#set = new PatternSet([...now, ...this.#patterns]);
+    this.#patterns = now;
+    return this.#set;
+  }
+}
+
+export class HostKeyIndex {
+  readonly #of = new WeakMap<IdentityBindings, Map<string, HostKeys | null>>();
+
+  /** Null: no key of this identity is bound to the host. */
+  at(identity: IdentityBindings, host: Authority): HostKeys | null {
+    if (identity.bindings.length === 0) return null;
+    let hosts = this.#of.get(identity);
+    if (hosts === undefined) {
+      hosts = new Map();
+      this.#of.set(identity, hosts);
+    }
+    const name = authorityText(host);
+    const before = hosts.get(name);
+    if (before !== undefined) return before;
+    if (hosts.size >= MAX_HOSTS) hosts.clear();
+    const bound = identity.bindings.filter(({ allows }) => allows(host));
+    const keys = bound.length === 0 ? null : new HostKeys(bound);
+    hosts.set(name, keys);
+    return keys;
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * Byte strings to be found in a stream, where a match may be cut anywhere: the search of `needles.ts`, and which end
+ * of a text may be the beginning of a match, so that only that is held back. In base64 a key's first and last
+ * character may hold bits of its neighbours: `lead` and `trail` compare the bits that are the key's. Used by `stream.ts`.
+ */
+import { type Edge, sextetOf } from './base64.ts';
+import { buildNeedles, type NeedleIndex } from './needles.ts';
+
+export type Pattern<T> = {
+  readonly lead: Edge | null;
+  readonly codes: Buffer;
+  readonly trail: Edge | null;
+  readonly tag: T;
+};
+
+/** `text.slice(start, end)` matches; the edges are part of it. */
+export type Found<T> = { readonly start: number; readonly end: number; readonly tag: T };
+
+type Known<T> = Pattern<T> & {
+  readonly length: number;
+  /** shorter patterns at whose end this one ends, too */
+  readonly inner: readonly Pattern<T>[];
+};
+
+export class PatternSet<T> {
+  /** characters of the longest pattern */
+  readonly longest: number;
+  readonly #needles: NeedleIndex<Known<T>>;
+  /** by the character that may begin them */
+  readonly #starts: readonly (readonly Known<T>[])[];
+
+  /** Patterns below `MIN_NEEDLE_BYTES` are left out: they would match ordinary text. */
+  constructor(patterns: readonly Pattern<T>[]) {
+    const sorted = distinct(patterns).sort((a, b) => a.codes.length - b.codes.length);
+    const known = sorted.map((one, at) => ({
+      ...one,
+      length: lengthOf(one),
+      inner: sorted.slice(0, at).filter((other) => endsLike(one.codes, other.codes)),
+    }));
+    // Of two that end alike the index tells the later one, which is the longer.
+    this.#needles = buildNeedles(known.map((one) => ({ bytes: one.codes, tag: one })));
+    this.longest = known.reduce((most, { length }) => Math.max(most, length), 0);
+    this.#starts = Array.from({ length: 256 }, (_, code) => known.filter((one) => beginsWith(one, code)));
+  }
+
+  get size(): number {
+    return this.#needles.size;
+  }
+
+  /** All matches, ordered by where their full characters end. `text` is latin-1. */
+  find(text: string): readonly Found<T>[] {
+    const hits = this.#needles.find(text);
+    if (hits.length === 0) return NOTHING;
+    return hits.flatMap(({ end, tag }) =>
+      [tag, ...tag.inner].flatMap((pattern) => matchAt(text, end, pattern)),
+    );
+  }
+
+  /**
+   * The first offset at or behind `from` from which on the rest of the text is the beginning of a pattern, not all of
+   * it; the text's length where there is none.
+   */
+  pendingAt(text: string, from: number): number {
+    const last = text.length;
+    for (let at = Math.max(from, last - this.longest + 1); at < last; at += 1) {
+      const starting = this.#starts[text.charCodeAt(at)];
+      if (starting?.some((pattern) => isBeginning(text, at, pattern)) === true) return at;
+    }
+    return last;
+  }
+}
+
+const NOTHING: readonly never[] = [];
+
+function lengthOf({ lead, codes, trail }: Pattern<unknown>): number {
+  return (lead === null ? 0 : 1) + codes.length + (trail === null ? 0 : 1);
+}
+
+/** The two alphabets of base64 mostly spell a key alike. */
+function distinct<T>(patterns: readonly Pattern<T>[]): Pattern<T>[] {
+  const kept: Pattern<T>[] = [];
+  for (const pattern of patterns) {
+    const before = kept.findIndex(
+      (other) =>
+        other.codes.equals(pattern.codes) &&
+        sameEdge(other.lead, pattern.lead) &&
+        sameEdge(other.trail, pattern.trail),
+    );
+    if (before === -1) kept.push(pattern);
+  }
+  return kept;
+}
+
+function sameEdge(one: Edge | null, other: Edge | null): boolean {
+  return one?.mask === other?.mask && one?.bits === other?.bits;
+}
+
+function endsLike(text: Buffer, end: Buffer): boolean {
+  return text.subarray(text.length - end.length).equals(end);
+}
+
+function matchAt<T>(text: string, codesEnd: number, pattern: Pattern<T>): readonly Found<T>[] {
+  const { lead, codes, trail, tag } = pattern;
+  const codesStart = codesEnd - codes.length;
+  const start = lead === null ? codesStart : codesStart - 1;
+  if (start < 0 || !fits(text, start, lead) || !fits(text, codesEnd, trail)) return NOTHING;
+  return [{ start, end: trail === null ? codesEnd : codesEnd + 1, tag }];
+}
+
+function fits(text: string, at: number, edge: Edge | null): boolean {
+  if (edge === null) return true;
+  if (at >= text.length) return false;
+  const value = sextetOf(text.charCodeAt(at));
+  return value !== -1 && (value & edge.mask) === edge.bits;
+}
+
+function beginsWith({ lead, codes }: Pattern<unknown>, code: number): boolean {
+  return lead === null ? codes[0] === code : fits(String.fromCharCode(code), 0, lead);
+}
+
+/** Does all of the text from `at` on begin the pattern, and end before it does. */
+function isBeginning(text: string, at: number, pattern: Known<unknown>): boolean {
+  const { lead, codes, length } = pattern;
+  if (text.length - at >= length) return false;
+  const from = lead === null ? at : at + 1;
+  for (let offset = from; offset < text.length && offset - from < codes.length; offset += 1) {
+    if (text.charCodeAt(offset) !== codes[offset - from]) return false;
+  }
+  return true;
+}

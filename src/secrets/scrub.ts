@@ -1,0 +1,97 @@
+/**
+ * Takes real keys out of what an upstream says: each becomes the placeholder of whoever asked, in the encoding that it
+ * was found in (contract section 11, threats 3.2 and 3.3). Only a whole key is replaced, so that nobody can try one
+ * out piece by piece. Whatever the media type: bytes that equal a key are one. Called by `intercept/`; invariant I5.
+ */
+import { ALIGNMENTS, type Alignment, spellBase64, writeBase64 } from './base64.ts';
+import { spell } from './escapes.ts';
+import type { Pattern, PatternSet } from './patterns.ts';
+import { type Match, type Pieces, rewriteText, type StreamAsk, StreamRewriter } from './stream.ts';
+import type { SecretValue } from './value.ts';
+
+export type ScrubKey = {
+  /** how the key is called in records and metrics */
+  readonly env: string;
+  readonly placeholder: string;
+  readonly value: SecretValue;
+};
+
+type Form =
+  | { readonly kind: 'plain' }
+  | { readonly kind: 'hex'; readonly upper: boolean }
+  | { readonly kind: 'base64'; readonly length: number; readonly alignment: Alignment };
+
+export type ScrubTag = { readonly env: string; readonly placeholder: string; readonly form: Form };
+export type ScrubSet = PatternSet<ScrubTag>;
+
+/** Shorter keys are not looked for: they would match ordinary text. */
+const MIN_SCRUBBED_BYTES = 8;
+
+/** All that is looked for of one key; a copy of it, since a value is wiped when it is dropped. */
+export function scrubPatterns({ env, placeholder, value }: ScrubKey): readonly Pattern<ScrubTag>[] {
+  const bytes = value.expose();
+  if (bytes.length < MIN_SCRUBBED_BYTES) return [];
+  const plain = { lead: null, trail: null };
+  const tag = (form: Form): ScrubTag => ({ env, placeholder, form });
+  const digits = bytes.toString('hex');
+  return [
+    { ...plain, codes: Buffer.from(bytes), tag: tag({ kind: 'plain' }) },
+    { ...plain, codes: Buffer.from(digits, 'latin1'), tag: tag({ kind: 'hex', upper: false }) },
+    { ...plain, codes: Buffer.from(digits.toUpperCase(), 'latin1'), tag: tag({ kind: 'hex', upper: true }) },
+    ...ALIGNMENTS.flatMap((alignment) =>
+      [false, true].map((urlSafe) => ({
+        ...spellBase64(bytes, alignment, urlSafe),
+        tag: tag({ kind: 'base64', length: bytes.length, alignment }),
+      })),
+    ),
+  ];
+}
+
+/** One body. Chunks in, pieces out; `found` is told the name of each key that was taken out. */
+export class Scrubber {
+  readonly #stream: StreamRewriter<ScrubTag>;
+
+  /** `patterns` is asked at each piece: keys rotate while a stream is open */
+  constructor(patterns: () => ScrubSet, found: (env: string) => void) {
+    this.#stream = new StreamRewriter(streamAsk(patterns, found));
+  }
+
+  feed(bytes: Buffer, out: Pieces): void {
+    this.#stream.feed(bytes, out);
+  }
+
+  end(out: Pieces): void {
+    this.#stream.end(out);
+  }
+}
+
+/** Heads and trailers, latin-1. A placeholder of several lines cannot stand there: its line ends go. */
+export function scrubFields(text: string, patterns: ScrubSet, found: (env: string) => void): string {
+  const ask = streamAsk(() => patterns, found);
+  const replace = (match: Match<ScrubTag>): string => (ask.replace(match) ?? '').replace(/[\r\n]/g, '');
+  return rewriteText(text, { ...ask, replace }) ?? '';
+}
+
+function streamAsk(patterns: () => ScrubSet, found: (env: string) => void): StreamAsk<ScrubTag> {
+  return {
+    patterns,
+    replace: (match) => {
+      found(match.tag.env);
+      return spell(written(match), match.spelling);
+    },
+  };
+}
+
+function written({ tag, text }: Match<ScrubTag>): string {
+  const { placeholder, form } = tag;
+  switch (form.kind) {
+    case 'plain':
+      return placeholder;
+    case 'hex': {
+      const digits = Buffer.from(placeholder, 'latin1').toString('hex');
+      return form.upper ? digits.toUpperCase() : digits;
+    }
+    case 'base64':
+      return writeBase64(placeholder, text, form);
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * Replaces what a `PatternSet` finds in a stream of bytes, spelt plainly, percent-encoded or JSON-escaped. However the
+ * stream is cut, the result is the same: of overlapping matches the first counts, of two that begin together the
+ * longer, and what was put in is never searched. Held back is only an end that may be the beginning of a match.
+ * Used by `scrub.ts` for responses and `body-swap.ts` for requests.
+ */
+import type { Found, PatternSet } from './patterns.ts';
+import { decodedView, indexAt, offsetAt, plainView, type Spelling, type View } from './views.ts';
+
+export type Match<T> = {
+  readonly tag: T;
+  readonly spelling: Spelling;
+  /** what was found, decoded; latin-1 */
+  readonly text: string;
+};
+
+export type StreamAsk<T> = {
+  /** asked at each piece */
+  readonly patterns: () => PatternSet<T>;
+  /** what to put in, latin-1; null: the stream is over */
+  readonly replace: (match: Match<T>) => string | null;
+  /** sees all that is passed on between two matches, in each spelling, before it is; false: the stream is over */
+  readonly passing?: (texts: Readonly<Record<Spelling, string>>) => boolean;
+};
+
+/** Pieces to pass on, in order; strings are latin-1. */
+export type Pieces = (string | Buffer)[];
+
+const EMPTY = Buffer.alloc(0);
+const ESCAPED = ['percent', 'json'] as const;
+
+export class StreamRewriter<T> {
+  readonly #ask: StreamAsk<T>;
+  /** may be the beginning of a match; shorter than the longest pattern in its longest spelling */
+  #held = '';
+  /** how many bytes of `#held` belong to an escape that was passed on, by spelling */
+  #skip = { percent: 0, json: 0 };
+
+  constructor(ask: StreamAsk<T>) {
+    this.#ask = ask;
+  }
+
+  /** Characters that wait for what follows. */
+  get held(): number {
+    return this.#held.length;
+  }
+
+  /** Appends what can be passed on to `out`; slices of `bytes` among them. False: the stream is over. */
+  feed(bytes: Buffer, out: Pieces): boolean {
+    return bytes.length === 0 || this.#run(bytes, false, out);
+  }
+
+  /** Nothing follows. */
+  end(out: Pieces): boolean {
+    return this.#run(EMPTY, true, out);
+  }
+
+  #run(bytes: Buffer, final: boolean, out: Pieces): boolean {
+    const text = this.#held + bytes.toString('latin1');
+    const patterns = this.#ask.patterns();
+    const views = this.#views(text, patterns.longest, final);
+    const hits = allHits(views, patterns);
+    const limit = final ? text.length : Math.min(...views.map(({ incomplete }) => incomplete));
+    const pieces = new Cutter(text, this.#held.length, bytes, out);
+    let done = 0;
+    let hold = final ? text.length : pendingFrom(views, patterns, 0);
+    for (const hit of hits) {
+      if (hit.start < done) continue;
+      if (hold < done) hold = pendingFrom(views, patterns, done);
+      // A longer one, or one that begins before it, may still come.
+      if (hit.start >= hold) break;
+      if (hit.end > limit) {
+        hold = Math.min(hold, hit.start);
+        break;
+      }
+      const replaced = this.#replaced(views, done, hit);
+      if (replaced === null) return false;
+      pieces.pass(done, hit.start);
+      out.push(replaced);
+      done = hit.end;
+    }
+    if (hold < done) hold = pendingFrom(views, patterns, done);
+    const to = Math.min(hold, limit);
+    if (!this.#pass(views, done, to)) return false;
+    pieces.pass(done, to);
+    this.#keep(text, views, to);
+    return true;
+  }
+
+  #replaced(views: readonly View[], from: number, hit: Hit<T>): string | null {
+    return this.#pass(views, from, hit.start) ? this.#ask.replace(hit.match()) : null;
+  }
+
+  #views(text: string, longest: number, final: boolean): readonly View[] {
+    const views = [plainView(text)];
+    const reach = this.#ask.passing === undefined ? longest : text.length;
+    for (const spelling of ESCAPED) {
+      const view = decodedView(spelling, text, { skip: this.#skip[spelling], reach, final });
+      if (view !== null) views.push(view);
+    }
+    return views;
+  }
+
+  #pass(views: readonly View[], from: number, to: number): boolean {
+    const { passing } = this.#ask;
+    if (passing === undefined || from === to) return true;
+    const plain = views[0]?.text.slice(from, to) ?? '';
+    const textIn = (spelling: Spelling): string => {
+      const view = views.find((one) => one.spelling === spelling);
+      return view === undefined ? plain : view.text.slice(indexAt(view, from), indexAt(view, to));
+    };
+    return passing({ plain, percent: textIn('percent'), json: textIn('json') });
+  }
+
+  #keep(text: string, views: readonly View[], from: number): void {
+    for (const spelling of ESCAPED) {
+      const view = views.find((one) => one.spelling === spelling);
+      this.#skip[spelling] =
+        view === undefined || from <= view.plainTo
+          ? Math.max(0, this.#skip[spelling] - from)
+          : offsetAt(view, indexAt(view, from)) - from;
+    }
+    // A copy: a slice would keep the whole text in memory.
+    this.#held = from === text.length ? '' : Buffer.from(text.slice(from), 'latin1').toString('latin1');
+  }
+}
+
+/** The whole of a short text at once. */
+export function rewriteText<T>(text: string, ask: StreamAsk<T>): string | null {
+  const out: Pieces = [];
+  const stream = new StreamRewriter(ask);
+  if (!stream.feed(Buffer.from(text, 'latin1'), out) || !stream.end(out)) return null;
+  return out.map((piece) => (typeof piece === 'string' ? piece : piece.toString('latin1'))).join('');
+}
+
+/** A match, its place in the source. */
+type Hit<T> = { readonly start: number; readonly end: number; readonly match: () => Match<T> };
+
+/** By their beginning, longer ones first. */
+function allHits<T>(views: readonly View[], patterns: PatternSet<T>): readonly Hit<T>[] {
+  const hits = views.flatMap((view) => patterns.find(view.text).flatMap((found) => hitOf(view, found)));
+  return hits.length < 2 ? hits : hits.sort((a, b) => a.start - b.start || b.end - a.end);
+}
+
+function hitOf<T>(view: View, { start, end, tag }: Found<T>): readonly Hit<T>[] {
+  const at = { start: offsetAt(view, start), end: offsetAt(view, end) };
+  // Nothing in it is escaped: the plain view has it, too.
+  if (view.at !== null && at.end - at.start === end - start) return [];
+  const match = (): Match<T> => ({ tag, spelling: view.spelling, text: view.text.slice(start, end) });
+  return [{ ...at, match }];
+}
+
+/** Where the first beginning of a match begins that the end of the text cuts off. */
+function pendingFrom<T>(views: readonly View[], patterns: PatternSet<T>, from: number): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (const view of views) {
+    const at = patterns.pendingAt(view.text, indexAt(view, from));
+    const offset = offsetAt(view, at);
+    // Behind the last whole character there may be an escape that is cut off: the limit is its beginning.
+    if (offset < least) least = offset;
+  }
+  return least;
+}
+
+/** Hands on ranges of the text: of what was held as text, of what came as slices of its bytes. */
+class Cutter {
+  readonly #text: string;
+  readonly #heldLength: number;
+  readonly #bytes: Buffer;
+  readonly #out: Pieces;
+
+  constructor(text: string, heldLength: number, bytes: Buffer, out: Pieces) {
+    this.#text = text;
+    this.#heldLength = heldLength;
+    this.#bytes = bytes;
+    this.#out = out;
+  }
+
+  pass(from: number, to: number): void {
+    const held = this.#heldLength;
+    if (from < held && from < to) this.#out.push(this.#text.slice(from, Math.min(to, held)));
+    if (to > held && to > from) this.#out.push(this.#bytes.subarray(Math.max(0, from - held), to - held));
+  }
+}
