@@ -3,6 +3,7 @@
  * (contract section 3). Called by `substitute.ts` for every placeholder it found, so not on the hot path.
  */
 import type { Place } from '../policy/model.ts';
+import type { Spelling } from './views.ts';
 
 export type Spot =
   | { readonly kind: 'path' }
@@ -11,7 +12,9 @@ export type Spot =
   | { readonly kind: 'basic' }
   /** a text message of a WebSocket; `encoded`: the placeholder is percent-encoded there */
   | { readonly kind: 'websocket'; readonly encoded: boolean }
-  /** method, version, a field's name: a key never belongs there */
+  /** a request's body, or a part of it; `spelling`: how the placeholder is written there */
+  | { readonly kind: 'body'; readonly format: 'json' | 'form' | 'text'; readonly spelling: Spelling }
+  /** method, version, a field's name, a body of bytes: a key never belongs there */
   | { readonly kind: 'none' };
 
 const words = (text: string): ReadonlySet<string> => new Set(text.split(' '));
@@ -79,6 +82,7 @@ export function covers(places: readonly Place[], spot: Spot): boolean {
     case 'path':
     case 'basic':
     case 'websocket':
+    case 'body':
       return places.some((place) => place.kind === spot.kind);
     case 'query':
       return places.some(

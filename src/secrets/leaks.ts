@@ -10,6 +10,8 @@ import type { SecretValue } from './value.ts';
 export type LeakIndex = {
   /** values looked for */
   readonly size: number;
+  /** characters of the longest, however it is spelt */
+  readonly longest: number;
   /** `text` is latin-1: one character per byte. */
   found(text: string): boolean;
 };
@@ -63,6 +65,7 @@ export function buildLeakIndex(ask: {
   const holdsRevoked = revoked.length === 0 ? () => false : revokedFinder(revoked);
   return {
     size: needles.size + revoked.length,
+    longest: revoked.reduce((most, { length }) => Math.max(most, length), needles.longest),
     found: (text) => needles.has(text) || holdsRevoked(text),
   };
 }

@@ -12,6 +12,8 @@ export type Hit<T> = { readonly start: number; readonly end: number; readonly ta
 export type NeedleIndex<T> = {
   /** needles held */
   readonly size: number;
+  /** characters of the longest; 0: there is none */
+  readonly longest: number;
   /** All occurrences, ordered by their end. `text` is latin-1: one character per byte. */
   find(text: string): readonly Hit<T>[];
   /** Is there any occurrence; stops at the first. */
@@ -31,7 +33,7 @@ const NONE: readonly never[] = [];
 /** `needles`: the later one wins where two are equal. */
 export function buildNeedles<T>(needles: readonly Needle<T>[]): NeedleIndex<T> {
   const held = needles.filter((needle) => needle.bytes.length >= MIN_NEEDLE_BYTES);
-  if (held.length === 0) return { size: 0, find: () => NONE, has: () => false };
+  if (held.length === 0) return { size: 0, longest: 0, find: () => NONE, has: () => false };
   const window = held.reduce((least, needle) => Math.min(least, needle.bytes.length), MAX_WINDOW);
   const bits = Math.min(MAX_TABLE_BITS, Math.max(MIN_TABLE_BITS, Math.ceil(Math.log2(held.length)) + 8));
   const search = {
@@ -43,6 +45,7 @@ export function buildNeedles<T>(needles: readonly Needle<T>[]): NeedleIndex<T> {
   for (const needle of held) enter(search, needle);
   return {
     size: held.length,
+    longest: held.reduce((most, { bytes }) => Math.max(most, bytes.length), 0),
     find: (text) => scan(search, text, false),
     has: (text) => scan(search, text, true).length > 0,
   };

@@ -24,7 +24,12 @@ export function joinIndexes(own: PlaceholderIndex, shared: PlaceholderIndex): Pl
     const others = shared.find(text).filter((hit) => !mine.some((known) => known.end === hit.end));
     return [...mine, ...others].sort((a, b) => a.end - b.end);
   };
-  return { size: own.size + shared.size, find, has: (text) => own.has(text) || shared.has(text) };
+  return {
+    size: own.size + shared.size,
+    longest: Math.max(own.longest, shared.longest),
+    find,
+    has: (text) => own.has(text) || shared.has(text),
+  };
 }
 
 /** How a client may write these characters in a URL: as they are, or percent-encoded in either case. */

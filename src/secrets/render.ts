@@ -1,4 +1,5 @@
-/** A real key as it must be written in one place of a request. Called by `substitute.ts` only. */
+/** A real key as it must be written in one place of a request. Called by `substitute.ts` and `part-swap.ts`. */
+import { escapeJson, escapePercent, spell } from './escapes.ts';
 import type { Spot } from './head.ts';
 import type { SecretValue } from './value.ts';
 
@@ -29,8 +30,23 @@ export function renderValue(value: SecretValue, spot: Spot): string | null {
     case 'websocket':
       if (!MESSAGE_TEXT.test(text)) return null;
       return spot.encoded ? text.replace(NOT_IN_QUERY, percent) : text;
+    case 'body':
+      return renderInBody(text, spot);
     case 'none':
       return null;
+  }
+}
+
+function renderInBody(text: string, spot: Extract<Spot, { kind: 'body' }>): string | null {
+  if (text === '') return null;
+  switch (spot.format) {
+    case 'json':
+      return spot.spelling === 'percent' ? escapePercent(text) : escapeJson(text);
+    case 'form':
+      // A field of a form may be JSON.
+      return escapePercent(spot.spelling === 'json' ? escapeJson(text) : text);
+    case 'text':
+      return spell(text, spot.spelling);
   }
 }
 

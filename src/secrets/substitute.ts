@@ -13,13 +13,17 @@ import { hasMarker } from './placeholder.ts';
 import type { PlaceholderHit } from './placeholder-index.ts';
 import { renderValue } from './render.ts';
 
-export type SubstituteAsk = {
-  /** rebuilt request head, latin-1, the empty line at its end included */
-  readonly head: string;
+/** Whose keys, and where they would go. */
+export type SwapAsk = {
   readonly bindings: IdentityBindings;
   readonly at: Authority;
   /** is the upstream connection TLS that was verified */
   readonly secure: boolean;
+};
+
+export type SubstituteAsk = SwapAsk & {
+  /** rebuilt request head, latin-1, the empty line at its end included */
+  readonly head: string;
 };
 
 export type Substituted = {
@@ -50,7 +54,7 @@ export function substituteHead(ask: SubstituteAsk): Substituted | Denied {
   return substituteFound(ask, hits, basics);
 }
 
-export type SubstituteMessageAsk = Omit<SubstituteAsk, 'head'> & {
+export type SubstituteMessageAsk = SwapAsk & {
   /** one whole message, latin-1: one character per byte */
   readonly text: string;
 };
@@ -127,12 +131,10 @@ function editOfBasic(ask: SubstituteAsk, basic: BasicValue): Edit | Denied | nul
   return { start: basic.start, end: basic.end, text, used: edits.flatMap((edit) => edit.used) };
 }
 
-type Asker = Omit<SubstituteAsk, 'head'>;
-
 const BASIC: Spot = { kind: 'basic' };
 
 function editsOf(
-  ask: Asker,
+  ask: SwapAsk,
   text: string,
   hits: readonly PlaceholderHit[],
   spotFor: (hit: PlaceholderHit) => Spot,
@@ -157,11 +159,16 @@ function strayMarker(text: string, hits: readonly PlaceholderHit[]): boolean {
   return hasMarker(text.slice(from));
 }
 
-function editOf(ask: Asker, hit: PlaceholderHit, spot: Spot): Edit | Denied {
-  const binding = ask.bindings.bindings.find((one) => standsFor(one, hit.tag));
+/** The key that a placeholder stands for, where it may be put in; else the reason why not. */
+export function judgePlaceholder(ask: SwapAsk, placeholder: string, spot: Spot): Binding | Denied {
+  const binding = ask.bindings.bindings.find((one) => standsFor(one, placeholder));
   if (binding === undefined) return unknown();
-  const refusal = misuse(ask, binding, spot);
-  if (refusal !== null) return refusal;
+  return misuse(ask, binding, spot) ?? binding;
+}
+
+function editOf(ask: SwapAsk, hit: PlaceholderHit, spot: Spot): Edit | Denied {
+  const binding = judgePlaceholder(ask, hit.tag, spot);
+  if ('kind' in binding) return binding;
   const value = binding.value();
   const text = value === null ? null : renderValue(value, spot);
   if (text === null)
@@ -173,7 +180,7 @@ function standsFor(binding: Binding, placeholder: string): boolean {
   return binding.placeholder === placeholder || binding.aliases?.includes(placeholder) === true;
 }
 
-function misuse(ask: Asker, binding: Binding, spot: Spot): Denied | null {
+function misuse(ask: SwapAsk, binding: Binding, spot: Spot): Denied | null {
   if (!binding.allows(ask.at)) {
     return denied(
       'placeholder_wrong_host',
@@ -195,7 +202,7 @@ function unknown(): Denied {
   return denied('placeholder_unknown', 'The request holds a placeholder that is not valid here.');
 }
 
-function leak(): Denied {
+export function leak(): Denied {
   return denied('secret_leak', 'The request holds a real key. Send the placeholder instead.');
 }
 
@@ -211,8 +218,10 @@ function nameOf(spot: Spot): string {
       return 'a header field';
     case 'websocket':
       return 'a WebSocket message';
+    case 'body':
+      return 'the body';
     case 'none':
-      return 'the request line or a field name';
+      return 'a place that no key may stand in';
   }
 }
 

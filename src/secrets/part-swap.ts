@@ -1,0 +1,146 @@
+/**
+ * One stretch of a request's body in one format: this identity's placeholders become keys, and everything else that is
+ * passed on is searched for other placeholders and real keys in each spelling. Base64 is not looked into. Used by
+ * `body-swap.ts` and `multipart-swap.ts`, which share a `SwapState`. Invariants I5 and I6; contract sections 4 and 11.
+ */
+import { type Denied, denied } from '../flow/reason.ts';
+import type { BodyFormat } from './body-type.ts';
+import type { Spot } from './head.ts';
+import { PatternSet } from './patterns.ts';
+import { hasMarker, MARKER } from './placeholder.ts';
+import { renderValue } from './render.ts';
+import { type Match, type Pieces, StreamRewriter } from './stream.ts';
+import {
+  judgePlaceholder,
+  leak,
+  MAX_MESSAGE_HITS,
+  MAX_SUBSTITUTED_KEYS,
+  type SwapAsk,
+} from './substitute.ts';
+import type { Spelling } from './views.ts';
+
+/** What all parts of one body have in common. */
+export class SwapState {
+  readonly ask: SwapAsk;
+  /** names of the variables whose keys were put in */
+  readonly used = new Set<string>();
+  readonly patterns: PatternSet<string>;
+  /** why the body must not go on */
+  denied: Denied | null = null;
+  #hits = 0;
+  #keyChars = 0;
+
+  constructor(ask: SwapAsk) {
+    this.ask = ask;
+    const own = ask.bindings.bindings.flatMap(({ placeholder, aliases }) => [
+      placeholder,
+      ...(aliases ?? []),
+    ]);
+    this.patterns = new PatternSet(
+      own.map((text) => ({ lead: null, codes: Buffer.from(text, 'latin1'), trail: null, tag: text })),
+    );
+  }
+
+  /** Refuses past the caps of one message. */
+  count(key: string): boolean {
+    this.#hits += 1;
+    this.#keyChars += key.length;
+    if (this.#hits > MAX_MESSAGE_HITS) return this.refuse(TOO_MANY);
+    return this.#keyChars <= MAX_SUBSTITUTED_KEYS || this.refuse(TOO_LARGE);
+  }
+
+  refuse(why: Denied): false {
+    this.denied ??= why;
+    return false;
+  }
+}
+
+const TOO_MANY = denied('body_too_large', 'The body holds too many placeholders.');
+const TOO_LARGE = denied('body_too_large', 'The body with its keys is too large.');
+const SPELLINGS: readonly Spelling[] = ['plain', 'percent', 'json'];
+
+export class PartSwap {
+  readonly #state: SwapState;
+  readonly #format: BodyFormat;
+  readonly #stream: StreamRewriter<string>;
+  /** what was passed on last, in each spelling: what is searched for may begin there */
+  #tails: Readonly<Record<Spelling, string>> = NO_TAILS;
+
+  constructor(state: SwapState, format: BodyFormat) {
+    this.#state = state;
+    this.#format = format;
+    this.#stream = new StreamRewriter({
+      patterns: () => state.patterns,
+      replace: (match) => this.#replace(match),
+      passing: (texts) => this.#passing(texts),
+    });
+  }
+
+  /** Appends to `out` what may be sent. False: refused, see the state. */
+  feed(bytes: Buffer, out: Pieces): boolean {
+    return this.#stream.feed(bytes, out);
+  }
+
+  end(out: Pieces): boolean {
+    return this.#stream.end(out);
+  }
+
+  #replace({ tag, spelling }: Match<string>): string | null {
+    const state = this.#state;
+    const spot = this.#spot(spelling);
+    const binding = judgePlaceholder(state.ask, tag, spot);
+    if ('kind' in binding) {
+      state.refuse(binding);
+      return null;
+    }
+    const value = binding.value();
+    const text = value === null ? null : renderValue(value, spot);
+    if (text === null) {
+      state.refuse(denied('secret_unavailable', 'The key behind a placeholder is not available now.'));
+      return null;
+    }
+    this.#tails = NO_TAILS;
+    state.used.add(binding.env);
+    return state.count(text) ? text : null;
+  }
+
+  #spot(spelling: Spelling): Spot {
+    const format = this.#format;
+    return format === 'opaque' ? { kind: 'none' } : { kind: 'body', format, spelling };
+  }
+
+  #passing(texts: Readonly<Record<Spelling, string>>): boolean {
+    const { bindings } = this.#state.ask;
+    const overlap = Math.max(bindings.known.longest, bindings.leaks.longest, MARKER_CHARS) - 1;
+    const tails = this.#tails;
+    const windows = { plain: '', percent: '', json: '' };
+    for (const spelling of SPELLINGS) {
+      const window = tails[spelling] + texts[spelling];
+      if (spelling === 'plain' || window !== windows.plain) {
+        const why = this.#fault(window);
+        if (why !== null) return this.#state.refuse(why);
+      }
+      windows[spelling] = window;
+    }
+    this.#tails = {
+      plain: windows.plain.slice(-overlap),
+      percent: windows.percent.slice(-overlap),
+      json: windows.json.slice(-overlap),
+    };
+    return true;
+  }
+
+  /** What may not pass: a real key, another's placeholder, or one that nobody issued. */
+  #fault(text: string): Denied | null {
+    const { bindings } = this.#state.ask;
+    if (bindings.leaks.found(text)) return leak();
+    const [hit] = bindings.known.find(text);
+    if (hit === undefined && !hasMarker(text)) return null;
+    const judged = judgePlaceholder(this.#state.ask, hit?.tag ?? '', { kind: 'none' });
+    return 'kind' in judged ? judged : null;
+  }
+}
+
+const NO_TAILS: Readonly<Record<Spelling, string>> = { plain: '', percent: '', json: '' };
+/** The longest form that a marker has, in any alphabet. */
+const MARKER_CHARS = MARKER.length + 4;
