@@ -22,6 +22,7 @@ import { HttpSession } from './intercept/session.ts';
 import type { SessionDeps } from './intercept/session-job.ts';
 import { createPlainCarrier, createTerminator } from './intercept/terminate.ts';
 import type { Parts } from './proxy.ts';
+import { HostKeyIndex } from './secrets/host-keys.ts';
 import { createTunnel } from './tunnel/tunnel.ts';
 
 export type Front = {
@@ -132,6 +133,7 @@ function sessionDeps(parts: Parts): SessionDeps {
     draining: () => state.draining,
     held: new HeldBytes(),
     streams: parts.streams,
+    hostKeys: new HostKeyIndex(),
     rotation: new Rotation(parts.clock),
   };
 }

@@ -48,6 +48,8 @@ export class FlowRecord {
   path: string | null = null;
   policy = '';
   keys: readonly string[] = [];
+  /** names of keys that were taken out of the response */
+  scrubbed: readonly string[] = [];
   treat: Treat | null = null;
   readonly #open: FlowOpening;
   #decided = false;
@@ -156,7 +158,7 @@ export class FlowRecord {
       overturned,
       rule: this.#rule,
       keys: this.keys,
-      scrubbed: [],
+      scrubbed: this.scrubbed,
       policy: this.policy,
     });
   }

@@ -13,6 +13,7 @@ import type { Denied } from '../flow/reason.ts';
 import type { Target } from '../flow/target.ts';
 import type { Facts } from '../flow/verdict.ts';
 import type { IdentityBindings } from '../secrets/binding.ts';
+import type { HostKeyIndex } from '../secrets/host-keys.ts';
 import type { RequestHead } from '../wire/http1-parse.ts';
 
 export type ExchangeDeps = {
@@ -24,6 +25,8 @@ export type ExchangeDeps = {
   readonly clock: Clock;
   /** placeholders and values of one identity under the policy in force */
   readonly bindings: (identity: Identity) => IdentityBindings;
+  /** which of an identity's keys are bound to a host */
+  readonly hostKeys: HostKeyIndex;
   /** is the identity still good, as of now */
   readonly stillValid: (identity: Identity, client: string) => Denied | null;
   /** id of the policy in force */

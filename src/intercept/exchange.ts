@@ -8,39 +8,31 @@ import type { LiveFlow } from '../base/live.ts';
 import { refusalFor } from '../base/refuse.ts';
 import { StallWatch } from '../base/stall.ts';
 import type { UpstreamUser } from '../base/upstream.ts';
-import type { Identity } from '../flow/identity.ts';
 import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied, REASONS } from '../flow/reason.ts';
-import type { Target } from '../flow/target.ts';
-import type { Facts, Treat } from '../flow/verdict.ts';
+import type { HostKeys } from '../secrets/host-keys.ts';
 import { afterThrow } from './after-throw.ts';
+import { ExchangeFacts } from './exchange-facts.ts';
 import type { ExchangeDeps, ExchangeJob, Outcome } from './exchange-job.ts';
-import { judgeRequest } from './judge-request.ts';
+import { scrubFor, swapFor } from './key-traffic.ts';
+import { readyRequest } from './ready-request.ts';
 import { RequestLeg } from './request-leg.ts';
 import { beginLeg, type ResponseLeg } from './response-leg.ts';
-import { Upgrade } from './upgrade.ts';
-import { upstreamHead, upstreamTrailers } from './upstream-head.ts';
+import { upstreamTrailers } from './upstream-head.ts';
 import { UpstreamSlot } from './upstream-slot.ts';
 
 const OUTDATED = denied('not_ready', 'The policy changed while this was decided; ask again.');
 
-export class Exchange implements UpstreamUser, LiveFlow {
-  readonly id: string;
-  readonly identity: Identity;
-  readonly client: string;
-  readonly target: Target;
-  readonly treat: Treat;
-  readonly startedAt: number;
-  readonly facts: Facts;
+export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
   readonly #deps: ExchangeDeps;
   readonly #job: ExchangeJob;
   readonly #up: RequestLeg;
   /** kept with the upstream connection; null before there is one */
   #down: ResponseLeg | null = null;
   readonly #slot: UpstreamSlot;
-  readonly upgrade: Upgrade | null;
   #permit: Permit | null = null;
   #head = '';
+  #keys: HostKeys | null = null;
   #retried = false;
   #over = false;
   /** the client's connection is being broken off by us */
@@ -52,17 +44,9 @@ export class Exchange implements UpstreamUser, LiveFlow {
   #stall: StallWatch | null = null;
 
   constructor(deps: ExchangeDeps, job: ExchangeJob) {
+    super(deps, job);
     this.#deps = deps;
     this.#job = job;
-    this.id = job.record.requestId;
-    this.identity = job.identity;
-    this.client = job.client;
-    this.target = job.target;
-    this.treat = job.secure ? 'intercept' : 'plain';
-    this.startedAt = deps.clock.now();
-    this.upgrade = job.head.upgrade === null ? null : new Upgrade(deps, job);
-    const protocol = this.upgrade === null ? job.protocol : 'websocket';
-    this.facts = { method: job.head.method, path: job.path, protocol };
     this.#up = new RequestLeg(job.head);
     this.#slot = new UpstreamSlot(deps, this, job);
     this.#activeAt = job.record.startedAt;
@@ -70,10 +54,6 @@ export class Exchange implements UpstreamUser, LiveFlow {
 
   get bytesUp(): number {
     return this.upgrade?.bytesUp ?? this.#up.bytes;
-  }
-
-  get #status(): number {
-    return this.#down?.status ?? 0;
   }
 
   get bytesDown(): number {
@@ -86,16 +66,25 @@ export class Exchange implements UpstreamUser, LiveFlow {
     const { method, path } = this.facts;
     record.about({ identity, at: target, method, path, policy: this.#deps.policyHash(), treat: this.treat });
     this.#deps.live.add(this);
-    const permit = judgeRequest(this.#deps, this.#job, this);
-    if ('kind' in permit) return this.#refuse(permit, 'refused');
-    const dropOverrides = permit.verdict.judgesRequests;
-    const how = { bindings: this.#deps.bindings(identity), dropOverrides, upgrade: this.upgrade };
-    const swapped = upstreamHead(this.#job, how);
-    if (swapped.kind === 'deny') return this.#refuse(swapped, 'refused');
+    const ready = readyRequest(this.#deps, this.#job, this);
+    if ('kind' in ready) return this.#refuse(ready, 'refused');
+    const { permit, head, keys, bindings } = ready;
     this.#permit = permit;
-    this.#head = swapped.head;
-    record.keys = swapped.used;
-    if (this.#up.hasBody) this.#job.side.pause();
+    this.#head = head;
+    this.#keys = keys;
+    if (keys?.inBody !== true || !this.#up.hasBody) return this.#reserve(permit);
+    const problem = swapFor(this.#job, this.#up, {
+      bindings,
+      progress: () => this.#guard(() => this.flush()),
+      failed: (why) => this.#refuse(why, 'refused'),
+      whole: () => this.#reserve(permit),
+    });
+    if (problem !== null) return this.#refuse(problem, 'refused');
+    return this.#up.whole ? undefined : this.#reserve(permit);
+  }
+
+  #reserve(permit: Permit): void {
+    if (!this.#up.done) this.#job.side.pause();
     this.#slot.reserve(permit, (problem) =>
       this.#guard(() => {
         if (problem !== null) return this.#refuse(problem, 'refused');
@@ -122,19 +111,21 @@ export class Exchange implements UpstreamUser, LiveFlow {
   /** Called once after each read from the client: sends what `body` collected. */
   flush(): void {
     const { conn } = this.#slot;
+    if (this.#up.whole) this.#activeAt = this.#deps.clock.mono();
     if (conn === null || !this.#up.sent) return;
     this.#activeAt = this.#deps.clock.mono();
     if (!this.#up.flush(conn.socket)) this.#job.side.pause();
   }
 
   drained(): void {
+    this.#down?.resume();
     this.#slot.conn?.socket.resume();
   }
 
   clientGone(): void {
     if (this.#breaking) return;
     if (this.#permit !== null && !this.#job.record.decided) this.#allow(this.#permit, () => {});
-    this.#settle('client_abort', null, this.#status);
+    this.#settle('client_abort', null, this.#down?.status ?? 0);
   }
 
   /** Ends an exchange in which nothing moves, or one side takes nothing, for as long as the rule allows. */
@@ -144,8 +135,7 @@ export class Exchange implements UpstreamUser, LiveFlow {
     const { idleMs } = this.#permit.verdict;
     const upstream = this.#slot.conn?.socket ?? null;
     const activeAt = Math.max(this.#activeAt, this.upgrade?.activeAt ?? 0);
-    const ask = { activeAt, idleMs, client: this.#job.side.unsent, upstream };
-    const stalled = this.#stall.look(now, ask);
+    const stalled = this.#stall.look(now, { activeAt, idleMs, client: this.#job.side.unsent, upstream });
     if (stalled === null) return;
     const client = stalled === 'client' || (stalled === 'quiet' && !this.#up.done);
     this.#refuse(denied(client ? 'client_timeout' : 'upstream_timeout'), 'timeout');
@@ -186,7 +176,9 @@ export class Exchange implements UpstreamUser, LiveFlow {
     this.#overheadMs = this.#activeAt - this.#job.record.startedAt - this.#slot.connectingMs;
     const { method, minor, keepAlive } = this.#job.head;
     const mayFollow = (): boolean => keepAlive && this.#up.done && !this.#deps.draining();
-    this.#down = beginLeg(conn, { method, clientMinor: minor, upgrade: this.upgrade, keepAlive: mayFollow });
+    const { upgrade } = this;
+    const scrub = scrubFor(this.#keys, this.#job.record, this.#slot, this);
+    this.#down = beginLeg(conn, { method, clientMinor: minor, upgrade, keepAlive: mayFollow, scrub });
     if (this.#up.send(this.#head, conn.socket) && this.#up.hasBody) this.#job.side.resume();
   }
 
@@ -196,15 +188,17 @@ export class Exchange implements UpstreamUser, LiveFlow {
     // Nothing was asked on this connection yet: whatever it says belongs to nobody.
     if (!this.#up.sent) return this.#slot.drop();
     this.#activeAt = this.#deps.clock.mono();
-    const before = this.bytesDown;
     this.#down?.feed(bytes);
-    if (this.#slot.use.down(this.bytesDown - before)) return this.#passDown();
-    this.#down?.recall();
-    return this.cut(SPENT);
+    this.#passDown();
   }
 
   onDrain(): void {
+    this.#up.resume();
     this.#job.side.resume();
+  }
+
+  decoded(): void {
+    this.#guard(() => this.#passDown());
   }
 
   onEnd(): void {
@@ -215,7 +209,8 @@ export class Exchange implements UpstreamUser, LiveFlow {
   }
 
   onClose(): void {
-    if (this.#over || !this.#up.sent) return this.#slot.drop();
+    // What came may still be decoded.
+    if (this.#over || !this.#up.sent || this.#down?.received === true) return this.#slot.drop();
     if (this.#repeat()) return;
     this.#slot.drop();
     this.#refuse(denied('upstream_bad_response', 'The upstream closed the connection.'), 'upstream_abort');
@@ -242,16 +237,19 @@ export class Exchange implements UpstreamUser, LiveFlow {
       leg.recall();
       return this.#refuse(leg.failed, 'upstream_abort');
     }
+    if (!this.#slot.countDown(this.bytesDown)) {
+      leg.recall();
+      return this.cut(SPENT);
+    }
     const { conn } = this.#slot;
     if (!leg.flush(this.#job.side) && !leg.complete) conn?.socket.pause();
     if (leg.rest !== null && conn !== null) {
-      const end = (ended: Outcome, why: Denied | null): void => this.#settle(ended, why, leg.status);
       return this.upgrade?.start({
         conn,
         early: leg.rest,
         use: this.#slot.use,
         cut: this.cut.bind(this),
-        end,
+        end: (ended, why) => this.#settle(ended, why, leg.status),
       });
     }
     if (leg.complete) this.#settle('done', null, leg.status);
@@ -272,11 +270,11 @@ export class Exchange implements UpstreamUser, LiveFlow {
     if (this.#over) return;
     const { record, side, head } = this.#job;
     record.deny(why);
-    if (this.#status !== 0) {
+    if ((this.#down?.status ?? 0) !== 0) {
       // First of all: a FIN of ours would make what was sent look complete. TLS may tell of its close within the call.
       this.#breaking = true;
       side.destroy();
-      return this.#settle(ended, why, this.#status);
+      return this.#settle(ended, why, this.#down?.status ?? 0);
     }
     // What follows a refused upgrade may be the other protocol's bytes: it is never read as HTTP (RFC 9931).
     const close = !this.#up.done || !head.keepAlive || head.upgrade !== null;
@@ -291,6 +289,8 @@ export class Exchange implements UpstreamUser, LiveFlow {
     this.#over = true;
     this.#deps.live.drop(this);
     this.upgrade?.stop();
+    this.#up.stop();
+    this.#down?.stop();
     this.#slot.letGo(ended === 'done' && this.#down?.reusable === true && this.#up.done);
     const { bytesUp, bytesDown } = this;
     const overheadMs = this.#overheadMs;

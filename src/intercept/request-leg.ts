@@ -3,9 +3,12 @@
  * `exchange.ts` says when to send. What comes before the upstream is connected waits here: one read at most,
  * since the client is paused meanwhile.
  */
+
+import type { Pieces } from '../secrets/stream.ts';
 import type { RequestFraming } from '../wire/http1-parse.ts';
 import { chunkHeader, lastChunk } from '../wire/http1-write.ts';
 import { Output, type Sink } from './output.ts';
+import type { SwappedBody } from './swapped-body.ts';
 
 // RFC 9110 section 9.2.2; a request with a body is never sent twice, whatever its method.
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
@@ -17,9 +20,12 @@ export class RequestLeg {
   done: boolean;
   readonly hasBody: boolean;
   readonly #idempotent: boolean;
-  readonly #chunked: boolean;
+  #chunked: boolean;
   readonly #body = new Output();
   #sent = false;
+  /** null: the body goes up as it comes */
+  #swap: SwappedBody | null = null;
+  #trailers = '';
 
   constructor(head: { readonly method: string; readonly framing: RequestFraming }) {
     const { framing } = head;
@@ -45,6 +51,7 @@ export class RequestLeg {
 
   add(bytes: Buffer): void {
     this.bytes += bytes.length;
+    if (this.#swap !== null) return this.#swap.feed(bytes);
     if (!this.#chunked) return this.#body.add(bytes);
     this.#body.add(chunkHeader(bytes.length));
     this.#body.add(bytes);
@@ -53,22 +60,58 @@ export class RequestLeg {
 
   /** @param trailers field lines that may pass, each with its leading CRLF */
   end(trailers: string): void {
-    if (this.#chunked) this.#body.add(lastChunk(trailers));
+    this.#trailers = trailers;
+    if (this.#swap === null) this.bodyDone();
+    else this.#swap.end();
+  }
+
+  /** The body is rewritten on its way: it comes back by `pieces` and `bodyDone`. */
+  swapBy(swap: SwappedBody): void {
+    this.#swap = swap;
+    if (!swap.whole) this.#chunked = true;
+  }
+
+  /** The body must be whole before anything is sent. */
+  get whole(): boolean {
+    return this.#swap?.whole === true;
+  }
+
+  /** `length`: bytes of all pieces, above 0 */
+  pieces(pieces: Pieces, length: number): void {
+    if (this.#chunked) this.#body.add(chunkHeader(length));
+    for (const piece of pieces) this.#body.add(piece);
+    if (this.#chunked) this.#body.add('\r\n');
+  }
+
+  bodyDone(): void {
+    if (this.#chunked) this.#body.add(lastChunk(this.#trailers));
     this.done = true;
+  }
+
+  /** Nothing more is sent. */
+  stop(): void {
+    this.#swap?.stop();
+  }
+
+  /** The upstream takes more again. */
+  resume(): void {
+    this.#swap?.resume();
   }
 
   /** Writes the head and what has come of the body, in one piece. False: the upstream wants a pause. */
   send(head: string, upstream: Sink): boolean {
     this.#sent = true;
     const first = new Output();
-    first.add(head);
+    first.add(this.#swap?.reframe(head) ?? head);
     first.append(this.#body);
     return first.flush(upstream);
   }
 
   /** Sends what came since. False: the upstream wants a pause. */
   flush(upstream: Sink): boolean {
-    return this.#body.flush(upstream);
+    const more = this.#body.flush(upstream);
+    if (!more) this.#swap?.pause();
+    return more && this.#swap?.congested !== true;
   }
 
   /** The head has to be sent again, on another connection. */

@@ -3,11 +3,14 @@
  * one write per read. Holds no sockets; `exchange.ts` feeds it and acts on `failed` and `complete`.
  */
 import { type Denied, denied } from '../flow/reason.ts';
+import { scrubFields } from '../secrets/scrub.ts';
+import type { Pieces } from '../secrets/stream.ts';
 import type { ResponseFraming, ResponseHead } from '../wire/http1-parse.ts';
 import { ResponseReader, type ResponseSink } from '../wire/http1-reader.ts';
 import { chunkHeader, lastChunk, rebuildResponseHead } from '../wire/http1-write.ts';
 import { keepTrailers } from '../wire/trailers.ts';
 import { Output, type Sink } from './output.ts';
+import { type ScrubAsk, ScrubbedBody } from './scrubbed-body.ts';
 
 export type LegAsk = {
   readonly method: string;
@@ -17,6 +20,8 @@ export type LegAsk = {
   readonly upgrade: { agree(head: ResponseHead): Denied | null } | null;
   /** asked when the response head is there: may the client's connection go on afterwards */
   readonly keepAlive: () => boolean;
+  /** null: no key is bound to the host, and all passes as it comes */
+  readonly scrub: ScrubAsk | null;
 };
 
 /** The leg that is kept with an upstream connection, ready for its next response. */
@@ -28,7 +33,14 @@ export function beginLeg(conn: { kept: object | null }, ask: LegAsk): ResponseLe
 }
 
 const NO_BODY: ResponseFraming = { kind: 'none' };
-const NOTHING_ASKED: LegAsk = { method: '', clientMinor: 1, upgrade: null, keepAlive: () => false };
+const UNKNOWN_LENGTH: ResponseFraming = { kind: 'chunked' };
+const NOTHING_ASKED: LegAsk = {
+  method: '',
+  clientMinor: 1,
+  upgrade: null,
+  keepAlive: () => false,
+  scrub: null,
+};
 
 export class ResponseLeg implements ResponseSink {
   /** status of the final response once its head was passed on; 0 before */
@@ -46,6 +58,10 @@ export class ResponseLeg implements ResponseSink {
   #ask = NOTHING_ASKED;
   #framing: ResponseFraming = NO_BODY;
   #upstreamKeepAlive = false;
+  #scrubbed: ScrubbedBody | null = null;
+  /** all came that the upstream has to say */
+  received = false;
+  #trailers = '';
   readonly #out = new Output();
   readonly #reader = new ResponseReader(this);
 
@@ -62,13 +78,27 @@ export class ResponseLeg implements ResponseSink {
     this.#headLeft = false;
     this.#framing = NO_BODY;
     this.#upstreamKeepAlive = false;
+    this.#scrubbed = null;
+    this.received = false;
     this.#reader.expect(ask.method);
   }
 
   /** Sends what was collected. False: the client wants a pause. */
   flush(side: Sink): boolean {
     if (this.status !== 0) this.#headLeft = true;
-    return this.#out.flush(side);
+    const more = this.#out.flush(side);
+    if (!more) this.#scrubbed?.pause();
+    return more && (this.received || this.#scrubbed?.congested !== true);
+  }
+
+  /** The client takes more again. */
+  resume(): void {
+    this.#scrubbed?.resume();
+  }
+
+  /** Nobody waits for the response any more. */
+  stop(): void {
+    this.#scrubbed?.stop();
   }
 
   /** Takes back a head that has not left yet, so that a refusal can stand in its place. */
@@ -98,23 +128,27 @@ export class ResponseLeg implements ResponseSink {
 
   interim(head: ResponseHead): void {
     if (this.#ask.clientMinor === 0) return;
-    this.#out.add(rebuildResponseHead(head, { keepAlive: true, framing: { kind: 'none' } }));
+    this.#addHead(rebuildResponseHead(head, { keepAlive: true, framing: NO_BODY }));
   }
 
   head(head: ResponseHead): void {
     if (head.status === 101) return this.#switch(head);
-    const streamed = head.framing.kind === 'chunked' || head.framing.kind === 'eof';
-    const streamedAs = this.#ask.clientMinor === 0 ? 'eof' : 'chunked';
-    this.#framing = streamed ? { kind: streamedAs } : head.framing;
     this.#upstreamKeepAlive = head.keepAlive && head.framing.kind !== 'eof';
-    // What a client sent behind its handshake may be the other protocol's: never read as HTTP (RFC 9931).
-    const mayFollow = this.#framing.kind !== 'eof' && this.#ask.upgrade === null;
-    this.keepAlive = mayFollow && this.#ask.keepAlive();
-    this.status = head.status;
-    this.#out.add(rebuildResponseHead(head, { keepAlive: this.keepAlive, framing: this.#framing }));
+    const { scrub } = this.#ask;
+    if (scrub === null || head.framing.kind === 'none') return this.#begin(head, head.framing);
+    const scrubbed = ScrubbedBody.of(head, scrub, {
+      ready: (length, drop) =>
+        this.#begin(head, length === null ? UNKNOWN_LENGTH : { kind: 'length', length }, drop),
+      pieces: (pieces, length) => this.#add(pieces, length),
+      done: () => this.#done(),
+      failed: (why) => this.fault(why),
+    });
+    if ('kind' in scrubbed) return this.fault(scrubbed);
+    this.#scrubbed = scrubbed;
   }
 
   body(bytes: Buffer): void {
+    if (this.#scrubbed !== null) return this.#scrubbed.feed(bytes);
     this.bytes += bytes.length;
     if (this.#framing.kind !== 'chunked') return this.#out.add(bytes);
     this.#out.add(chunkHeader(bytes.length));
@@ -123,12 +157,51 @@ export class ResponseLeg implements ResponseSink {
   }
 
   end(trailers: string): void {
-    if (this.#framing.kind === 'chunked') this.#out.add(lastChunk(keepTrailers(trailers)));
-    this.complete = true;
+    this.received = true;
+    this.#trailers = trailers;
+    if (this.#scrubbed === null) this.#done();
+    else if (this.failed === null) this.#scrubbed.end();
   }
 
   fault(why: Denied): void {
     this.failed = why;
+  }
+
+  /** The final head goes to the client. */
+  #begin(head: ResponseHead, framing: ResponseFraming, drop?: (name: string) => boolean): void {
+    const streamed = framing.kind === 'chunked' || framing.kind === 'eof';
+    const streamedAs = this.#ask.clientMinor === 0 ? 'eof' : 'chunked';
+    this.#framing = streamed ? { kind: streamedAs } : framing;
+    // What a client sent behind its handshake may be the other protocol's: never read as HTTP (RFC 9931).
+    const mayFollow = this.#framing.kind !== 'eof' && this.#ask.upgrade === null;
+    this.keepAlive = mayFollow && this.#ask.keepAlive();
+    this.status = head.status;
+    this.#addHead(rebuildResponseHead(head, { keepAlive: this.keepAlive, framing: this.#framing, drop }));
+  }
+
+  #addHead(text: string): void {
+    const { scrub } = this.#ask;
+    this.#out.add(scrub === null ? text : scrubFields(text, scrub.patterns(), scrub.found));
+  }
+
+  #add(pieces: Pieces, length: number): void {
+    this.bytes += length;
+    const chunked = this.#framing.kind === 'chunked';
+    if (chunked) this.#out.add(chunkHeader(length));
+    for (const piece of pieces) this.#out.add(piece);
+    if (chunked) this.#out.add('\r\n');
+  }
+
+  #done(): void {
+    if (this.#framing.kind === 'chunked') {
+      const { scrub } = this.#ask;
+      const kept = keepTrailers(this.#trailers);
+      this.#out.add(
+        lastChunk(kept === '' || scrub === null ? kept : scrubFields(kept, scrub.patterns(), scrub.found)),
+      );
+    }
+    this.complete = true;
+    this.#settle();
   }
 
   /** The client gets the 101 in one write of its own: some read a head from one TLS record only. */
@@ -140,7 +213,7 @@ export class ResponseLeg implements ResponseSink {
     if (problem !== null) return this.fault(problem);
     this.rest = this.#reader.takeRest();
     this.status = 101;
-    this.#out.add(rebuildResponseHead(head, { keepAlive: true, framing: NO_BODY }));
+    this.#addHead(rebuildResponseHead(head, { keepAlive: true, framing: NO_BODY }));
   }
 
   #settle(): void {

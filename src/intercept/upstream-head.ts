@@ -7,6 +7,7 @@ import { hostText } from '../flow/target.ts';
 import type { IdentityBindings } from '../secrets/binding.ts';
 import { type Substituted, substituteHead } from '../secrets/substitute.ts';
 import { checkTrailers } from '../secrets/trailers.ts';
+import { askForWhole } from '../wire/content-coding.ts';
 import { type RequestRebuild, rebuildRequestHead } from '../wire/http1-write.ts';
 import { keepTrailers } from '../wire/trailers.ts';
 import type { ExchangeJob } from './exchange-job.ts';
@@ -17,21 +18,19 @@ export function upstreamHead(
   how: {
     readonly bindings: IdentityBindings;
     readonly dropOverrides: boolean;
+    /** the answer will be searched for keys */
+    readonly scrubs: boolean;
     /** writes the head where the client asks to switch protocols */
     readonly upgrade: { rebuild(to: RequestRebuild): string } | null;
   },
 ): Substituted | Denied {
   const { head, path, target, secure, protocol } = job;
-  const { bindings, dropOverrides, upgrade } = how;
+  const { bindings, dropOverrides, scrubs, upgrade } = how;
   // gRPC servers want to hear it; over HTTP/1.1 nobody asks.
   const trailers = protocol === 'h2' && head.special.some(({ name }) => name === 'te');
   const to = { path, host: hostText(target, secure ? 443 : 80), dropOverrides, trailers };
-  return substituteHead({
-    head: upgrade?.rebuild(to) ?? rebuildRequestHead(head, to),
-    bindings,
-    at: target,
-    secure,
-  });
+  const text = upgrade?.rebuild(to) ?? rebuildRequestHead(head, to);
+  return substituteHead({ head: scrubs ? askForWhole(text) : text, bindings, at: target, secure });
 }
 
 /** Field lines that may pass (mostly none), each with its leading CRLF, or a reason of `checkTrailers`. */

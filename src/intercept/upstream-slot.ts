@@ -45,6 +45,7 @@ export class UpstreamSlot {
   /** the limit that monitor mode lifted */
   lifted: Denied | null = null;
   #abort: AbortController | null = null;
+  #countedDown = 0;
   #over = false;
 
   constructor(deps: SlotDeps, user: UpstreamUser, { secure, protocol, identity, seat }: SlotJob) {
@@ -79,6 +80,13 @@ export class UpstreamSlot {
       (addresses) => this.#tell(told, 'kind' in addresses ? addresses : null),
       () => this.#tell(told, denied('dns_failed')),
     );
+  }
+
+  /** Counts towards the group's limit what came down since, `bytes` in all. False: it is spent. */
+  countDown(bytes: number): boolean {
+    const fresh = bytes - this.#countedDown;
+    this.#countedDown = bytes;
+    return this.use.down(fresh);
   }
 
   /** Connects anew; then tells, unless `letGo` came first. */

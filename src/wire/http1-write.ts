@@ -35,6 +35,8 @@ export type ResponseRebuild = {
   readonly keepAlive: boolean;
   /** how the body goes to the client; `eof` closes */
   readonly framing: ResponseFraming;
+  /** more fields to remove, by lower-case name; never asked about framing */
+  readonly drop?: ((name: string) => boolean) | undefined;
 };
 
 /** @returns a complete head with its final CRLFCRLF, to be written as latin-1 */
@@ -64,7 +66,7 @@ export function rebuildResponseHead(head: ResponseHead, to: ResponseRebuild): st
     if (field.name === 'upgrade') upgrade = field.value;
     if (dropsFromResponse(field.name)) cuts.push({ start: field.start, end: field.end, line: '' });
   }
-  out += copyFields(head, cuts, removal(head.nominated, undefined));
+  out += copyFields(head, cuts, removal(head.nominated, to.drop));
   out += responseFramingLine(head.status, to.framing, bodyLength);
   if (head.status === 101)
     out += `\r\nConnection: Upgrade${upgrade === null ? '' : `\r\nUpgrade: ${upgrade}`}`;

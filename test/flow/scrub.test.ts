@@ -1,0 +1,197 @@
+/** What an upstream says that a key is bound to: the key goes back as the placeholder, however it is said. */
+import zlib from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { intercepted, metric, placeholderIn, policy, profile, records } from '../helpers/scene.ts';
+import { askOnce, connectTls, type Talk } from '../helpers/talk.ts';
+import { rawUpstream } from '../helpers/upstream.ts';
+import { eventually, makeWorld, type World } from '../helpers/world.ts';
+
+const REAL = 'ghp_REALgithub0123456789abcdefghijklmnop';
+
+describe('an answer from a host with a key', () => {
+  let raw: Awaited<ReturnType<typeof rawUpstream>>;
+  let world: World;
+  let client: Talk;
+  let at = '';
+  let placeholder = '';
+  /** heads that the upstream got */
+  const asked: string[] = [];
+  /** what it says, in writes of its own */
+  let answer: readonly (string | Buffer)[] = [];
+  let more: ((bytes: string | Buffer) => void) | null = null;
+
+  beforeAll(async () => {
+    raw = await rawUpstream(
+      (socket) => {
+        more = (bytes) => void socket.write(bytes);
+        socket.on('data', (bytes) => {
+          asked.push(bytes.toString('latin1'));
+          for (const part of answer) socket.write(part);
+        });
+      },
+      { name: 'raw.test' },
+    );
+    at = `raw.test:${raw.port}`;
+    world = await makeWorld({
+      policies: {
+        'agents.yaml': policy([intercepted(at)], { more: 'profile: keys\n' }),
+        'bare.yaml': policy([intercepted(at)], { group: 'bare', sources: '127.0.0.9/32' }),
+        'profiles/keys.yaml': profile([{ env: 'API_KEY', from: 'env:REAL', hosts: [at] }]),
+      },
+      hosts: { 'raw.test': ['127.0.0.1'] },
+      env: { REAL },
+    });
+    const env = await askOnce(world.port, 'GET /env?format=json HTTP/1.1\r\nHost: sallyport:8080\r\n\r\n');
+    placeholder = placeholderIn(env.json(), 'API_KEY');
+    client = await connectTls(world.port, at, { ca: world.caPem });
+  });
+  afterAll(async () => {
+    client.destroy();
+    await world.stop();
+    await raw.close();
+  });
+
+  const ask = (fields = '', method = 'GET') =>
+    client.ask(`${method} / HTTP/1.1\r\nHost: ${at}\r\n${fields}\r\n`, { head: method === 'HEAD' });
+  const sized = (body: string | Buffer, fields = ''): (string | Buffer)[] => [
+    `HTTP/1.1 200 OK\r\n${fields}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n`,
+    body,
+  ];
+
+  it('of known length has the placeholder and the right length', async () => {
+    answer = sized(`{"key":"${REAL}","hex":"${Buffer.from(REAL).toString('hex')}"}`);
+    const reply = await ask();
+    expect(reply.body.toString()).toBe(
+      `{"key":"${placeholder}","hex":"${Buffer.from(placeholder).toString('hex')}"}`,
+    );
+    expect(reply.field('content-length')).toBe(String(reply.body.length));
+  });
+
+  it('has the placeholder in every field, the redirect and cookies among them, and in the reason', async () => {
+    answer = [
+      `HTTP/1.1 302 no ${REAL}\r\nLocation: /?k=${REAL}\r\nSet-Cookie: k=${REAL}\r\nSet-Cookie: b=${Buffer.from(REAL).toString('base64')}\r\nContent-Length: 0\r\n\r\n`,
+    ];
+    const reply = await ask();
+    expect(reply.head).not.toContain(REAL);
+    expect(reply.head).toContain(`Location: /?k=${placeholder}\r\nSet-Cookie: k=${placeholder}\r\n`);
+    expect(reply.head).toContain(`Set-Cookie: b=${Buffer.from(placeholder).toString('base64')}`);
+  });
+
+  it('in chunks, cut inside the key, and in trailers', async () => {
+    const half = REAL.slice(0, 11);
+    const rest = REAL.slice(11);
+    answer = [
+      'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n',
+      `${half.length.toString(16)}\r\n${half}\r\n`,
+      `${rest.length.toString(16)}\r\n${rest}\r\n`,
+      `0\r\nX-Key: ${REAL}\r\n\r\n`,
+    ];
+    client.write(`GET / HTTP/1.1\r\nHost: ${at}\r\n\r\n`);
+    await client.head();
+    const tail = `\r\n0\r\nX-Key: ${placeholder}\r\n\r\n`;
+    const body = `28\r\n${placeholder}${tail}`;
+    expect((await client.bytes(body.length)).toString()).toBe(body);
+  });
+
+  it('longer than what is held goes on in chunks', async () => {
+    const filler = 'x'.repeat(100_000);
+    answer = sized(`${filler}${REAL}${filler}`);
+    expect((await ask()).body.toString()).toBe(`${filler}${placeholder}${filler}`);
+  });
+
+  it.each([
+    ['gzip', zlib.gzipSync],
+    ['x-gzip', zlib.gzipSync],
+    ['deflate', zlib.deflateSync],
+    ['deflate', zlib.deflateRawSync],
+    ['br', zlib.brotliCompressSync],
+    ['zstd', zlib.zstdCompressSync],
+  ] as const)('in %s is decoded, and says so', async (coding, compress) => {
+    const filler = 'some text '.repeat(20_000);
+    const body = compress(Buffer.from(filler + REAL + filler));
+    answer = sized(body, `Content-Encoding: ${coding}\r\nDigest: x\r\n`);
+    const reply = await ask();
+    expect(reply.body.toString()).toBe(filler + placeholder + filler);
+    expect(reply.field('content-encoding')).toBeUndefined();
+    expect(reply.field('digest')).toBeUndefined();
+  });
+
+  it('is asked for whole, in a coding that can be undone', async () => {
+    answer = sized('ok');
+    asked.length = 0;
+    await ask('Range: bytes=1-2\r\nIf-Range: "x"\r\nAccept-Encoding: gzip;q=1.0, dcb, *;q=0.1, zstd\r\n');
+    await ask('Accept-Encoding: dcz\r\n');
+    expect(asked[0]?.toLowerCase()).not.toContain('range');
+    expect(asked[0]).toContain('Accept-Encoding: gzip;q=1.0, zstd\r\n');
+    expect(asked[1]).toContain('Accept-Encoding: identity\r\n');
+  });
+
+  it('to HEAD, and without a body, keeps what it says of one', async () => {
+    answer = ['HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 1234\r\n\r\n'];
+    const reply = await ask('', 'HEAD');
+    expect([reply.field('content-encoding'), reply.field('content-length')]).toEqual(['gzip', '1234']);
+  });
+
+  it('sends each event of a stream on as it comes', async () => {
+    answer = ['HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n'];
+    client.write(`GET / HTTP/1.1\r\nHost: ${at}\r\n\r\n`);
+    await client.head();
+    for (const [text, wanted] of [
+      ['data: one\n\n', 'b\r\ndata: one\n\n\r\n'],
+      [`data: ${REAL}\n\n`, `${(8 + placeholder.length).toString(16)}\r\ndata: ${placeholder}\n\n\r\n`],
+    ] as const) {
+      more?.(`${text.length.toString(16)}\r\n${text}\r\n`);
+      expect((await client.bytes(wanted.length)).toString()).toBe(wanted);
+    }
+    more?.('0\r\n\r\n');
+    await client.bytes(5);
+  });
+
+  it('is counted and named in the record', async () => {
+    answer = sized(REAL);
+    const before = await metric(world, 'sallyport_scrubbed_total{group="agents",key="API_KEY"}');
+    await ask();
+    await eventually(
+      async () =>
+        (await metric(world, 'sallyport_scrubbed_total{group="agents",key="API_KEY"}')) === before + 1,
+    );
+    const ends = await records(world, { kind: 'end', stage: 'request' });
+    expect(ends.at(-1)?.['scrubbed']).toEqual(['API_KEY']);
+    expect(JSON.stringify(await world.audit())).not.toContain(REAL);
+  });
+
+  it.each([
+    ['an encoding that is not known', 'Content-Encoding: compress\r\n', 'nope', 'response_unscrubbable'],
+    ['two encodings', 'Content-Encoding: gzip, br\r\n', 'nope', 'response_unscrubbable'],
+    ['a body that is not what it says', 'Content-Encoding: gzip\r\n', 'nope', 'upstream_bad_response'],
+    ['a body that is cut off', 'Content-Encoding: gzip\r\n', zlib.gzipSync('abc').subarray(0, 15), null],
+    [
+      'a body that is too good to be true',
+      'Content-Encoding: gzip\r\n',
+      zlib.gzipSync(Buffer.alloc(4_000_000)),
+      null,
+    ],
+  ])('in %s is refused', async (_, fields, body, reason) => {
+    const own = await connectTls(world.port, at, { ca: world.caPem });
+    answer = sized(body, fields);
+    const reply = await own.ask(`GET / HTTP/1.1\r\nHost: ${at}\r\n\r\n`).catch(() => null);
+    own.destroy();
+    // What has begun is broken off.
+    if (reason === null) expect(reply).toBeNull();
+    else expect(reply?.json()).toMatchObject({ status: 502, reason });
+  });
+
+  it('to a group that has no key there is left alone', async () => {
+    const other = await connectTls(world.port, at, { ca: world.caPem, localAddress: '127.0.0.9' });
+    const body = zlib.gzipSync(REAL);
+    answer = sized(body, 'Content-Encoding: gzip\r\n');
+    asked.length = 0;
+    const reply = await other.ask(
+      `GET / HTTP/1.1\r\nHost: ${at}\r\nRange: bytes=0-9\r\nAccept-Encoding: dcb\r\n\r\n`,
+    );
+    expect(asked[0]).toContain('Range: bytes=0-9\r\nAccept-Encoding: dcb\r\n');
+    expect(reply.field('content-encoding')).toBe('gzip');
+    expect(reply.field('content-length')).toBe(String(body.length));
+    other.destroy();
+  });
+});
