@@ -23,7 +23,7 @@ describe('over HTTP/2', () => {
       streams.push(stream);
       stream.respond({ ':status': 200 });
       const port = String(stream.session?.socket.remotePort);
-      if (headers[':path'] === '/hold') stream.write('held');
+      if (headers[':path'] === '/hold') stream.write('held.');
       else stream.end(port);
     });
     at = `web.test:${upstream.port}`;
@@ -109,7 +109,7 @@ describe('over HTTP/2', () => {
     const up = streams.at(-1);
     world.setPolicy('agents.yaml', policy([], { sources: '127.0.0.1/32' }));
     const cut = await reply;
-    expect(cut.body.toString()).toBe('held');
+    expect(cut.body.toString()).toBe('held.');
     await eventually(() => one.socket.destroyed);
     expect(await theRecord(world, { kind: 'end', path: '/hold' })).toMatchObject({ ended: 'cut' });
     await eventually(() => up?.destroyed);
@@ -125,7 +125,7 @@ describe('over HTTP/2', () => {
     expect(next.body.toString()).not.toBe(String(up?.session?.socket.remotePort));
     stream.end();
     up?.end('on');
-    expect((await reply).body.toString()).toBe('heldon');
+    expect((await reply).body.toString()).toBe('held.on');
   });
 
   it('I10: a revoked token cuts its streams, and not those of others', async () => {
@@ -164,7 +164,7 @@ describe('over HTTP/2', () => {
     await eventually(() => one.session.closed);
     streams.at(-1)?.end('last');
     stream.end();
-    expect((await reply).body.toString()).toBe('heldlast');
+    expect((await reply).body.toString()).toBe('held.last');
     await stopped;
   });
 });

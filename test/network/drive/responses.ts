@@ -46,7 +46,16 @@ export type ResponseResult = {
   readonly recordProblem: string | null;
 };
 
-export const WAYS = ['tls closing', 'tls staying', 'plain closing', 'plain staying'] as const;
+export const WAYS = [
+  'tls closing',
+  'tls staying',
+  'plain closing',
+  'plain staying',
+  'tls, searched for keys, closing',
+  'tls, searched for keys, staying',
+] as const;
+/** Ways on which the host has a key, so that every answer is scrubbed. */
+export const isSearched = (way: string): boolean => way.includes('searched');
 export type ResponseReport = {
   readonly ways: Readonly<Record<string, readonly ResponseResult[]>>;
   readonly counters: string | null;
@@ -54,11 +63,16 @@ export type ResponseReport = {
 
 const LANES = 6;
 const LIMIT_MS = 8_000;
-const POLICY = `version: 1
-group: rows
-identify: { sources: [127.0.0.0/8] }
+const policyOf = (group: string, sources: string): string => `version: 1
+group: ${group}
+identify: { sources: [${sources}] }
 rules:
   - { allow: up.test, ports: [80, 443], paths: ["/**"], idle: 1s }
+`;
+const PROFILE = `version: 1
+profile: keys
+secrets:
+  - { env: API_KEY, from: "env:REAL_KEY", hosts: [up.test], in: [header] }
 `;
 
 const rows = loadCases<ResponseRow>('responses');
@@ -141,7 +155,12 @@ async function main(): Promise<void> {
   await startScripted(script, { port: 443, name: 'up.test' });
   await startScripted(script, { port: 80, name: null });
   const world = await startCaseWorld({
-    policies: { 'rows.yaml': POLICY },
+    policies: {
+      'rows.yaml': policyOf('rows', '127.0.0.0/8'),
+      'keyed.yaml': `${policyOf('keyed', '127.24.0.0/15')}profile: keys\n`,
+      'profiles/keys.yaml': PROFILE,
+    },
+    env: { REAL_KEY: 'ghp_REALgithub0123456789abcdefghijklmnop' },
     zone: { 'up.test': { a: ['8.8.8.8'] } },
   });
   const ways: Record<string, readonly ResponseResult[]> = {};
