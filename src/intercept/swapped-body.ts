@@ -29,8 +29,9 @@ export type SwappedSink = {
   drain(): void;
 };
 
-/** Bodies that are held until they are whole. */
+/** Bodies that are held until they are whole; compressed ones are undone in one go, which takes some milliseconds. */
 const MAX_HELD_BODY_BYTES = 64 * 1024;
+const MAX_HELD_CODED_BYTES = 16 * 1024;
 
 const UNREADABLE = denied(
   'bad_request',
@@ -56,7 +57,8 @@ export class SwappedBody {
     if (coding === 'unknown') return UNREADABLE;
     const { framing, expectContinue } = head;
     // Who waits for a 100 would wait for ever: the upstream is to give it.
-    const whole = framing.kind === 'length' && framing.length <= MAX_HELD_BODY_BYTES && !expectContinue;
+    const most = coding === null ? MAX_HELD_BODY_BYTES : MAX_HELD_CODED_BYTES;
+    const whole = framing.kind === 'length' && framing.length <= most && !expectContinue;
     const type = valuesOf(head.text, 'content-type');
     return new SwappedBody(new BodySwap(ask, type), { coding, whole }, sink);
   }

@@ -39,8 +39,6 @@ const SHARED_FRONTS = [
 ];
 /** A range with fewer fixed bits than this opens more than one organisation's network. */
 const WIDE_BITS = { v4: 8, v6: 16 } as const;
-/** Not swapped by this version: the rows go when the parts arrive. */
-const LATER_PLACES = ['body'];
 
 /** All warnings of a set that compiled, in no particular order. */
 export function lintSet(set: PolicySet, files: Files): readonly Problem[] {
@@ -55,7 +53,6 @@ export function lintSet(set: PolicySet, files: Files): readonly Problem[] {
   }
   for (const file of files.profiles) {
     const warn = warner(file);
-    lintProfile(file.value, warn);
     if (files.partial !== true && !files.groups.some(({ value }) => value.profile === file.value.profile)) {
       warn(
         ['profile'],
@@ -115,19 +112,6 @@ function lintRule(rule: CompiledRule, warn: Warn): void {
     const message = `${shared.text} is a front end of many sites: inside a tunnel another of them can be asked for`;
     warn([...path, 'tls'], message, 'remove `tls: tunnel` where the client allows it');
   }
-}
-
-function lintProfile(profile: ProfileFile, warn: Warn): void {
-  profile.secrets.forEach((secret, at) => {
-    secret.in.forEach((place, index) => {
-      if (!LATER_PLACES.includes(place)) return;
-      warn(
-        ['secrets', at, 'in', index],
-        `placeholders in a ${place} are not swapped in this version`,
-        'remove it',
-      );
-    });
-  });
 }
 
 function isSharedFront(pattern: HostPattern): boolean {

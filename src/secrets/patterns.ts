@@ -25,6 +25,8 @@ type Known<T> = Pattern<T> & {
 export class PatternSet<T> {
   /** characters of the longest pattern */
   readonly longest: number;
+  /** by code: 1 where the character may be part of a match */
+  readonly codes = new Uint8Array(256);
   readonly #needles: NeedleIndex<Known<T>>;
   /** by the character that may begin them */
   readonly #starts: readonly (readonly Known<T>[])[];
@@ -40,6 +42,7 @@ export class PatternSet<T> {
     // Of two that end alike the index tells the later one, which is the longer.
     this.#needles = buildNeedles(known.map((one) => ({ bytes: one.codes, tag: one })));
     this.longest = known.reduce((most, { length }) => Math.max(most, length), 0);
+    for (const pattern of known) enter(pattern, this.codes);
     this.#starts = Array.from({ length: 256 }, (_, code) => known.filter((one) => beginsWith(one, code)));
   }
 
@@ -71,6 +74,12 @@ export class PatternSet<T> {
 }
 
 const NOTHING: readonly never[] = [];
+
+function enter({ lead, codes, trail }: Pattern<unknown>, into: Uint8Array): void {
+  for (const code of codes) into[code] = 1;
+  if (lead === null && trail === null) return;
+  for (let code = 0; code < into.length; code += 1) if (sextetOf(code) !== -1) into[code] = 1;
+}
 
 function lengthOf({ lead, codes, trail }: Pattern<unknown>): number {
   return (lead === null ? 0 : 1) + codes.length + (trail === null ? 0 : 1);

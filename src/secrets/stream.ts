@@ -5,7 +5,7 @@
  * Used by `scrub.ts` for responses and `body-swap.ts` for requests.
  */
 import type { Found, PatternSet } from './patterns.ts';
-import { decodedView, indexAt, offsetAt, plainView, type Spelling, type View } from './views.ts';
+import { boundaryAt, decodedView, indexAt, offsetAt, plainView, type Spelling, type View } from './views.ts';
 
 export type Match<T> = {
   readonly tag: T;
@@ -58,7 +58,7 @@ export class StreamRewriter<T> {
   #run(bytes: Buffer, final: boolean, out: Pieces): boolean {
     const text = this.#held + bytes.toString('latin1');
     const patterns = this.#ask.patterns();
-    const views = this.#views(text, patterns.longest, final);
+    const views = this.#views(text, patterns.codes, final);
     const hits = allHits(views, patterns);
     const limit = final ? text.length : Math.min(...views.map(({ incomplete }) => incomplete));
     const pieces = new Cutter(text, this.#held.length, bytes, out);
@@ -91,11 +91,11 @@ export class StreamRewriter<T> {
     return this.#pass(views, from, hit.start) ? this.#ask.replace(hit.match()) : null;
   }
 
-  #views(text: string, longest: number, final: boolean): readonly View[] {
+  #views(text: string, codes: Uint8Array, final: boolean): readonly View[] {
     const views = [plainView(text)];
-    const reach = this.#ask.passing === undefined ? longest : text.length;
+    const wanted = this.#ask.passing === undefined ? codes : null;
     for (const spelling of ESCAPED) {
-      const view = decodedView(spelling, text, { skip: this.#skip[spelling], reach, final });
+      const view = decodedView(spelling, text, { skip: this.#skip[spelling], wanted, final });
       if (view !== null) views.push(view);
     }
     return views;
@@ -115,10 +115,8 @@ export class StreamRewriter<T> {
   #keep(text: string, views: readonly View[], from: number): void {
     for (const spelling of ESCAPED) {
       const view = views.find((one) => one.spelling === spelling);
-      this.#skip[spelling] =
-        view === undefined || from <= view.plainTo
-          ? Math.max(0, this.#skip[spelling] - from)
-          : offsetAt(view, indexAt(view, from)) - from;
+      const boundary = view === undefined ? this.#skip[spelling] : boundaryAt(view, from);
+      this.#skip[spelling] = Math.max(0, boundary - from);
     }
     // A copy: a slice would keep the whole text in memory.
     this.#held = from === text.length ? '' : Buffer.from(text.slice(from), 'latin1').toString('latin1');
@@ -145,7 +143,7 @@ function allHits<T>(views: readonly View[], patterns: PatternSet<T>): readonly H
 function hitOf<T>(view: View, { start, end, tag }: Found<T>): readonly Hit<T>[] {
   const at = { start: offsetAt(view, start), end: offsetAt(view, end) };
   // Nothing in it is escaped: the plain view has it, too.
-  if (view.at !== null && at.end - at.start === end - start) return [];
+  if (view.breaks !== null && at.end - at.start === end - start) return [];
   const match = (): Match<T> => ({ tag, spelling: view.spelling, text: view.text.slice(start, end) });
   return [{ ...at, match }];
 }
@@ -154,10 +152,10 @@ function hitOf<T>(view: View, { start, end, tag }: Found<T>): readonly Hit<T>[] 
 function pendingFrom<T>(views: readonly View[], patterns: PatternSet<T>, from: number): number {
   let least = Number.POSITIVE_INFINITY;
   for (const view of views) {
+    if (view.text === '') continue;
     const at = patterns.pendingAt(view.text, indexAt(view, from));
-    const offset = offsetAt(view, at);
-    // Behind the last whole character there may be an escape that is cut off: the limit is its beginning.
-    if (offset < least) least = offset;
+    // Behind the last whole character there may be an escape that is cut off.
+    least = Math.min(least, at === view.text.length ? view.incomplete : offsetAt(view, at));
   }
   return least;
 }
