@@ -28,6 +28,7 @@ export class Decoder {
   #stream: Stream | null = null;
   #fed = 0;
   #made = 0;
+  #paused = false;
   #ended = false;
   #over = false;
 
@@ -58,10 +59,12 @@ export class Decoder {
   }
 
   pause(): void {
+    this.#paused = true;
     this.#stream?.pause();
   }
 
   resume(): void {
+    this.#paused = false;
     if (!this.#over) this.#stream?.resume();
   }
 
@@ -73,6 +76,7 @@ export class Decoder {
 
   #open(first: number): Stream {
     const stream = create(this.#coding, first);
+    if (this.#paused) stream.pause();
     stream.on('data', (bytes: Buffer) => this.#data(bytes));
     stream.on('end', () => this.#finish(() => this.#sink.end()));
     // zlib tells nothing but malformed and cut off data this way.

@@ -69,6 +69,8 @@ export class RequestLeg {
   swapBy(swap: SwappedBody): void {
     this.#swap = swap;
     if (!swap.whole) this.#chunked = true;
+    // Until the upstream is there: few bytes may become many.
+    swap.pause();
   }
 
   /** The body must be whole before anything is sent. */
@@ -104,7 +106,9 @@ export class RequestLeg {
     const first = new Output();
     first.add(this.#swap?.reframe(head) ?? head);
     first.append(this.#body);
-    return first.flush(upstream);
+    const more = first.flush(upstream);
+    if (more) this.#swap?.resume();
+    return more;
   }
 
   /** Sends what came since. False: the upstream wants a pause. */
