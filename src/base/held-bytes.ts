@@ -1,6 +1,6 @@
 /**
- * What is held of one kind, per group: of WebSocket messages until they are whole, and of what clients say before they
- * have their answer. A group that fills it spends its own budget and nobody else's. Made by `front.ts`.
+ * What is held of one kind, per group: of WebSocket messages and bodies until they are whole, and of what clients say
+ * before they have their answer. A group that fills it spends its own budget and nobody else's. Made by `front.ts`.
  */
 const MAX_HELD_BYTES_OF_GROUP = 64 * 1024 * 1024;
 
@@ -31,5 +31,30 @@ export class HeldBytes {
   /** Bytes held by all groups. */
   get total(): number {
     return [...this.#byGroup.values()].reduce((sum, bytes) => sum + bytes, 0);
+  }
+}
+
+/** What one exchange holds of its group's room. */
+export class HeldShare {
+  readonly #held: HeldBytes;
+  readonly #group: string;
+  #bytes = 0;
+
+  constructor(held: HeldBytes, group: string) {
+    this.#held = held;
+    this.#group = group;
+  }
+
+  /** False: there is no room for so many bytes more. */
+  take(bytes: number): boolean {
+    if (!this.#held.take(this.#group, bytes)) return false;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  /** All of it. */
+  giveBack(): void {
+    if (this.#bytes > 0) this.#held.give(this.#group, this.#bytes);
+    this.#bytes = 0;
   }
 }

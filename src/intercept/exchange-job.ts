@@ -34,7 +34,7 @@ export type ExchangeDeps = {
   /** hash of the policy in force, as records name it */
   readonly policyHash: () => string;
   readonly draining: () => boolean;
-  /** room for WebSocket messages that are not whole yet */
+  /** room for WebSocket messages and bodies that are not whole yet */
   readonly held: HeldBytes;
   /** where what a client sent ahead waits for its turn */
   readonly rotation: Rotation;

@@ -73,12 +73,20 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
     this.#head = head;
     this.#keys = keys;
     if (keys?.inBody !== true || !this.#up.hasBody) return this.#reserve(permit);
-    const problem = swapFor(this.#job, this.#up, {
-      bindings,
-      progress: () => this.#guard(() => this.flush()),
-      failed: (why) => this.#refuse(why, 'refused'),
-      whole: () => this.#reserve(permit),
-    });
+    const problem = swapFor(
+      { deps: this.#deps, job: this.#job, up: this.#up },
+      {
+        keys,
+        bindings,
+        apart: (step) =>
+          this.#guard(() => {
+            step();
+            this.flush();
+          }),
+        failed: (why) => this.#refuse(why, 'refused'),
+        whole: () => this.#reserve(permit),
+      },
+    );
     if (problem !== null) return this.#refuse(problem, 'refused');
     return this.#up.whole ? undefined : this.#reserve(permit);
   }
@@ -177,7 +185,7 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
     const { method, minor, keepAlive } = this.#job.head;
     const mayFollow = (): boolean => keepAlive && this.#up.done && !this.#deps.draining();
     const { upgrade } = this;
-    const scrub = scrubFor(this.#keys, this.#job.record, this.#slot, this);
+    const scrub = scrubFor(this.#keys, { deps: this.#deps, job: this.#job, slot: this.#slot }, this);
     this.#down = beginLeg(conn, { method, clientMinor: minor, upgrade, keepAlive: mayFollow, scrub });
     if (this.#up.send(this.#head, conn.socket) && this.#up.hasBody) this.#job.side.resume();
   }
@@ -197,8 +205,11 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
     this.#job.side.resume();
   }
 
-  decoded(): void {
-    this.#guard(() => this.#passDown());
+  decoded(step: () => void): void {
+    this.#guard(() => {
+      step();
+      this.#passDown();
+    });
   }
 
   onEnd(): void {

@@ -68,7 +68,8 @@ export class RequestLeg {
   /** The body is rewritten on its way: it comes back by `pieces` and `bodyDone`. */
   swapBy(swap: SwappedBody): void {
     this.#swap = swap;
-    if (!swap.whole) this.#chunked = true;
+    if (swap.whole) return;
+    this.#chunked = true;
     // Until the upstream is there: few bytes may become many.
     swap.pause();
   }

@@ -4,13 +4,15 @@
  * is whole, so that its length stays known; all others stream. The head waits for the first bytes of a compressed
  * body, so that one that is not what it says is answered by a refusal. Invariant I5.
  */
+import type { HeldShare } from '../base/held-bytes.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 import { Scrubber, type ScrubSet } from '../secrets/scrub.ts';
 import type { Pieces } from '../secrets/stream.ts';
 import { type Coding, codingOf } from '../wire/content-coding.ts';
 import { fieldValue, type ResponseHead } from '../wire/http1-parse.ts';
 import { tellsEncoding } from '../wire/reframe.ts';
-import { Decoder } from './decoder.ts';
+import { type DecodeFailure, Decoder } from './decoder.ts';
+import { WholeBody } from './whole-body.ts';
 
 /** What an exchange gives the leg for a response that is to be scrubbed. */
 export type ScrubAsk = {
@@ -18,10 +20,12 @@ export type ScrubAsk = {
   readonly patterns: () => ScrubSet;
   /** the name of a key that was taken out */
   readonly found: (env: string) => void;
-  /** something happened outside of a read: what is ready should be sent */
-  readonly progress: () => void;
+  /** runs what happened outside of a read, and sends what is ready then */
+  readonly apart: (step: () => void) => void;
   /** the upstream may be read again */
   readonly drain: () => void;
+  /** of this exchange alone */
+  readonly room: HeldShare;
 };
 
 export type ScrubbedSink = {
@@ -42,13 +46,19 @@ const TOO_LARGE = denied(
   'The body gets too large when its Content-Encoding is undone.',
 );
 const NOT_ENCODED = denied('upstream_bad_response', 'The body is not what its Content-Encoding says.');
+const NO_ROOM = denied('overloaded', 'Too many bodies of this group are being decoded.');
+const FAILURES: Readonly<Record<DecodeFailure, Denied>> = {
+  bad: NOT_ENCODED,
+  large: TOO_LARGE,
+  room: NO_ROOM,
+};
 
 export class ScrubbedBody {
   readonly #sink: ScrubbedSink;
   readonly #scrubber: Scrubber;
   readonly #decoder: Decoder | null;
-  /** of a body that is held until it is whole: copies */
-  readonly #held: Pieces | null;
+  readonly #room: HeldShare;
+  readonly #held: WholeBody | null;
   #ready = false;
 
   /** What becomes of a body, or why it cannot be searched. */
@@ -56,29 +66,33 @@ export class ScrubbedBody {
     const coding = codingOf(head.text);
     if (coding === 'unknown') return UNREADABLE;
     const { framing } = head;
-    const short = coding === null && framing.kind === 'length' && framing.length <= MAX_HELD_BODY_BYTES;
-    const body = new ScrubbedBody(ask, { coding, short }, sink);
+    // Where there is no room left a short body streams, too.
+    const length = coding === null && framing.kind === 'length' ? framing.length : Number.POSITIVE_INFINITY;
+    const isHeld = length <= MAX_HELD_BODY_BYTES && ask.room.take(length);
+    const body = new ScrubbedBody(ask, { coding, held: isHeld ? new WholeBody(length) : null }, sink);
     // An event stream may say nothing for long; its reader wants the head.
-    if (!short && (coding === null || isEventStream(head))) body.#begin(null);
+    if (!isHeld && (coding === null || isEventStream(head))) body.#begin(null);
     return body;
   }
 
-  private constructor(ask: ScrubAsk, how: { coding: Coding | null; short: boolean }, sink: ScrubbedSink) {
+  private constructor(
+    ask: ScrubAsk,
+    how: { coding: Coding | null; held: WholeBody | null },
+    sink: ScrubbedSink,
+  ) {
     this.#sink = sink;
     this.#scrubber = new Scrubber(ask.patterns, ask.found);
-    this.#held = how.short ? [] : null;
-    const told = (step: () => void) => (): void => {
-      step();
-      ask.progress();
-    };
+    this.#held = how.held;
+    this.#room = ask.room;
+    const { apart, drain } = ask;
     this.#decoder =
       how.coding === null
         ? null
-        : new Decoder(how.coding, {
-            data: (bytes) => told(() => this.#scrub(bytes))(),
-            end: told(() => this.#end()),
-            fail: (why) => told(() => sink.failed(why === 'large' ? TOO_LARGE : NOT_ENCODED))(),
-            drain: ask.drain,
+        : new Decoder(how.coding, ask.room, {
+            data: (bytes) => apart(() => this.#scrub(bytes)),
+            end: () => apart(() => this.#end()),
+            fail: (why) => apart(() => sink.failed(FAILURES[why])),
+            drain,
           });
   }
 
@@ -88,7 +102,8 @@ export class ScrubbedBody {
   }
 
   feed(bytes: Buffer): void {
-    if (this.#decoder === null) this.#scrub(bytes);
+    if (this.#held !== null) this.#held.add(bytes);
+    else if (this.#decoder === null) this.#scrub(bytes);
     else this.#decoder.feed(bytes);
   }
 
@@ -108,35 +123,24 @@ export class ScrubbedBody {
 
   stop(): void {
     this.#decoder?.stop();
+    this.#room.giveBack();
   }
 
   #scrub(bytes: Buffer): void {
     const out: Pieces = [];
     this.#scrubber.feed(bytes, out);
-    this.#send(out);
+    if (out.length === 0) return;
+    this.#begin(null);
+    this.#tell(out);
   }
 
   #end(): void {
     const out: Pieces = [];
+    if (this.#held !== null) this.#scrubber.feed(this.#held.bytes, out);
     this.#scrubber.end(out);
-    if (this.#held === null) {
-      this.#send(out);
-      this.#begin(null);
-    } else {
-      this.#held.push(...out);
-      this.#begin(lengthOf(this.#held));
-      this.#tell(this.#held);
-    }
+    this.#begin(this.#held === null ? null : lengthOf(out));
+    this.#tell(out);
     this.#sink.done();
-  }
-
-  #send(pieces: Pieces): void {
-    if (this.#held !== null) {
-      for (const piece of pieces) this.#held.push(typeof piece === 'string' ? piece : Buffer.from(piece));
-    } else if (pieces.length > 0) {
-      this.#begin(null);
-      this.#tell(pieces);
-    }
   }
 
   #tell(pieces: Pieces): void {

@@ -4,16 +4,15 @@
  * a refused one is sent, and its length stays known. All others stream in chunks, and a refusal leaves the last chunk
  * out. Invariants I5 and I6.
  */
-import zlib from 'node:zlib';
+import type { HeldShare } from '../base/held-bytes.ts';
 import { type Denied, denied } from '../flow/reason.ts';
-import { BodySwap } from '../secrets/body-swap.ts';
-import { valuesOf } from '../secrets/body-type.ts';
+import type { BodySwap } from '../secrets/body-swap.ts';
 import type { Pieces } from '../secrets/stream.ts';
-import type { SwapAsk } from '../secrets/substitute.ts';
 import { type Coding, codingOf } from '../wire/content-coding.ts';
 import type { RequestHead } from '../wire/http1-parse.ts';
 import { reframe } from '../wire/reframe.ts';
-import { Decoder, MAX_RATIO, RATIO_FLOOR_BYTES } from './decoder.ts';
+import { type DecodeFailure, Decoder } from './decoder.ts';
+import { WholeBody } from './whole-body.ts';
 
 export type SwappedSink = {
   /** slices of what was fed among them */
@@ -23,13 +22,21 @@ export type SwappedSink = {
   failed(why: Denied): void;
   /** names of the keys that were put in so far */
   used(names: readonly string[]): void;
-  /** something came outside of a read of the client */
-  progress(): void;
+  /** runs what happened outside of a read of the client, and sends what is ready then */
+  apart(step: () => void): void;
   /** the client may be read again */
   drain(): void;
 };
 
-/** Bodies that are held until they are whole; compressed ones are undone in one go, which takes some milliseconds. */
+/** What the body is and whose keys may stand in it. */
+export type SwappedAsk = {
+  readonly head: RequestHead;
+  readonly swap: BodySwap;
+  /** of this exchange alone */
+  readonly room: HeldShare;
+};
+
+/** Bodies that are held until they are whole; of compressed ones what they become is held as well. */
 const MAX_HELD_BODY_BYTES = 64 * 1024;
 const MAX_HELD_CODED_BYTES = 16 * 1024;
 
@@ -39,49 +46,61 @@ const UNREADABLE = denied(
 );
 const NOT_ENCODED = denied('bad_request', 'The body is not what its Content-Encoding says.');
 const TOO_LARGE = denied('body_too_large', 'The body gets too large when its Content-Encoding is undone.');
+const NO_ROOM = denied('overloaded', 'Too many bodies of this group are being decoded.');
+const FAILURES: Readonly<Record<DecodeFailure, Denied>> = {
+  bad: NOT_ENCODED,
+  large: TOO_LARGE,
+  room: NO_ROOM,
+};
 
 export class SwappedBody {
-  /** nothing goes up before all of it came */
-  readonly whole: boolean;
   readonly #coding: Coding | null;
   readonly #swap: BodySwap;
   readonly #sink: SwappedSink;
+  readonly #room: HeldShare;
   readonly #decoder: Decoder | null;
-  readonly #held: Buffer[] = [];
+  readonly #held: WholeBody | null;
+  /** what a whole body becomes */
+  readonly #made: Pieces = [];
   /** of a whole body in which a key was put */
   #length: number | null = null;
 
   /** What becomes of the body, or why it cannot be searched. */
-  static of(head: RequestHead, ask: SwapAsk, sink: SwappedSink): SwappedBody | Denied {
-    const coding = codingOf(head.text);
+  static of(ask: SwappedAsk, sink: SwappedSink): SwappedBody | Denied {
+    const { framing, expectContinue, text } = ask.head;
+    const coding = codingOf(text);
     if (coding === 'unknown') return UNREADABLE;
-    const { framing, expectContinue } = head;
-    // Who waits for a 100 would wait for ever: the upstream is to give it.
     const most = coding === null ? MAX_HELD_BODY_BYTES : MAX_HELD_CODED_BYTES;
-    const whole = framing.kind === 'length' && framing.length <= most && !expectContinue;
-    const type = valuesOf(head.text, 'content-type');
-    return new SwappedBody(new BodySwap(ask, type), { coding, whole }, sink);
+    // Who waits for a 100 would wait for ever: the upstream is to give it. Where no room is left it streams, too.
+    const length = framing.kind === 'length' ? framing.length : Number.POSITIVE_INFINITY;
+    const isHeld = length <= most && !expectContinue && ask.room.take(length);
+    return new SwappedBody(ask, { coding, held: isHeld ? new WholeBody(length) : null }, sink);
   }
 
-  private constructor(swap: BodySwap, how: { coding: Coding | null; whole: boolean }, sink: SwappedSink) {
-    this.whole = how.whole;
+  private constructor(
+    ask: SwappedAsk,
+    how: { coding: Coding | null; held: WholeBody | null },
+    sink: SwappedSink,
+  ) {
+    this.#held = how.held;
     this.#coding = how.coding;
-    this.#swap = swap;
+    this.#swap = ask.swap;
+    this.#room = ask.room;
     this.#sink = sink;
-    const decodes = how.coding !== null && !how.whole;
-    const told = (step: () => void): void => {
-      step();
-      sink.progress();
-    };
     this.#decoder =
-      how.coding === null || !decodes
+      how.coding === null
         ? null
-        : new Decoder(how.coding, {
-            data: (bytes) => told(() => this.#send(bytes)),
-            end: () => told(() => this.#finish()),
-            fail: (why) => sink.failed(why === 'large' ? TOO_LARGE : NOT_ENCODED),
+        : new Decoder(how.coding, ask.room, {
+            data: (bytes) => sink.apart(() => this.#take(bytes)),
+            end: () => sink.apart(() => this.#finish()),
+            fail: (why) => sink.apart(() => sink.failed(FAILURES[why])),
             drain: () => sink.drain(),
           });
+  }
+
+  /** Nothing goes up before all of it came. */
+  get whole(): boolean {
+    return this.#held !== null;
   }
 
   /** The client should wait. */
@@ -90,15 +109,19 @@ export class SwappedBody {
   }
 
   feed(bytes: Buffer): void {
-    if (this.whole) this.#held.push(Buffer.from(bytes));
-    else if (this.#decoder === null) this.#send(bytes);
+    if (this.#held !== null) this.#held.add(bytes);
+    else if (this.#decoder === null) this.#take(bytes);
     else this.#decoder.feed(bytes);
   }
 
   end(): void {
-    if (this.whole) this.#endWhole();
-    else if (this.#decoder === null) this.#finish();
-    else this.#decoder.end();
+    const held = this.#held?.bytes;
+    if (this.#decoder === null) {
+      if (held === undefined || this.#take(held)) this.#finish();
+      return;
+    }
+    if (held !== undefined) this.#decoder.feed(held);
+    this.#decoder.end();
   }
 
   /** The head as the body goes up. */
@@ -117,37 +140,44 @@ export class SwappedBody {
 
   stop(): void {
     this.#decoder?.stop();
+    this.#room.giveBack();
   }
 
-  #endWhole(): void {
-    const came = Buffer.concat(this.#held.splice(0));
-    const plain = this.#coding === null || came.length === 0 ? came : inflate(this.#coding, came);
-    if ('kind' in plain) return this.#sink.failed(plain);
+  /** Decoded bytes. False: refused. */
+  #take(bytes: Buffer): boolean {
     const out: Pieces = [];
-    const why = this.#swap.feed(plain, out) ?? this.#swap.end(out);
-    if (why !== null) return this.#sink.failed(why);
-    const { used } = this.#swap;
-    this.#sink.used(used);
-    // Without a key the very bytes go up, in their encoding.
-    if (used.length > 0) this.#length = lengthOf(out);
-    this.#tell(used.length > 0 ? out : [came]);
-    return this.#sink.done();
-  }
-
-  #send(bytes: Buffer): void {
-    const out: Pieces = [];
-    const why = this.#swap.feed(bytes, out);
-    if (why !== null) return this.#sink.failed(why);
+    const why = this.#swap.feed(bytes, out) ?? this.#keep(out);
+    if (why !== null) {
+      this.#sink.failed(why);
+      return false;
+    }
+    if (this.whole) return true;
     this.#sink.used(this.#swap.used);
-    return this.#tell(out);
+    this.#tell(out);
+    return true;
+  }
+
+  /** Of a whole body what is made; slices stay good, for what is fed is ours. */
+  #keep(pieces: Pieces): Denied | null {
+    if (!this.whole) return null;
+    if (!this.#room.take(lengthOf(pieces))) return NO_ROOM;
+    for (const piece of pieces) this.#made.push(piece);
+    return null;
   }
 
   #finish(): void {
     const out: Pieces = [];
-    const why = this.#swap.end(out);
+    const why = this.#swap.end(out) ?? this.#keep(out);
     if (why !== null) return this.#sink.failed(why);
-    this.#sink.used(this.#swap.used);
-    this.#tell(out);
+    const { used } = this.#swap;
+    this.#sink.used(used);
+    if (this.#held === null) this.#tell(out);
+    // Without a key the very bytes go up, in their encoding.
+    else if (used.length === 0) this.#tell([this.#held.bytes]);
+    else {
+      this.#length = lengthOf(this.#made);
+      this.#tell(this.#made);
+    }
     return this.#sink.done();
   }
 
@@ -159,34 +189,4 @@ export class SwappedBody {
 
 function lengthOf(pieces: Pieces): number {
   return pieces.reduce((sum, piece) => sum + piece.length, 0);
-}
-
-/** Synchronous on purpose: so short a body takes a few milliseconds at most. */
-function inflate(coding: Coding, bytes: Buffer): Buffer | Denied {
-  const maxOutputLength = Math.min(
-    RATIO_FLOOR_BYTES,
-    Math.max(MAX_HELD_BODY_BYTES, bytes.length * MAX_RATIO),
-  );
-  try {
-    return inflated(coding, bytes, { maxOutputLength });
-  } catch (error) {
-    // zlib throws for nothing else but these two.
-    const isLarge = error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE';
-    return isLarge ? TOO_LARGE : NOT_ENCODED;
-  }
-}
-
-function inflated(coding: Coding, bytes: Buffer, options: { maxOutputLength: number }): Buffer {
-  switch (coding) {
-    case 'gzip':
-      return zlib.gunzipSync(bytes, options);
-    case 'deflate':
-      return ((bytes[0] ?? 0) & 0x0f) === 8
-        ? zlib.inflateSync(bytes, options)
-        : zlib.inflateRawSync(bytes, options);
-    case 'br':
-      return zlib.brotliDecompressSync(bytes, options);
-    case 'zstd':
-      return zlib.zstdDecompressSync(bytes, options);
-  }
 }

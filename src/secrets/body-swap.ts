@@ -6,16 +6,15 @@
 import type { Denied } from '../flow/reason.ts';
 import { bodyTypeOf } from './body-type.ts';
 import { MultipartSwap } from './multipart-swap.ts';
-import { PartSwap, SwapState } from './part-swap.ts';
+import { type BodyAsk, PartSwap, SwapState } from './part-swap.ts';
 import type { Pieces } from './stream.ts';
-import type { SwapAsk } from './substitute.ts';
 
 export class BodySwap {
   readonly #state: SwapState;
   readonly #swap: PartSwap | MultipartSwap;
 
   /** `contentType`: the values of that field, one as a rule */
-  constructor(ask: SwapAsk, contentType: readonly string[]) {
+  constructor(ask: BodyAsk, contentType: readonly string[]) {
     this.#state = new SwapState(ask);
     const type = bodyTypeOf(contentType);
     this.#swap =

@@ -4,6 +4,7 @@
  */
 import { type Authority, authorityText } from '../flow/target.ts';
 import type { Binding, IdentityBindings } from './binding.ts';
+import { placeholderPatterns } from './part-swap.ts';
 import { type Pattern, PatternSet } from './patterns.ts';
 import { type ScrubSet, type ScrubTag, scrubPatterns } from './scrub.ts';
 import type { SecretValue } from './value.ts';
@@ -15,13 +16,23 @@ export class HostKeys {
   /** may a placeholder stand in a request's body */
   readonly inBody: boolean;
   readonly #bindings: readonly Binding[];
+  readonly #all: readonly Binding[];
   #values: readonly (SecretValue | null)[] = [];
   #patterns: readonly Pattern<ScrubTag>[] = [];
   #set: ScrubSet = new PatternSet<ScrubTag>([]);
+  #placeholders: PatternSet<string> | null = null;
 
-  constructor(bindings: readonly Binding[]) {
+  /** `bindings`: of the host; `all`: of the identity */
+  constructor(bindings: readonly Binding[], all: readonly Binding[]) {
     this.#bindings = bindings;
+    this.#all = all;
     this.inBody = bindings.some(({ spec }) => spec.places.some(({ kind }) => kind === 'body'));
+  }
+
+  /** All of the identity's, for whichever host: what a request's body is searched for. */
+  placeholders(): PatternSet<string> {
+    this.#placeholders ??= placeholderPatterns(this.#all);
+    return this.#placeholders;
   }
 
   /** The values of now and the ones before them: an upstream may still have those when a key was just rotated. */
@@ -54,7 +65,7 @@ export class HostKeyIndex {
     if (before !== undefined) return before;
     if (hosts.size >= MAX_HOSTS) hosts.clear();
     const bound = identity.bindings.filter(({ allows }) => allows(host));
-    const keys = bound.length === 0 ? null : new HostKeys(bound);
+    const keys = bound.length === 0 ? null : new HostKeys(bound, identity.bindings);
     hosts.set(name, keys);
     return keys;
   }

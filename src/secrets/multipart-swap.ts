@@ -92,13 +92,11 @@ export class MultipartSwap {
     const end = this.#held.indexOf('\r\n\r\n');
     if (end === -1 && this.#held.length <= MAX_PART_HEAD_BYTES) return false;
     if (end === -1 || end > MAX_PART_HEAD_BYTES) return this.#malformed('a part whose header is too large');
-    const head = this.#take(end + 4);
+    // The second CRLF stays: an empty part ends where it begins.
+    const head = this.#take(end + 2);
     this.#pass(head, out);
     this.#part.end(out);
     this.#part = new PartSwap(this.#state, formatOf(head));
-    // An empty part ends where it begins.
-    this.#held = `\r\n${this.#held}`;
-    this.#ours = 2;
     this.#at = 'content';
     return true;
   }

@@ -4,6 +4,7 @@
  * `body-swap.ts` and `multipart-swap.ts`, which share a `SwapState`. Invariants I5 and I6; contract sections 4 and 11.
  */
 import { type Denied, denied } from '../flow/reason.ts';
+import type { Binding } from './binding.ts';
 import type { BodyFormat } from './body-type.ts';
 import type { Spot } from './head.ts';
 import { PatternSet } from './patterns.ts';
@@ -19,9 +20,22 @@ import {
 } from './substitute.ts';
 import type { Spelling } from './views.ts';
 
+export type BodyAsk = SwapAsk & {
+  /** of `placeholderPatterns` */
+  readonly own: PatternSet<string>;
+};
+
+/** An identity's placeholders, each with itself as its tag. */
+export function placeholderPatterns(bindings: readonly Binding[]): PatternSet<string> {
+  const own = bindings.flatMap(({ placeholder, aliases }) => [placeholder, ...(aliases ?? [])]);
+  return new PatternSet(
+    own.map((text) => ({ lead: null, codes: Buffer.from(text, 'latin1'), trail: null, tag: text })),
+  );
+}
+
 /** What all parts of one body have in common. */
 export class SwapState {
-  readonly ask: SwapAsk;
+  readonly ask: BodyAsk;
   /** names of the variables whose keys were put in */
   readonly used = new Set<string>();
   readonly patterns: PatternSet<string>;
@@ -30,15 +44,9 @@ export class SwapState {
   #hits = 0;
   #keyChars = 0;
 
-  constructor(ask: SwapAsk) {
+  constructor(ask: BodyAsk) {
     this.ask = ask;
-    const own = ask.bindings.bindings.flatMap(({ placeholder, aliases }) => [
-      placeholder,
-      ...(aliases ?? []),
-    ]);
-    this.patterns = new PatternSet(
-      own.map((text) => ({ lead: null, codes: Buffer.from(text, 'latin1'), trail: null, tag: text })),
-    );
+    this.patterns = ask.own;
   }
 
   /** Refuses past the caps of one message. */

@@ -170,6 +170,12 @@ describe('a request body to a host with a key that may stand in bodies', () => {
       'bad_request',
     ],
     [
+      'an encoding that ends before it does',
+      'Content-Encoding: deflate\r\n',
+      Buffer.concat([zlib.deflateSync('abc'), Buffer.from(REAL)]),
+      'bad_request',
+    ],
+    [
       'too little for so much',
       'Content-Encoding: gzip\r\n',
       zlib.gzipSync(Buffer.alloc(9_000_000)),

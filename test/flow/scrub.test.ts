@@ -7,6 +7,7 @@ import { rawUpstream } from '../helpers/upstream.ts';
 import { eventually, makeWorld, type World } from '../helpers/world.ts';
 
 const REAL = 'ghp_REALgithub0123456789abcdefghijklmnop';
+const moreBehind = Buffer.concat([zlib.brotliCompressSync('abc'), Buffer.from(REAL)]);
 
 describe('an answer from a host with a key', () => {
   let raw: Awaited<ReturnType<typeof rawUpstream>>;
@@ -116,6 +117,37 @@ describe('an answer from a host with a key', () => {
     expect(reply.field('digest')).toBeUndefined();
   });
 
+  it.each([
+    ['gzip', zlib.gzipSync],
+    ['zstd', zlib.zstdCompressSync],
+  ] as const)('in several parts of %s is decoded to its end', async (coding, compress) => {
+    const body = Buffer.concat([compress(`a ${REAL.slice(0, 9)}`), compress(REAL.slice(9)), compress(' b')]);
+    answer = sized(body, `Content-Encoding: ${coding}\r\n`);
+    expect((await ask()).body.toString()).toBe(`a ${placeholder} b`);
+    expect((await ask()).body.toString()).toBe(`a ${placeholder} b`);
+  });
+
+  it.each([
+    ['gzip', () => zlib.createGzip()],
+    ['deflate', () => zlib.createDeflate()],
+    ['br', () => zlib.createBrotliCompress()],
+    ['zstd', () => zlib.createZstdCompress()],
+  ] as const)('sends each event of a stream in %s on as it comes', async (coding, open) => {
+    const own = await connectTls(world.port, at, { ca: world.caPem });
+    answer = [`HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: ${coding}\r\n\r\n`];
+    own.write(`GET / HTTP/1.1\r\nHost: ${at}\r\n\r\n`);
+    await own.head();
+    const compressor = open();
+    compressor.on('data', (bytes: Buffer) => more?.(bytes));
+    for (const event of ['data: one\n\n', 'data: two\n\n']) {
+      compressor.write(event);
+      compressor.flush();
+      expect((await own.bytes(16)).toString()).toBe(`b\r\n${event}\r\n`);
+    }
+    compressor.close();
+    own.destroy();
+  });
+
   it('is asked for whole, in a coding that can be undone', async () => {
     answer = sized('ok');
     asked.length = 0;
@@ -164,6 +196,7 @@ describe('an answer from a host with a key', () => {
     ['an encoding that is not known', 'Content-Encoding: compress\r\n', 'nope', 'response_unscrubbable'],
     ['two encodings', 'Content-Encoding: gzip, br\r\n', 'nope', 'response_unscrubbable'],
     ['a body that is not what it says', 'Content-Encoding: gzip\r\n', 'nope', 'upstream_bad_response'],
+    ['a body with more behind it', 'Content-Encoding: br\r\n', moreBehind, null],
     ['a body that is cut off', 'Content-Encoding: gzip\r\n', zlib.gzipSync('abc').subarray(0, 15), null],
     [
       'a body that is too good to be true',

@@ -1,5 +1,6 @@
 /** An identity with keys that may stand in bodies, and a body sent through in pieces. */
 import { BodySwap } from '../../../src/secrets/body-swap.ts';
+import { placeholderPatterns } from '../../../src/secrets/part-swap.ts';
 import { authority, type Key, SHAPES, world } from './world.ts';
 
 export const REAL = 'REAL"key\\with/all+of=it&1234567';
@@ -34,6 +35,7 @@ const KEYS: readonly Key[] = [
 ];
 
 const made = world(KEYS);
+const OWN = placeholderPatterns(made.mine.bindings);
 export const { holder, theirs } = made;
 
 /** What went up, or the reason of the refusal; `used` after an `ok`. */
@@ -50,7 +52,7 @@ export function send(
   cuts: readonly number[] = [],
 ): Sent {
   const types = type === null ? [] : typeof type === 'string' ? [type] : type;
-  const swap = new BodySwap({ bindings: made.mine, at: authority(HOST), secure: true }, types);
+  const swap = new BodySwap({ bindings: made.mine, at: authority(HOST), secure: true, own: OWN }, types);
   const shared = Buffer.alloc(Math.max(1, body.length));
   const out: (string | Buffer)[] = [];
   let sent = '';
