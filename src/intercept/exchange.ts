@@ -1,7 +1,7 @@
 /**
  * One request and its response, from the parsed head to the last byte: judged, swapped, recorded, forwarded,
  * streamed both ways. Used for intercepted TLS and for plain HTTP; `session.ts` owns the client's connection,
- * `dial/pool.ts` the upstream's. Bodies are never held beyond the piece that came with the head.
+ * `dial/pool.ts` the upstream's. Bodies stream; short ones that keys may stand in are held.
  */
 import { SPENT, withLifted } from '../base/admission.ts';
 import type { LiveFlow } from '../base/live.ts';
@@ -73,20 +73,8 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
     this.#head = head;
     this.#keys = keys;
     if (keys?.inBody !== true || !this.#up.hasBody) return this.#reserve(permit);
-    const problem = swapFor(
-      { deps: this.#deps, job: this.#job, up: this.#up },
-      {
-        keys,
-        bindings,
-        apart: (step) =>
-          this.#guard(() => {
-            step();
-            this.flush();
-          }),
-        failed: (why) => this.#refuse(why, 'refused'),
-        whole: () => this.#reserve(permit),
-      },
-    );
+    const of = { deps: this.#deps, job: this.#job, keys, bindings, exchange: this };
+    const problem = swapFor(of, this.#up, () => this.#reserve(permit));
     if (problem !== null) return this.#refuse(problem, 'refused');
     return this.#up.whole ? undefined : this.#reserve(permit);
   }
@@ -185,7 +173,7 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
     const { method, minor, keepAlive } = this.#job.head;
     const mayFollow = (): boolean => keepAlive && this.#up.done && !this.#deps.draining();
     const { upgrade } = this;
-    const scrub = scrubFor(this.#keys, { deps: this.#deps, job: this.#job, slot: this.#slot }, this);
+    const scrub = scrubFor(this.#keys, this.#slot, { deps: this.#deps, job: this.#job, exchange: this });
     this.#down = beginLeg(conn, { method, clientMinor: minor, upgrade, keepAlive: mayFollow, scrub });
     if (this.#up.send(this.#head, conn.socket) && this.#up.hasBody) this.#job.side.resume();
   }
@@ -205,9 +193,11 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
     this.#job.side.resume();
   }
 
-  decoded(step: () => void): void {
+  /** Runs what a decoder brought, which no read did, and sends what is ready then. */
+  apart(step: () => void): void {
     this.#guard(() => {
       step();
+      this.flush();
       this.#passDown();
     });
   }

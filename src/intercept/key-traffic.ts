@@ -8,57 +8,58 @@ import type { IdentityBindings } from '../secrets/binding.ts';
 import { BodySwap } from '../secrets/body-swap.ts';
 import { valuesOf } from '../secrets/body-type.ts';
 import type { HostKeys } from '../secrets/host-keys.ts';
-import type { ExchangeDeps, ExchangeJob } from './exchange-job.ts';
+import type { ExchangeDeps, ExchangeJob, Outcome } from './exchange-job.ts';
 import type { RequestLeg } from './request-leg.ts';
 import type { ScrubAsk } from './scrubbed-body.ts';
 import { SwappedBody } from './swapped-body.ts';
 import type { UpstreamSlot } from './upstream-slot.ts';
 
-/** The record learns which keys were taken out; `exchange` sends what came outside of a read. */
+/** What both need of the exchange. */
+type Of = {
+  readonly deps: ExchangeDeps;
+  readonly job: ExchangeJob;
+  readonly exchange: {
+    /** runs what happened outside of a read, and sends what is ready then */
+    apart(step: () => void): void;
+    cut(why: Denied, ended: Outcome): void;
+  };
+};
+
+/** The record learns which keys were taken out. */
 export function scrubFor(
   keys: HostKeys | null,
-  of: { readonly deps: ExchangeDeps; readonly job: ExchangeJob; readonly slot: UpstreamSlot },
-  exchange: { decoded(step: () => void): void },
+  slot: UpstreamSlot,
+  { deps, job, exchange }: Of,
 ): ScrubAsk | null {
   if (keys === null) return null;
-  const { deps, job, slot } = of;
   const { record, identity } = job;
   return {
     patterns: () => keys.scrubSet(),
     found: (env) => {
       if (!record.scrubbed.includes(env)) record.scrubbed = [...record.scrubbed, env];
     },
-    apart: (step) => exchange.decoded(step),
+    apart: (step) => exchange.apart(step),
     drain: () => void slot.conn?.socket.resume(),
     room: new HeldShare(deps.held, identity.group),
   };
 }
 
 /**
- * Has the leg's body rewritten on its way up. `whole`: one that was held came to its end; `failed`: it must not go on;
- * `apart`: runs what happened outside of a read, and sends what is ready then.
+ * Has the leg's body rewritten on its way up. `whole`: one that was held came to its end.
  * @returns why it cannot be searched
  */
 export function swapFor(
-  of: { readonly deps: ExchangeDeps; readonly job: ExchangeJob; readonly up: RequestLeg },
-  how: {
-    readonly keys: HostKeys;
-    readonly bindings: IdentityBindings;
-    readonly apart: (step: () => void) => void;
-    readonly failed: (why: Denied) => void;
-    readonly whole: () => void;
-  },
+  of: Of & { readonly keys: HostKeys; readonly bindings: IdentityBindings },
+  up: RequestLeg,
+  whole: () => void,
 ): Denied | null {
-  const { deps, job, up } = of;
+  const { deps, job, keys, bindings, exchange } = of;
   const { head, target: at, secure, record, side, identity } = job;
-  const { keys, bindings, apart, failed, whole } = how;
   const ask = { bindings, at, secure, own: keys.placeholders() };
+  const swap = new BodySwap(ask, valuesOf(head.text, 'content-type'));
+  const room = new HeldShare(deps.held, identity.group);
   const swapped = SwappedBody.of(
-    {
-      head,
-      swap: new BodySwap(ask, valuesOf(head.text, 'content-type')),
-      room: new HeldShare(deps.held, identity.group),
-    },
+    { head, swap, room },
     {
       pieces: (pieces, length) => up.pieces(pieces, length),
       done: () => {
@@ -68,8 +69,8 @@ export function swapFor(
       used: (names) => {
         if (names.length > 0) record.keys = [...new Set([...record.keys, ...names])];
       },
-      failed,
-      apart,
+      failed: (why) => exchange.cut(why, 'refused'),
+      apart: (step) => exchange.apart(step),
       drain: () => side.resume(),
     },
   );
