@@ -15,13 +15,11 @@ import { afterThrow } from './after-throw.ts';
 import { ExchangeFacts } from './exchange-facts.ts';
 import type { ExchangeDeps, ExchangeJob, Outcome } from './exchange-job.ts';
 import { scrubFor, swapFor } from './key-traffic.ts';
-import { readyRequest } from './ready-request.ts';
+import { OUTDATED, readyRequest } from './ready-request.ts';
 import { RequestLeg } from './request-leg.ts';
 import { beginLeg, type ResponseLeg } from './response-leg.ts';
 import { upstreamTrailers } from './upstream-head.ts';
 import { UpstreamSlot } from './upstream-slot.ts';
-
-const OUTDATED = denied('not_ready', 'The policy changed while this was decided; ask again.');
 
 export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
   readonly #deps: ExchangeDeps;

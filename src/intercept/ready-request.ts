@@ -3,13 +3,15 @@
  * in place of placeholders. Called by `exchange.ts` before anything else.
  */
 import type { Permit } from '../flow/permit.ts';
-import type { Denied } from '../flow/reason.ts';
+import { type Denied, denied } from '../flow/reason.ts';
 import type { Facts } from '../flow/verdict.ts';
 import type { IdentityBindings } from '../secrets/binding.ts';
 import type { HostKeys } from '../secrets/host-keys.ts';
 import type { ExchangeDeps, ExchangeJob } from './exchange-job.ts';
 import type { Upgrade } from './upgrade.ts';
 import { upstreamHead } from './upstream-head.ts';
+
+export const OUTDATED = denied('not_ready', 'The policy changed while this was decided; ask again.');
 
 type ReadyRequest = {
   readonly permit: Permit;
