@@ -1,0 +1,84 @@
+/** The network of deploy/compose, rebuilt with namespaces: verify.sh passes in the sandbox, and fails at every hole. */
+import { beforeAll, describe, expect, it } from 'vitest';
+import { describeInNamespace, driveInNamespace } from '../helpers/netns.ts';
+import { hasProgram } from '../helpers/programs.ts';
+import type { TopologyReport, Verified } from './drive/topology.ts';
+
+const DRIVER = new URL('./drive/topology.ts', import.meta.url);
+const LIMIT_MS = 400_000;
+const needed = ['nft', 'nsenter', 'setpriv', 'curl', 'busybox', 'python3'].filter(
+  (name) => !hasProgram(name),
+);
+const title = 'the network of the compose file';
+
+function suite(): void {
+  const nothing = { status: null, stdout: '', stderr: 'did not run' };
+  let report: TopologyReport = { seen: {}, text: nothing, busybox: nothing, unaware: '' };
+  const of = (name: string): Verified => report.seen[name] ?? { ...nothing, findings: [] };
+  const failed = (name: string): string[] =>
+    of(name)
+      .findings.filter(({ status }) => status === 'fail')
+      .map(({ check }) => check);
+
+  beforeAll(async () => {
+    report = await driveInNamespace<TopologyReport>(DRIVER, { limitMs: LIMIT_MS });
+  }, LIMIT_MS);
+
+  it('lets a sandbox reach what the policy allows, by the proxy, and nothing else', () => {
+    expect(of('shut').status, of('shut').stdout + of('shut').stderr).toBe(0);
+    const checks = of('shut').findings.map(({ check, status }) => `${check} ${status}`);
+    expect(checks).toHaveLength(14);
+    expect(checks.filter((one) => !one.endsWith(' ok'))).toEqual([]);
+    expect(checks).toContain('allowed URL ok');
+  });
+
+  it('is shown to people line by line, with a last word on it all', () => {
+    expect(report.text.stdout).toMatch(
+      /^ok +host gateway +12 ports of each of \d addresses: nothing answers$/m,
+    );
+    expect(report.text.stdout).toMatch(/14 checks: this sandbox is shut, and the proxy works\n$/);
+    expect(report.text.stderr).toBe('');
+  });
+
+  it('is judged the same by busybox alone', () => {
+    expect(report.busybox.status, report.busybox.stdout + report.busybox.stderr).toBe(0);
+    expect(report.busybox.stdout).toMatch(/14 checks: this sandbox is shut/);
+  });
+
+  // One hole each: what must be found, and beside it what comes of the same hole.
+  const holes: readonly (readonly [string, string, readonly string[]])[] = [
+    ['a route that is forwarded', 'route', ['direct TCP', 'UDP port 53', 'DNS over TCP']],
+    ['a way for UDP 53 alone', 'udp 53', ['UDP port 53']],
+    ['a way for TCP 53 alone', 'tcp 53', ['DNS over TCP']],
+    ['a resolver that knows public names', 'resolver', ['resolver']],
+    ['a host that has an address on the bridge', 'gateway', ['host gateway']],
+    ['a metadata service', 'metadata', ['metadata']],
+    ['a route for IPv6', 'ipv6', ['IPv6']],
+    [
+      'an admin side on every address, and a group in monitor mode',
+      'admin and monitor',
+      ['admin side', 'proxy', 'unknown host'],
+    ],
+    ['a proxy that is not there', 'no proxy', ['probe', 'proxy', 'allowed URL']],
+  ];
+  for (const [what, name, wanted] of holes) {
+    it(`fails at ${what}`, () => {
+      expect(of(name).status, of(name).stderr).toBe(1);
+      expect(failed(name)).toEqual(expect.arrayContaining([...wanted]));
+    });
+  }
+
+  it('is told apart: a hole for name servers is not one for all', () => {
+    expect(failed('udp 53')).toEqual(['UDP port 53']);
+    expect(failed('tcp 53')).toEqual(['DNS over TCP']);
+    expect(failed('resolver')).toEqual(['resolver']);
+  });
+
+  it('stays shut with compose.transparent.yaml, which lets in clients that know of no proxy', () => {
+    expect(of('transparent').status, of('transparent').stdout).toBe(0);
+    expect(report.unaware).toBe('GET /unaware -\n');
+  });
+}
+
+if (needed.length === 0) describeInNamespace(title, suite);
+else describe.skip(`${title} (not installed: ${needed.join(', ')})`, suite);
