@@ -17,6 +17,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['check', async () => (await import('./check.ts')).addCheck],
   ['explain', async () => (await import('./explain.ts')).addExplain],
   ['test', async () => (await import('./test.ts')).addTest],
+  ['learn', async () => (await import('./learn.ts')).addLearn],
   ['vault', async () => (await import('./vault.ts')).addVault],
   ['token', async () => (await import('./token.ts')).addToken],
   ['env', async () => (await import('./env.ts')).addEnv],

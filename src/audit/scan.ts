@@ -1,0 +1,54 @@
+/**
+ * Every record of a folder, oldest day first, in bounded memory: what reports and proposals are made of. Works beside
+ * a running writer. Records of several chains come chain by chain, not merged by time.
+ */
+import { chainFolders } from './chains.ts';
+import { listAuditFiles } from './files.ts';
+import { eachLine } from './lines.ts';
+
+/** One record as it stands in the file; a field may be missing or of any type. */
+export type ReadRecord = Readonly<Record<string, unknown>>;
+
+const DAY_DIGITS = 8;
+
+/**
+ * Calls `use` with each record from `since` (milliseconds since the epoch) on. `holds`: text that a line must hold to
+ * be parsed at all. Returns how many lines were no JSON object. Throws the file system's error.
+ */
+export function eachRecord(
+  root: string,
+  ask: { readonly since: number; readonly holds?: string },
+  use: (record: ReadRecord) => void,
+): number {
+  const from = new Date(ask.since).toISOString();
+  const day = from.slice(0, 10).replaceAll('-', '').slice(0, DAY_DIGITS);
+  const needle = Buffer.from(ask.holds ?? '');
+  let torn = 0;
+  for (const folder of chainFolders(root)) {
+    for (const file of listAuditFiles(folder)) {
+      if (file.day < day) continue;
+      eachLine(file.path, (line) => {
+        if (!Buffer.from(line.buffer, line.byteOffset, line.byteLength).includes(needle)) return;
+        const record = parsed(line);
+        if (record === null) torn += 1;
+        else if (textOf(record, 'at') >= from) use(record);
+      });
+    }
+  }
+  return torn;
+}
+
+/** A text field, '' when it is none. */
+export function textOf(record: ReadRecord, field: string): string {
+  const value = record[field];
+  return typeof value === 'string' ? value : '';
+}
+
+function parsed(line: Uint8Array): ReadRecord | null {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(line.buffer, line.byteOffset, line.byteLength).toString());
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : null;
+  } catch {
+    return null;
+  }
+}
