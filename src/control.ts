@@ -3,6 +3,7 @@ import type { LocalControl } from './base/control.ts';
 import type { LiveFlow } from './base/live.ts';
 import { authorityText } from './flow/target.ts';
 import type { RunningProxy } from './lifecycle.ts';
+import { changeLockdown } from './state/lockdown.ts';
 
 export function createControl(proxy: RunningProxy): LocalControl {
   const { parts } = proxy;
@@ -35,6 +36,8 @@ export function createControl(proxy: RunningProxy): LocalControl {
         ? { ok: true, policy: outcome.snapshot.set.hash }
         : { ok: false, problems: outcome.problems };
     },
+    lockdown: () => ({ locks: parts.lockdown.locks() }),
+    setLockdown: (ask) => changeLockdown(parts.lockdown, ask),
   };
 }
 

@@ -9,6 +9,7 @@ import type { ReloadOutcome, Snapshot } from './config/snapshot.ts';
 import { watchFolder } from './config/watch.ts';
 import { denied } from './flow/reason.ts';
 import { createFront } from './front.ts';
+import { keepRecord, type RecordKeeper } from './operators/record.ts';
 import { createParts, type Parts, type ProxyOptions } from './proxy.ts';
 import { openTransparent, type Transparent } from './transparent.ts';
 
@@ -38,6 +39,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const stops: (() => void)[] = [];
   stops.push(parts.snapshots.subscribe((now) => adopt(parts, now)));
   stops.push(parts.tokens.subscribe(() => adoptIdentities(parts)));
+  stops.push(parts.lockdown.subscribe(() => adoptLockdown(parts)));
   const reload = (): ReloadOutcome => reloadAll(parts);
   // Before the first look: what changes behind it is told, in this process as in every other worker.
   stops.push(watchFolder(options.settings.policies, () => void reload()));
@@ -56,10 +58,11 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   parts.state.listeners.push(endpoint);
   const ticker = setInterval(() => tick(parts), TICK_MS);
   stops.push(() => clearInterval(ticker));
+  const keeper = options.worker === undefined ? recordKeeper(parts) : null;
   const hurry = new AbortController();
   let stopping: Promise<void> | null = null;
   const stop = (): Promise<void> => {
-    stopping ??= stopProxy(parts, { server, transparent, stops, hurry: hurry.signal });
+    stopping ??= stopProxy(parts, { server, transparent, stops, keeper, hurry: hurry.signal });
     return stopping;
   };
   return {
@@ -119,9 +122,19 @@ function adoptIdentities(parts: Parts): void {
   parts.live.cutLosers(parts.revoker.identity);
 }
 
+/** Groups were locked or let go: what the locked ones have open ends now, upstream connections too. */
+function adoptLockdown({ live, revoker, pool, lockdown }: Parts): void {
+  live.cutLosers(revoker.identity);
+  pool.cutGroups((group) => lockdown.denial(group) !== null);
+}
+
 function secretRefs(parts: Parts) {
   const groups = parts.snapshots.current()?.set.groups.values() ?? [];
   return [...groups].flatMap((group) => group.secrets.map((secret) => secret.from));
+}
+
+function recordKeeper({ options, clock, trail, lockdown }: Parts): RecordKeeper {
+  return keepRecord({ dir: options.settings.state.dir, clock, trail, lockdown });
 }
 
 function tick(parts: Parts): void {
@@ -134,11 +147,13 @@ type Stop = {
   readonly transparent: Transparent;
   /** subscriptions, watchers and timers */
   readonly stops: readonly (() => void)[];
+  /** null: the supervising process keeps the record of what people do */
+  readonly keeper: RecordKeeper | null;
   /** aborted: nothing may take its time any more */
   readonly hurry: AbortSignal;
 };
 
-async function stopProxy(parts: Parts, { server, transparent, stops, hurry }: Stop): Promise<void> {
+async function stopProxy(parts: Parts, { server, transparent, stops, keeper, hurry }: Stop): Promise<void> {
   parts.state.draining = true;
   server.close();
   await transparent.close();
@@ -153,7 +168,10 @@ async function stopProxy(parts: Parts, { server, transparent, stops, hurry }: St
   parts.resolver.close();
   parts.keyring.close();
   parts.tokens.close();
+  parts.lockdown.close();
+  keeper?.stop();
   await parts.trail.close();
+  keeper?.settle();
 }
 
 async function untilEmpty(parts: Parts, forMs: number, hurry?: AbortSignal): Promise<void> {

@@ -30,6 +30,8 @@ import type { CertificateAuthority } from './intercept/authority.ts';
 import { createMetrics, type Metrics } from './metrics/metrics.ts';
 import { noteRefusedKeys } from './refused-keys.ts';
 import { type Caps, createShares, type Shares } from './shares.ts';
+import type { Lock, LockdownStore } from './state/lockdown.ts';
+import { openLockdown } from './state/lockdown-file.ts';
 import type { StateStore } from './state/store.ts';
 import { type Bindings, createBindings } from './vault/bindings.ts';
 import { createKeyring, type Keyring } from './vault/keyring.ts';
@@ -47,6 +49,8 @@ export type ProxyOptions = {
   /** what limits count in; default: this process alone */
   readonly store?: StateStore;
   readonly caps?: Partial<Caps>;
+  /** locks of another process that stand in no file */
+  readonly locks?: readonly Lock[];
   /** this process is one of several that serve the same addresses: its number, from 1 */
   readonly worker?: number;
 };
@@ -70,9 +74,10 @@ export type Parts = Shares & {
   readonly pool: Pool;
   readonly keyring: Keyring;
   readonly bindings: Bindings;
+  readonly lockdown: LockdownStore;
   readonly gate: Gate;
   readonly revoker: Revoker;
-  /** is an identity still good under the policy in force */
+  /** is an identity still good under the policy in force, and its group not locked */
   readonly stillValid: (identity: Identity, client: string) => Denied | null;
   readonly newId: () => string;
   /** changes while the proxy runs */
@@ -126,11 +131,7 @@ export function createParts(options: ProxyOptions): Parts {
     opened: (flow) => metrics.opened(flow.identity.group, flow.treat),
     closed: (flow) => metrics.closed(flow.identity.group, flow.treat),
   };
-  const gate = createGate({ snapshot: snapshots.current });
-  const stillValid = (identity: Identity, client: string): Denied | null => {
-    const snapshot = snapshots.current();
-    return snapshot === null ? denied('not_ready') : identifier.stillValid(identity, client, snapshot);
-  };
+  const judging = createJudges(options, { clock, metrics, snapshots, identifier });
   const dial = createDialParts(options, { clock, metrics, state, places: shares.lookups });
   const keys = createKeyParts(options, { clock, metrics, ca: dial.roots.ca });
   trail.onEvent((event) => noteRefusedKeys(event, keys.keyring, snapshots));
@@ -147,12 +148,26 @@ export function createParts(options: ProxyOptions): Parts {
     scratch: new Scratch(),
     ...dial,
     ...keys,
-    gate,
-    revoker: createRevoker({ gate, stillValid }),
-    stillValid,
+    ...judging,
     newId: createIdSource(clock),
     state,
   };
+}
+
+type JudgeNeeds = Pick<Parts, 'clock' | 'metrics' | 'snapshots' | 'identifier'>;
+
+function createJudges(options: ProxyOptions, { clock, metrics, snapshots, identifier }: JudgeNeeds) {
+  const { dir } = options.settings.state;
+  const lockdown = openLockdown({ dir, clock, watch: true, held: options.locks });
+  metrics.lockedGroups(() => lockdown.locks().map(({ group }) => group));
+  const gate = createGate({ snapshot: snapshots.current, lockdown: (group) => lockdown.denial(group) });
+  const stillValid = (identity: Identity, client: string): Denied | null => {
+    const locked = lockdown.denial(identity.group);
+    if (locked !== null) return locked;
+    const snapshot = snapshots.current();
+    return snapshot === null ? denied('not_ready') : identifier.stillValid(identity, client, snapshot);
+  };
+  return { lockdown, gate, stillValid, revoker: createRevoker({ gate, stillValid }) };
 }
 
 type DialNeeds = { clock: Clock; metrics: Metrics; state: Parts['state']; places: Places };

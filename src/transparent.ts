@@ -69,7 +69,8 @@ async function openDns(
     {
       ...front.transparent,
       address,
-      decideName: (snapshot, group, at) => decideName(snapshot.set, group, at),
+      decideName: (snapshot, group, at) =>
+        parts.lockdown.denial(group) ?? decideName(snapshot.set, group, at),
       onAnswer: (outcome) => parts.metrics.dnsAnswer(outcome),
     },
     of.at,

@@ -17,7 +17,7 @@ import { createMetrics } from '../src/metrics/metrics.ts';
 import { jsonSchemaOf } from '../src/policy/schema.ts';
 import { buildSourceTable } from '../src/policy/source-table.ts';
 import { ROOT, sourceText, tableBelow } from './helpers/import-table.ts';
-import { decision, end } from './unit/audit/samples.ts';
+import { decision, end, operator } from './unit/audit/samples.ts';
 
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
 
@@ -157,7 +157,7 @@ describe('the other tables', () => {
   });
 
   it('have every field of a record, and no other', () => {
-    const fields = [decision(), end()].flatMap((event) => {
+    const fields = [decision(), end(), operator()].flatMap((event) => {
       const body = new RecordText().of(event, '2026-01-01T00:00:00.000Z');
       const record: unknown = JSON.parse(
         recordLine({ kind: event.kind, body }, EMPTY_HEAD, 'what was mended'),

@@ -199,7 +199,8 @@ class Answers {
     const verdict = decideName(current, identity.group, at);
     if (verdict.kind === 'deny') {
       this.#record(client, { identity, at, why: verdict, policy: current.set.hash });
-      return 'nxdomain';
+      // A name that is not told for now must not be remembered as one that does not exist.
+      return verdict.reason === 'locked_down' ? 'refused' : 'nxdomain';
     }
     const wanted = address.includes(':') ? 'AAAA' : 'A';
     return asked.type === wanted ? { address } : 'nodata';

@@ -4,6 +4,8 @@
  */
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
+import type { OperatorEvent } from '../audit/event.ts';
+import type { Clock } from '../base/clock.ts';
 import type { ControlPlane } from '../base/control.ts';
 import type { Operator, Role } from '../base/operator.ts';
 import type { Metrics } from '../metrics/metrics.ts';
@@ -16,6 +18,9 @@ export type ShownMetrics = Pick<Metrics, 'render' | 'contentType'>;
 export type AdminDeps = {
   readonly control: ControlPlane;
   readonly metrics: ShownMetrics;
+  /** takes what operators do into the audit trail */
+  readonly record: (event: OperatorEvent) => void;
+  readonly clock: Clock;
 };
 
 /** One request, with what was found out about it. */

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Route } from './route.ts';
 import { FLOW_ROUTES, FLOW_SCHEMAS } from './routes/flows.ts';
 import { HEALTH_ROUTES } from './routes/health.ts';
+import { LOCKDOWN_ROUTES, LOCKDOWN_SCHEMAS } from './routes/lockdown.ts';
 import { STATUS_ROUTES, STATUS_SCHEMAS } from './routes/status.ts';
 import { ok, problem, text, whole } from './schema.ts';
 
@@ -22,6 +23,7 @@ export const ROUTES: readonly Route[] = [
   DESCRIPTION_ROUTE,
   ...STATUS_ROUTES,
   ...FLOW_ROUTES,
+  ...LOCKDOWN_ROUTES,
 ];
 
 const SCHEMAS = {
@@ -33,6 +35,7 @@ const SCHEMAS = {
   },
   ...STATUS_SCHEMAS,
   ...FLOW_SCHEMAS,
+  ...LOCKDOWN_SCHEMAS,
 } as const;
 
 /** What every route with a role may answer. */

@@ -3,7 +3,6 @@
  * `routes/`. Talks to the running proxy through ControlPlane alone. Never on the sandbox network. Made by `cli/`.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { type Clock, systemClock } from '../base/clock.ts';
 import { mayAct, type Operator } from '../base/operator.ts';
 import { type Auth, type Caller, createAuth, FAILURE_WINDOW_MS } from './auth.ts';
 import { createBaseApp, type ListenAt, listenAt } from './base-app.ts';
@@ -18,7 +17,6 @@ export type AdminOptions = AdminDeps & {
   readonly listen: ListenAt;
   /** further names that Host may carry */
   readonly names?: readonly string[];
-  readonly clock?: Clock;
 };
 
 export type Admin = {
@@ -40,7 +38,7 @@ export function createAdmin(opts: AdminOptions): Admin {
     token: opts.token,
     listenHost: opts.listen.host,
     names: opts.names ?? [],
-    clock: opts.clock ?? systemClock,
+    clock: opts.clock,
   });
   const app = createBaseApp(ROUTES);
   const known = new WeakMap<FastifyRequest, Operator>();

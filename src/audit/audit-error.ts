@@ -15,3 +15,7 @@ export class AuditError extends Error {
     this.code = code;
   }
 }
+
+export function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

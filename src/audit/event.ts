@@ -1,6 +1,6 @@
 /**
  * What the audit trail is told: one decision per judged target or request, one end per connection and
- * exchange. Stages build these values; `audit/chain.ts` turns them into lines, `metrics/` counts them
+ * exchange, and what operators do. Stages build these values; `audit/chain.ts` turns them into lines, `metrics/` counts them
  * (design idea 6: counters and record cannot disagree because they are made of the same values).
  */
 import type { Reason, RuleRef } from '../flow/reason.ts';
@@ -74,4 +74,25 @@ export type EndEvent = Common & {
   readonly rule?: RuleRef | null;
 };
 
-export type AuditEvent = DecisionEvent | EndEvent;
+/** Something that a person did to the proxy, or had a program do. */
+export type OperatorEvent = {
+  readonly kind: 'operator';
+  /** what, dotted: `lockdown.on`, `token.revoke` */
+  readonly action: string;
+  /** their name; `cli:USER`, `signal` or `file` where it was none of the admin side's */
+  readonly operator: string;
+  readonly origin: 'api' | 'cli' | 'file' | 'signal';
+  /** address, where it came over the network */
+  readonly client: string | null;
+  /** whom it concerns: a group, `*` for all, null for none */
+  readonly group: string | null;
+  /** id of what it was done to */
+  readonly subject: string | null;
+  readonly outcome: 'done' | 'refused' | 'failed';
+  /** in their own words */
+  readonly why: string | null;
+  /** when they did it, milliseconds since the epoch; the record may come later */
+  readonly actedAt: number;
+};
+
+export type AuditEvent = DecisionEvent | EndEvent | OperatorEvent;

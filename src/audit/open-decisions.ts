@@ -45,7 +45,9 @@ export function openDecisions(files: readonly (AuditFile & { readonly size: numb
         const fields = fieldsOf(line);
         if (fields === null) return;
         const key = JSON.stringify([fields.get('stage'), fields.get('flow'), fields.get('request_id')]);
-        if (fields.get('kind') === 'end') open.delete(key);
+        const kind = fields.get('kind');
+        if (kind === 'end') open.delete(key);
+        else if (kind !== 'decision') return;
         else if (open.size < MAX_OPEN) open.set(key, endOf(fields));
         else skipped += 1;
       },

@@ -4,7 +4,7 @@
  * half the work of a record, and most of its garbage, would be to write the same words again. Pure.
  */
 import type { RuleRef } from '../flow/reason.ts';
-import type { AuditEvent, DecisionEvent, EndEvent } from './event.ts';
+import type { AuditEvent, DecisionEvent, EndEvent, OperatorEvent } from './event.ts';
 import { capField, redactPath } from './redact.ts';
 
 /** Printable ASCII without `"` and `\`: stands in JSON as it is. */
@@ -39,6 +39,7 @@ export class RecordText {
    * query values here, so no caller can forget it.
    */
   of(event: AuditEvent, at: string): string {
+    if (event.kind === 'operator') return operatorText(event, at);
     const shared = this.#sharedOf(event);
     const path = event.path === null ? 'null' : quoted(redactPath(event.path, event.reason));
     const common =
@@ -48,7 +49,7 @@ export class RecordText {
     return `${common}${event.kind === 'decision' ? decisionText(event, rule) : endText(event, rule)}${shared.tail}`;
   }
 
-  #sharedOf(event: AuditEvent): Shared {
+  #sharedOf(event: DecisionEvent | EndEvent): Shared {
     const known = this.#shared.get(event.flow);
     if (known !== undefined && stillHolds(known, event)) return known;
     if (this.#shared.size >= MAX_KEPT) this.#shared.clear();
@@ -89,7 +90,7 @@ export function quoted(text: string): string {
   return JSON.stringify(capped).replace(BEYOND_ASCII, escapeUnit);
 }
 
-function stillHolds(known: Shared, event: AuditEvent): boolean {
+function stillHolds(known: Shared, event: DecisionEvent | EndEvent): boolean {
   return (
     known.host === event.host &&
     known.identity === event.identity &&
@@ -116,6 +117,16 @@ function endText(event: EndEvent, rule: string): string {
     `,"status":${count(event.status)},"bytes_up":${count(event.bytesUp)},"bytes_down":${count(event.bytesDown)}` +
     `,"ms":${millis(event.ms)},"overhead_ms":${event.overheadMs === null ? 'null' : millis(event.overheadMs)}` +
     `,"ended":"${event.ended}","scrubbed":${list(event.scrubbed)}`
+  );
+}
+
+function operatorText(event: OperatorEvent, at: string): string {
+  const { client, group, subject, outcome, why, actedAt } = event;
+  return (
+    `,"at":"${at}","action":${quoted(event.action)},"operator":${quoted(event.operator)}` +
+    `,"origin":"${event.origin}","client":${orNull(client)},"group":${orNull(group)}` +
+    `,"subject":${orNull(subject)},"outcome":"${outcome}","why":${orNull(why)}` +
+    `,"acted_at":"${new Date(actedAt).toISOString()}"`
   );
 }
 

@@ -5,11 +5,11 @@
  */
 import { hash as cryptoHash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
-import { AuditError } from './audit-error.ts';
+import { AuditError, asError } from './audit-error.ts';
 import { Backlog, guarded, MAX_KEPT_ENDS, type Pending, type Written } from './backlog.ts';
 import { formBatch, type HashHex, type Head } from './chain.ts';
 import { Checkpointer } from './checkpointer.ts';
-import type { AuditEvent, DecisionEvent, EndEvent } from './event.ts';
+import type { AuditEvent, DecisionEvent, EndEvent, OperatorEvent } from './event.ts';
 import { type FolderLock, lockFolder } from './lock.ts';
 import { Notes } from './notes.ts';
 import { recover } from './recover.ts';
@@ -21,6 +21,8 @@ export type AuditTrail = {
   /** `written(null)`: the record stands in the file; with an error: it does not, and the request is refused. */
   decision(event: DecisionEvent, written: Written): void;
   end(event: EndEvent): void;
+  /** What an operator did; kept like an end while the disk refuses. */
+  operator(event: OperatorEvent): void;
   /** Did the last write succeed; false once closed */
   healthy(): boolean;
   /** The last record in the file */
@@ -112,7 +114,9 @@ class FileTrail implements AuditTrail {
     }
   }
 
-  end(event: EndEvent): void {
+  readonly operator = (event: OperatorEvent): void => this.end(event);
+
+  end(event: EndEvent | OperatorEvent): void {
     if (this.#closing || this.#backlog.full || (this.#failing && this.#backlog.count >= MAX_KEPT_ENDS)) {
       this.#lose(1);
       return;
@@ -293,8 +297,4 @@ class FileTrail implements AuditTrail {
   #report(error: Error): void {
     this.#opts.onFailure?.(error);
   }
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }

@@ -73,6 +73,25 @@ export type ReloadResult =
   | { readonly ok: true; readonly policy: string }
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
+/** One lock, as `state/lockdown.ts` keeps it. */
+export type LockView = {
+  /** `*`: all */
+  readonly group: string;
+  readonly since: string;
+  readonly by: string;
+  readonly reason: string;
+};
+
+export type LockdownAsk = {
+  readonly on: boolean;
+  readonly group: string;
+  readonly by: string;
+  readonly reason: string;
+};
+
+/** `problem`: why a restart would not find it so; a lock is in force all the same. */
+export type LockdownDone = { readonly changed: boolean; readonly problem: string | null };
+
 type Ready = { readonly ready: boolean; readonly why: readonly string[] };
 
 /** Of a proxy in this process: every answer at once. */
@@ -82,6 +101,9 @@ export type LocalControl = {
   readonly groups: () => readonly GroupView[];
   readonly flows: () => readonly FlowView[];
   readonly reload: () => ReloadResult;
+  readonly lockdown: () => { readonly locks: readonly LockView[] };
+  /** resolves when what is locked has been cut */
+  readonly setLockdown: (ask: LockdownAsk) => Promise<LockdownDone>;
 };
 
 /** Of one process or of several, which take a moment to ask. */

@@ -17,6 +17,7 @@ export function columnsOf(line: string): string {
   if (fields === null) return `(not a record) ${safe(line.slice(0, 200))}`;
   const { time, what, group, who, method } = WIDTHS;
   const kind = textOf(fields, 'kind');
+  if (kind === 'operator') return operatorColumns(fields);
   const verdict = kind === 'decision' ? textOf(fields, 'verdict') : kind;
   return [
     pad(textOf(fields, 'at'), time),
@@ -25,6 +26,21 @@ export function columnsOf(line: string): string {
     pad(textOf(fields, 'identity'), who),
     pad(textOf(fields, 'method'), method),
     `${target(fields)}  ${kind === 'decision' ? decided(fields) : ended(fields)}`.trimEnd(),
+  ].join(' ');
+}
+
+/** What somebody did stands where a request has its target. */
+function operatorColumns(fields: Fields): string {
+  const { time, what, group, who, method } = WIDTHS;
+  const done = [textOf(fields, 'action'), textOf(fields, 'subject', '')].filter((part) => part !== '');
+  const outcome = [textOf(fields, 'outcome'), textOf(fields, 'origin'), textOf(fields, 'why', '')];
+  return [
+    pad(textOf(fields, 'at'), time),
+    pad('operator', what),
+    pad(textOf(fields, 'group'), group),
+    pad(textOf(fields, 'operator'), who),
+    pad('-', method),
+    `${done.join(' ')}  ${outcome.join(' ')}`.trimEnd(),
   ].join(' ');
 }
 

@@ -20,6 +20,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['learn', async () => (await import('./learn.ts')).addLearn],
   ['vault', async () => (await import('./vault.ts')).addVault],
   ['token', async () => (await import('./token.ts')).addToken],
+  ['lockdown', async () => (await import('./lockdown.ts')).addLockdown],
   ['env', async () => (await import('./env.ts')).addEnv],
   ['doctor', async () => (await import('./doctor.ts')).addDoctor],
   ['audit', async () => (await import('./audit.ts')).addAudit],

@@ -1,9 +1,10 @@
 /** Opens what operators reach of a running `start`: the admin listener, and that for metrics alone. */
 import { createAdmin, createMetricsListener } from '../admin/server.ts';
+import { systemClock } from '../base/clock.ts';
 import type { Endpoint, Settings } from '../config/settings.ts';
 import { toCliError } from './start-text.ts';
 
-type Shown = Pick<Parameters<typeof createAdmin>[0], 'control' | 'metrics' | 'token'>;
+type Shown = Pick<Parameters<typeof createAdmin>[0], 'control' | 'metrics' | 'token' | 'record'>;
 
 /** `stops`: gets what closes them again, also when the second one fails. Resolves with their addresses, admin first. */
 export async function openAdmin(
@@ -11,7 +12,7 @@ export async function openAdmin(
   shown: Shown,
   stops: (() => Promise<void>)[],
 ): Promise<readonly [Endpoint, ...Endpoint[]]> {
-  const admin = createAdmin({ ...shown, listen: settings.admin.listen });
+  const admin = createAdmin({ ...shown, listen: settings.admin.listen, clock: systemClock });
   const at = await admin.listen().catch(toCliError);
   stops.push(() => admin.close());
   const first = { host: at.address, port: at.port };

@@ -6,6 +6,8 @@ const HURRY_MS = 1_000;
 
 export type Signalled = {
   readonly reload: () => unknown;
+  /** locks everybody */
+  readonly lockdown: () => unknown;
   /** cuts what is open, while the stop is under way */
   readonly stopNow: () => unknown;
   /** ends what would outlive this process; just before it is killed */
@@ -26,6 +28,7 @@ export async function untilStopped(running: Signalled, log: Log): Promise<void> 
     if (signals === 2) hurry(running, { signal, log });
   };
   process.on('SIGHUP', reload);
+  process.on('SIGUSR2', () => void running.lockdown());
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   const signal = await promise;

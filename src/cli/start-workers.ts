@@ -10,10 +10,12 @@ import type { Log } from '../base/log.ts';
 import { loadPolicies } from '../config/load.ts';
 import type { Endpoint, Settings } from '../config/settings.ts';
 import { METRICS_TYPE } from '../metrics/merge.ts';
-import { createCrewControl } from '../supervise/control.ts';
+import { lockBySignal } from '../operators/signal.ts';
+import { createCrewControl, spreadLockdown } from '../supervise/control.ts';
 import { startSupervisor } from '../supervise/supervisor.ts';
 import type { CliIo } from './io.ts';
 import { openAdmin } from './start-admin.ts';
+import { openPeopleRecord } from './start-record.ts';
 import { untilStopped } from './start-signals.ts';
 import { greeting, toCliError } from './start-text.ts';
 
@@ -33,6 +35,8 @@ export async function startWorkers(
 ): Promise<void> {
   const { log, token, version } = about;
   const workers = workersOf(settings);
+  const people = openPeopleRecord(settings, log);
+  const { lockdown, record } = people;
   const startedAt = systemClock.now();
   const crew = await startSupervisor({
     settings,
@@ -41,13 +45,24 @@ export async function startWorkers(
     log,
     clock: systemClock,
     fork: forkWorker,
-  }).catch(toCliError);
-  const stops: (() => Promise<void>)[] = [() => crew.stop()];
+    locks: () => lockdown.unwritten(),
+  }).catch(async (error: unknown) => {
+    await people.close();
+    return toCliError(error);
+  });
+  const stops: (() => Promise<void>)[] = [() => crew.stop(), () => people.close()];
   let admin: Endpoint = settings.admin.listen;
   try {
-    const control = createCrewControl(crew, { version, startedAt, now: systemClock.now, admin: () => admin });
+    const control = createCrewControl(crew, {
+      version,
+      startedAt,
+      now: systemClock.now,
+      admin: () => admin,
+      lockdown,
+      recordHealthy: people.healthy,
+    });
     const metrics = { contentType: METRICS_TYPE, render: () => crew.metrics() };
-    const own = await openAdmin(settings, { control, metrics, token }, stops);
+    const own = await openAdmin(settings, { control, metrics, token, record }, stops);
     [admin] = own;
     crew.setOwn(own);
     // What the workers found, who have said what is wrong with it.
@@ -57,7 +72,12 @@ export async function startWorkers(
     const kill = (): void => {
       for (const seat of crew.seats) seat.kill();
     };
-    await untilStopped({ reload: () => crew.reload(), stopNow: () => crew.stopNow(), kill }, log);
+    const lock = async (): Promise<void> => {
+      await lockBySignal(lockdown, { record, log });
+      await spreadLockdown(crew, lockdown);
+    };
+    const stopNow = (): void => crew.stopNow();
+    await untilStopped({ reload: () => crew.reload(), lockdown: lock, stopNow, kill }, log);
   } finally {
     for (const stop of stops) await stop();
   }

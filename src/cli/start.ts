@@ -1,15 +1,17 @@
 /**
- * `start`: makes what is missing, runs the proxy and the admin side until a signal ends them. SIGHUP reloads;
+ * `start`: makes what is missing, runs the proxy and the admin side until a signal ends them. SIGHUP reloads; SIGUSR2 locks down;
  * SIGTERM and SIGINT drain, a second one (either after either) cuts what is open and ends at once.
  */
 import path from 'node:path';
 import type { Command } from 'commander';
 import { listChains, tendOtherChains, workerChain } from '../audit/chains.ts';
+import type { OperatorEvent } from '../audit/event.ts';
 import { systemClock } from '../base/clock.ts';
 import { createLog, type Log } from '../base/log.ts';
 import type { Settings } from '../config/settings.ts';
 import { createControl } from '../control.ts';
 import { startProxy } from '../lifecycle.ts';
+import { lockBySignal } from '../operators/signal.ts';
 import { ensureInstall } from './install.ts';
 import { CliError, type CliIo } from './io.ts';
 import { settingsFor } from './load.ts';
@@ -50,11 +52,16 @@ async function start(settings: Settings, io: CliIo): Promise<void> {
   const stops: (() => Promise<void>)[] = [() => proxy.stop()];
   try {
     const { metrics, state, snapshots } = proxy.parts;
-    const own = await openAdmin(settings, { control: createControl(proxy), metrics, token }, stops);
+    const record = (event: OperatorEvent): void => proxy.parts.trail.operator(event);
+    const own = await openAdmin(settings, { control: createControl(proxy), metrics, token, record }, stops);
     state.listeners.push(...own);
     const set = snapshots.current()?.set ?? null;
     io.stdout.write(greeting(settings, { version, proxy: proxy.address, admin: own[0], set, workers: 1 }));
-    await untilStopped({ reload: () => proxy.reload(), stopNow: () => proxy.stopNow(), kill: () => {} }, log);
+    const lockdown = (): Promise<void> => lockBySignal(proxy.parts.lockdown, { record, log });
+    await untilStopped(
+      { reload: () => proxy.reload(), lockdown, stopNow: () => proxy.stopNow(), kill: () => {} },
+      log,
+    );
   } finally {
     for (const stop of stops) await stop();
   }
@@ -66,7 +73,8 @@ async function tendOldChains(settings: Settings, log: Log): Promise<void> {
   const root = path.join(settings.state.dir, 'audit');
   const workers = workersOf(settings);
   const seats = Array.from({ length: workers }, (_, index) => workerChain(root, index + 1));
-  const own = workers > 1 ? seats : [root];
+  // The supervising process has a chain of its own, in the root.
+  const own = workers > 1 ? [root, ...seats] : [root];
   for (const dir of listChains(root, own)) log.error({ dir }, 'audit: a chain is missing');
   await tendOtherChains(root, new Set(own), {
     sync: settings.audit.sync,

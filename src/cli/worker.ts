@@ -3,9 +3,11 @@
  * serve, answers its questions, and drains when told to, at SIGTERM, or when that process is gone.
  */
 import type { Command } from 'commander';
+import type { OperatorEvent } from '../audit/event.ts';
 import { createLog, type Log } from '../base/log.ts';
 import { createControl } from '../control.ts';
 import { startProxy } from '../lifecycle.ts';
+import { lockBySignal } from '../operators/signal.ts';
 import type { StateStore } from '../state/store.ts';
 import type { Begin } from '../supervise/messages.ts';
 import { type Channel, type Served, serveChannel } from '../supervise/serve.ts';
@@ -51,8 +53,11 @@ async function serve(begin: Begin, store: StateStore, io: CliIo): Promise<Served
     env: io.env,
     worker,
     store,
+    locks: begin.locks,
   });
   const { parts } = proxy;
+  const record = (event: OperatorEvent): void => parts.trail.operator(event);
+  process.on('SIGUSR2', () => void lockBySignal(parts.lockdown, { record, log }));
   const { tls, http, dns } = proxy.transparent;
   parts.state.peers = begin.own;
   return {
@@ -60,6 +65,7 @@ async function serve(begin: Begin, store: StateStore, io: CliIo): Promise<Served
     control: createControl(proxy),
     metrics: () => parts.metrics.json(),
     own: () => [...parts.state.listeners, ...parts.state.others],
+    holdLocks: (locks) => parts.lockdown.hold(locks),
     setOthers: (own) => {
       parts.state.peers = own;
     },

@@ -69,6 +69,10 @@ export class H2Pool {
     for (const one of this.#all) if (one.identityId === id) one.destroy();
   }
 
+  cutGroups(locked: (group: string) => boolean): void {
+    for (const one of this.#all) if (locked(one.group)) one.destroy();
+  }
+
   /** Ends streams whose answers are whole. */
   sweep(): void {
     for (const one of this.#all) one.sweep();

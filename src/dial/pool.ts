@@ -32,6 +32,8 @@ export type Pool = {
   retire(keepSnapshotId: string): void;
   /** Destroys every connection of an identity, busy and opening ones too. */
   cutIdentity(id: string): void;
+  /** Destroys every connection of the groups that are locked, busy and opening ones too. */
+  cutGroups(locked: (group: string) => boolean): void;
   close(): void;
   stats(): { idle: number; busy: number };
 };
@@ -79,7 +81,11 @@ class ConnPool implements Pool {
   readonly #idle = new Set<PooledConn | H2Upstream>();
   /** those of HTTP/1.1 by key, the warmest last */
   readonly #byKey = new Map<string, PooledConn[]>();
-  readonly #opening = new Set<{ readonly identityId: string; readonly abort: AbortController }>();
+  readonly #opening = new Set<{
+    readonly identityId: string;
+    readonly group: string;
+    readonly abort: AbortController;
+  }>();
   readonly #sessions = new LRUCache<string, Buffer>({ max: MAX_SESSIONS });
   readonly #h2: H2Pool;
   /** keys to which a connection that may speak HTTP/2 is being opened: who comes meanwhile may share it */
@@ -143,7 +149,8 @@ class ConnPool implements Pool {
   async #openNew(permit: Permit, how: OpenAsk): Promise<UpstreamConn | Denied> {
     const { secure, h2, key, signal } = how;
     if (this.#closed) return denied('draining');
-    const opening = { identityId: permit.identity.id, abort: new AbortController() };
+    const { id: identityId, group } = permit.identity;
+    const opening = { identityId, group, abort: new AbortController() };
     const leave = (): void => opening.abort.abort();
     signal?.addEventListener('abort', leave, { once: true });
     if (signal?.aborted === true) leave();
@@ -200,6 +207,12 @@ class ConnPool implements Pool {
     for (const opening of this.#opening) if (opening.identityId === id) opening.abort.abort();
     for (const conn of this.#all) if (conn.identityId === id) conn.destroy();
     this.#h2.cutIdentity(id);
+  }
+
+  cutGroups(locked: (group: string) => boolean): void {
+    for (const opening of this.#opening) if (locked(opening.group)) opening.abort.abort();
+    for (const conn of this.#all) if (locked(conn.group)) conn.destroy();
+    this.#h2.cutGroups(locked);
   }
 
   close(): void {

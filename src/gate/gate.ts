@@ -1,7 +1,7 @@
 /**
  * Verdict -> Permit. The only place where a Permit is made (invariant I1): whatever dials has passed here.
- * The policy decides (`policy/decide.ts`); the gate adds what is not in a file: is a policy loaded, do we
- * shut down, and (in later stages of this product) lockdown, limits and approvals.
+ * The policy decides (`policy/decide.ts`); the gate adds what is not in its files: lockdown first of all, and
+ * is a policy loaded.
  */
 import type { Gate } from '../base/stages.ts';
 import type { Snapshot } from '../config/snapshot.ts';
@@ -15,6 +15,8 @@ import { decideConnect, decideRequest, hostLabel } from '../policy/decide.ts';
 export type GateOptions = {
   /** the policy in force; `null` before the first good one */
   readonly snapshot: () => Snapshot | null;
+  /** the refusal of a group that is locked down */
+  readonly lockdown: (group: string) => Denied | null;
 };
 
 const NOT_READY = denied(
@@ -30,6 +32,8 @@ export function createGate(options: GateOptions): Gate {
     identity: Identity,
     target: Target,
   ) => {
+    const locked = options.lockdown(identity.group);
+    if (locked !== null) return locked;
     const snapshot = options.snapshot();
     if (snapshot === null) return NOT_READY;
     return mint(decide(snapshot), { flow, identity, target, snapshotId: snapshot.id });

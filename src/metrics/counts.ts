@@ -31,6 +31,8 @@ export type Counts = {
   /** null: none was tried yet */
   lastReload: 'ok' | 'error' | null;
   ages: () => readonly SecretAge[];
+  /** groups that are locked, `*` for all */
+  locked: () => readonly string[];
   records: number;
   failures: number;
 };
@@ -51,6 +53,7 @@ export function noCounts(about: Pick<Counts, 'build' | 'caNotAfter'>): Counts {
     policies: [],
     lastReload: null,
     ages: () => [],
+    locked: () => [],
     records: 0,
     failures: 0,
   };

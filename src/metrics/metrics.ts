@@ -33,6 +33,8 @@ export type Metrics = {
   secretFetch(source: string, outcome: string): void;
   /** `fn` is asked at each scrape. */
   secretAges(fn: () => readonly SecretAge[]): void;
+  /** `fn` is asked at each scrape: the groups that are locked, `*` for all. */
+  lockedGroups(fn: () => readonly string[]): void;
   /** The Prometheus text, `contentType` its media type. */
   render(): Promise<string>;
   readonly contentType: string;
@@ -89,6 +91,9 @@ export function createMetrics(about: About): Metrics {
     secretAges(fn) {
       counts.ages = fn;
     },
+    lockedGroups(fn) {
+      counts.locked = fn;
+    },
     render: () => registry.metrics(),
     contentType: registry.contentType,
     json: () => metricsJson(registry),
@@ -122,6 +127,7 @@ function exchangesOf(counts: Counts, group: string): GroupExchanges {
 
 function observe(counts: Counts, event: AuditEvent, clock: Clock): void {
   counts.records += 1;
+  if (event.kind === 'operator') return;
   const group = event.group ?? '';
   if (event.kind === 'decision') return decisionsOf(counts, group).count(event, clock.now);
   if (event.overturned === true) {

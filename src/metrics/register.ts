@@ -153,10 +153,10 @@ function registerPolicy(registry: Registry, counts: Counts): void {
   });
   liveGauge(registry, {
     name: 'sallyport_lockdown',
-    help: 'Is the group locked down (* for all).',
+    help: 'Is the group locked down by name (* for all).',
     labels: ['group'],
     merge: 'max',
-    rows: () => [row({ group: '*' }, 0)],
+    rows: () => lockdownRows(counts),
   });
 }
 
@@ -206,6 +206,12 @@ function row(labels: Row['labels'], value: number): Row {
 
 function outcomes(tally: Tally): Row[] {
   return [...tally.rows()].map(([outcome, , value]) => row({ outcome }, value));
+}
+
+function lockdownRows({ locked, policies }: Counts): Row[] {
+  const now = new Set(locked());
+  const groups = new Set(['*', ...policies.map(({ group }) => group), ...now]);
+  return [...groups].map((group) => row({ group }, now.has(group) ? 1 : 0));
 }
 
 function decisionRows(counts: Counts): Row[] {

@@ -1,6 +1,7 @@
 /** What the admin side may ask of several workers: their views as one. A worker that does not answer is told of. */
 import type { ControlPlane, FlowView, GroupView, WorkerView } from '../base/control.ts';
 import type { Endpoint } from '../config/settings.ts';
+import { changeLockdown, type LockdownStore } from '../state/lockdown.ts';
 import type { WorkerReport } from './messages.ts';
 import type { Seat } from './seat.ts';
 import type { Supervisor } from './supervisor.ts';
@@ -15,8 +16,12 @@ export function createCrewControl(
     readonly startedAt: number;
     readonly now: () => number;
     readonly admin: () => Endpoint;
+    readonly lockdown: LockdownStore;
+    /** can what operators do be recorded */
+    readonly recordHealthy: () => boolean;
   },
 ): ControlPlane {
+  const { lockdown } = about;
   const look = (): Promise<Seen[]> =>
     Promise.all(crew.seats.map(async (seat) => ({ seat, report: await seat.report() })));
   return {
@@ -39,7 +44,10 @@ export function createCrewControl(
         listeners: { proxy: textOf(crew.address), admin: textOf(about.admin()) },
         // Each worker has a chain of its own: their heads are among the workers.
         audit: {
-          healthy: reports.length > 0 && reports.every(({ status }) => status.audit.healthy),
+          healthy:
+            about.recordHealthy() &&
+            reports.length > 0 &&
+            reports.every(({ status }) => status.audit.healthy),
           seq: sum(reports.map(({ status }) => status.audit.seq)),
           hash: '',
         },
@@ -48,11 +56,22 @@ export function createCrewControl(
     },
     groups: async () => mergedGroups(reportsOf(await look())),
     flows: async () => {
-      const lists = await Promise.all(crew.seats.map((seat) => seat.flows()));
+      const lists = await Promise.all(crew.seats.map((seat) => seat.ask('flows', null)));
       return lists.flatMap((flows): readonly FlowView[] => flows ?? []);
     },
     reload: () => crew.reload(),
+    lockdown: () => ({ locks: lockdown.locks() }),
+    setLockdown: async (change) => {
+      const result = await changeLockdown(lockdown, change);
+      await spreadLockdown(crew, lockdown);
+      return result;
+    },
   };
+}
+
+/** Resolves when every worker that answers has cut what is locked; all of them follow the files by themselves, too. */
+export async function spreadLockdown(crew: Supervisor, lockdown: LockdownStore): Promise<void> {
+  await Promise.all(crew.seats.map((seat) => seat.ask('lockdown', lockdown.unwritten())));
 }
 
 function readiness(seen: readonly Seen[], stopping: boolean): { ready: boolean; why: string[] } {

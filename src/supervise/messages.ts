@@ -5,6 +5,7 @@
 import type { FlowView, GroupView, ReloadResult, StatusView } from '../base/control.ts';
 import type { Endpoint, Settings } from '../config/settings.ts';
 import type { MetricsJson } from '../metrics/merge.ts';
+import type { Lock } from '../state/lockdown.ts';
 import type { BudgetAsk, HoldAsk, RateAsk } from '../state/store.ts';
 
 /** Everything a worker needs beside the files: what it runs with cannot differ from the others. */
@@ -16,11 +17,41 @@ export type Begin = {
   readonly workers: number;
   readonly settings: Settings;
   readonly version: string;
+  /** that the supervising process holds and could not write */
+  readonly locks: readonly Lock[];
   /** addresses of the other processes that no sandbox may reach */
   readonly own: readonly Endpoint[];
 };
 
-export type Question = 'report' | 'flows' | 'reload' | 'metrics';
+/** What a worker may be asked, and what it answers. */
+export type Answers = {
+  readonly report: WorkerReport;
+  readonly flows: readonly FlowView[];
+  readonly reload: ReloadResult;
+  readonly metrics: MetricsJson;
+  /** it has looked at the lockdown, and cut what is locked */
+  readonly lockdown: true;
+};
+
+/** What a question is about, where it is about something. */
+type About = {
+  /** locks that stand in no file */
+  readonly lockdown: readonly Lock[];
+};
+
+export type Question = keyof Answers;
+export type AboutOf<K extends Question> = K extends keyof About ? About[K] : null;
+export type Asked = {
+  readonly [K in Question]: {
+    readonly kind: 'ask';
+    readonly id: number;
+    readonly what: K;
+    readonly about: AboutOf<K>;
+  };
+}[Question];
+export type AnswerTo<K extends Question> = {
+  readonly [P in K]: { readonly kind: P; readonly id: number; readonly value: Answers[P] };
+}[K];
 
 export type ToWorker =
   | Begin
@@ -32,7 +63,7 @@ export type ToWorker =
       readonly first: number | boolean;
       readonly second: number;
     }
-  | { readonly kind: 'ask'; readonly id: number; readonly what: Question }
+  | Asked
   /** `now`: cut what is open instead of draining */
   | { readonly kind: 'stop'; readonly now: boolean };
 
@@ -55,10 +86,7 @@ export type FromWorker =
   | Counted
   | { readonly kind: 'ready'; readonly at: Addresses; readonly own: readonly Endpoint[] }
   | { readonly kind: 'failed'; readonly message: string; readonly code: string }
-  | { readonly kind: 'report'; readonly id: number; readonly value: WorkerReport }
-  | { readonly kind: 'flows'; readonly id: number; readonly value: readonly FlowView[] }
-  | { readonly kind: 'reload'; readonly id: number; readonly value: ReloadResult }
-  | { readonly kind: 'metrics'; readonly id: number; readonly value: MetricsJson };
+  | AnswerTo<Question>;
 
 const TO_WORKER: ReadonlySet<unknown> = new Set<ToWorker['kind']>(['begin', 'own', 'counted', 'ask', 'stop']);
 const FROM_WORKER: ReadonlySet<unknown> = new Set<FromWorker['kind']>([
@@ -68,6 +96,7 @@ const FROM_WORKER: ReadonlySet<unknown> = new Set<FromWorker['kind']>([
   'flows',
   'reload',
   'metrics',
+  'lockdown',
   'take',
   'spend',
   'hold',

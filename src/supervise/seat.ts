@@ -4,12 +4,15 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import type { Clock } from '../base/clock.ts';
-import type { FlowView, ReloadResult } from '../base/control.ts';
 import type { Log } from '../base/log.ts';
 import type { Endpoint } from '../config/settings.ts';
 import type { MetricsJson } from '../metrics/merge.ts';
 import {
+  type AboutOf,
   type Addresses,
+  type Answers,
+  type AnswerTo,
+  type Asked,
   type Begin,
   type Counted,
   type FromWorker,
@@ -64,10 +67,13 @@ export class Seat {
   /** counters of the process that sits here, as they were told last */
   lastMetrics: MetricsJson = [];
   readonly #opts: SeatOptions;
-  readonly #reports = new Pending<WorkerReport>();
-  readonly #flows = new Pending<readonly FlowView[]>();
-  readonly #reloads = new Pending<ReloadResult>();
-  readonly #metrics = new Pending<MetricsJson>();
+  readonly #waiting: { readonly [K in Question]: Pending<Answers[K]> } = {
+    report: new Pending(),
+    flows: new Pending(),
+    reload: new Pending(),
+    metrics: new Pending(),
+    lockdown: new Pending(),
+  };
   readonly #over = Promise.withResolvers<void>();
   #child: ChildProcess | null = null;
   #started = Promise.withResolvers<Addresses>();
@@ -109,19 +115,14 @@ export class Seat {
   }
 
   report(): Promise<WorkerReport | null> {
-    return this.#reports.ask((id) => this.#ask(id, 'report'), QUICK_MS);
+    return this.ask('report', null);
   }
 
-  flows(): Promise<readonly FlowView[] | null> {
-    return this.#flows.ask((id) => this.#ask(id, 'flows'), QUICK_MS);
-  }
-
-  reload(): Promise<ReloadResult | null> {
-    return this.#reloads.ask((id) => this.#ask(id, 'reload'), RELOAD_MS);
-  }
-
-  metrics(): Promise<MetricsJson | null> {
-    return this.#metrics.ask((id) => this.#ask(id, 'metrics'), QUICK_MS);
+  /** null: it is not there, or did not answer in time. */
+  ask<K extends Question>(what: K, about: AboutOf<K>, limitMs?: number): Promise<Answers[K] | null> {
+    const limit = limitMs ?? (what === 'reload' ? RELOAD_MS : QUICK_MS);
+    // One of the union, whichever `K` is: TypeScript cannot tell.
+    return this.#waiting[what].ask((id) => this.#ask({ kind: 'ask', id, what, about } as Asked), limit);
   }
 
   tell(message: ToWorker): void {
@@ -142,8 +143,8 @@ export class Seat {
     this.#child?.kill('SIGKILL');
   }
 
-  #ask(id: number, what: Question): void {
-    if (this.state === 'ready') this.tell({ kind: 'ask', id, what });
+  #ask(asked: Asked): void {
+    if (this.state === 'ready') this.tell(asked);
     else this.#failQuestions();
   }
 
@@ -186,21 +187,24 @@ export class Seat {
       case 'failed':
         this.#failed = message.message;
         return this.#started.reject(Object.assign(new Error(message.message), { code: message.code }));
-      case 'report':
-        return this.#reports.answer(message.id, message.value);
-      case 'flows':
-        return this.#flows.answer(message.id, message.value);
-      case 'reload':
-        return this.#reloads.answer(message.id, message.value);
-      case 'metrics':
-        this.lastMetrics = message.value;
-        return this.#metrics.answer(message.id, message.value);
       case 'take':
       case 'spend':
       case 'hold':
       case 'release':
         return this.#opts.onCounted(this, message);
+      case 'metrics':
+        this.lastMetrics = message.value;
+        return this.#answer(message);
+      case 'report':
+      case 'flows':
+      case 'reload':
+      case 'lockdown':
+        return this.#answer(message);
     }
+  }
+
+  #answer<K extends Question>(message: AnswerTo<K>): void {
+    this.#waiting[message.kind].answer(message.id, message.value);
   }
 
   #watch(): void {
@@ -209,7 +213,7 @@ export class Seat {
     this.#silent = 0;
     clearTimeout(this.#look);
     const look = async (): Promise<void> => {
-      const report = await this.#reports.ask((id) => this.#ask(id, 'report'), lookEveryMs);
+      const report = await this.ask('report', null, lookEveryMs);
       if (this.#child !== child) return;
       this.#silent = report === null ? this.#silent + 1 : 0;
       if (this.#silent >= MAX_SILENT) {
@@ -254,6 +258,6 @@ export class Seat {
   }
 
   #failQuestions(): void {
-    for (const questions of [this.#reports, this.#flows, this.#reloads, this.#metrics]) questions.fail();
+    for (const questions of Object.values(this.#waiting)) questions.fail();
   }
 }

@@ -6,8 +6,9 @@ import { systemClock } from '../base/clock.ts';
 import type { LocalControl } from '../base/control.ts';
 import type { Endpoint } from '../config/settings.ts';
 import type { MetricsJson } from '../metrics/merge.ts';
+import type { Lock } from '../state/lockdown.ts';
 import type { StateStore } from '../state/store.ts';
-import { type Addresses, type Begin, type FromWorker, isToWorker, type Question } from './messages.ts';
+import { type Addresses, type Asked, type Begin, type FromWorker, isToWorker } from './messages.ts';
 import { RemoteStore } from './remote-store.ts';
 
 /** The channel to the supervising process. */
@@ -25,6 +26,8 @@ export type Served = {
   readonly metrics: () => Promise<MetricsJson>;
   /** listeners that no sandbox may reach */
   readonly own: () => readonly Endpoint[];
+  /** locks that another process holds; what is locked is cut when it returns */
+  readonly holdLocks: (locks: readonly Lock[]) => void;
   readonly setOthers: (own: readonly Endpoint[]) => void;
   /** a question could not be answered: whoever asked hears nothing */
   readonly onError: (error: unknown) => void;
@@ -83,18 +86,22 @@ export async function serveChannel(
 
 async function answer(
   { tell }: Channel,
-  { control, metrics }: Served,
-  { id, what }: { id: number; what: Question },
+  { control, metrics, holdLocks }: Served,
+  asked: Asked,
 ): Promise<void> {
-  switch (what) {
+  const { id } = asked;
+  switch (asked.what) {
     case 'report':
-      return tell({ kind: what, id, value: { status: control.status(), groups: control.groups() } });
+      return tell({ kind: 'report', id, value: { status: control.status(), groups: control.groups() } });
     case 'flows':
-      return tell({ kind: what, id, value: control.flows() });
+      return tell({ kind: 'flows', id, value: control.flows() });
     case 'reload':
-      return tell({ kind: what, id, value: control.reload() });
+      return tell({ kind: 'reload', id, value: control.reload() });
     case 'metrics':
-      return tell({ kind: what, id, value: await metrics() });
+      return tell({ kind: 'metrics', id, value: await metrics() });
+    case 'lockdown':
+      holdLocks(asked.about);
+      return tell({ kind: 'lockdown', id, value: true });
   }
 }
 

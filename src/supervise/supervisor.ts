@@ -10,6 +10,7 @@ import type { Log } from '../base/log.ts';
 import { loadPolicies } from '../config/load.ts';
 import type { Endpoint, Settings } from '../config/settings.ts';
 import { growing, type MetricsJson, mergeMetrics, summed } from '../metrics/merge.ts';
+import type { Lock } from '../state/lockdown.ts';
 import { MemoryStore } from '../state/memory.ts';
 import type { Addresses } from './messages.ts';
 import { probePort } from './probe-port.ts';
@@ -24,6 +25,8 @@ export type SupervisorOptions = {
   readonly clock: Clock;
   /** starts one process that serves as a worker */
   readonly fork: () => ChildProcess;
+  /** locks that stand in no file */
+  readonly locks: () => readonly Lock[];
 };
 
 export type Supervisor = {
@@ -91,6 +94,7 @@ class Crew implements Supervisor {
           workers: opts.workers,
           settings: this.#settings(),
           version: opts.version,
+          locks: opts.locks(),
           own: this.#own(),
         }),
         onReady: () => this.#shareOwn(),
@@ -135,7 +139,7 @@ class Crew implements Supervisor {
       if (!loaded.ok) return { ok: false, problems: loaded.problems };
       const { hash } = loaded.set;
       const seats = this.seats.filter(({ state }) => state === 'ready');
-      const results = await Promise.all(seats.map((seat) => seat.reload()));
+      const results = await Promise.all(seats.map((seat) => seat.ask('reload', null)));
       const refused = results.find((result) => result?.ok === false);
       if (results.every((result) => result?.ok === true && result.policy === hash))
         return { ok: true, policy: hash };
@@ -149,7 +153,7 @@ class Crew implements Supervisor {
     const told = this.seats.map(async (seat) => {
       // Without an answer what was told last counts: a counter must not fall.
       const last = seat.lastMetrics;
-      return (await seat.metrics()) ?? last;
+      return (await seat.ask('metrics', null)) ?? last;
     });
     return mergeMetrics([...(await Promise.all(told)), ...retired]);
   }

@@ -4,8 +4,8 @@
  */
 import { open } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { type FileWatch, watchFiles } from '../base/watch-file.ts';
 import { MAX_VALUE_BYTES, type SecretSource, SecretSourceError, valueFrom } from './source.ts';
-import { type FileWatch, watchFiles } from './watch-file.ts';
 
 /** `base`: folder that relative paths count from. */
 export function createFileSource(opts: { base: string }): SecretSource {

@@ -7,6 +7,7 @@ import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileDurable } from '../base/durable.ts';
 import { exposure } from '../base/private-file.ts';
+import { fileSignature, watchFiles } from '../base/watch-file.ts';
 import { openDocument, parseDocument, printDocument, type VaultContent } from './document.ts';
 import {
   type Change,
@@ -25,7 +26,6 @@ import type { VaultEntry } from './schema.ts';
 import { KEY_BYTES, type VaultKeys } from './seal.ts';
 import { type SecretSource, SecretSourceError } from './source.ts';
 import { openUsage } from './usage.ts';
-import { fileSignature, watchFiles } from './watch-file.ts';
 
 const MAX_FILE_BYTES = 67_108_864;
 

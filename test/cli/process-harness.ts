@@ -18,7 +18,7 @@ export type Running = {
   /** everything it has written to both streams */
   readonly said: () => string;
   /** an answer of the admin side; the body as JSON, or as text where it is none */
-  readonly admin: (method: string, path: string) => Promise<{ status: number; body: unknown }>;
+  readonly admin: (method: string, path: string, json?: object) => Promise<{ status: number; body: unknown }>;
   /** all records, those of several chains one after the other */
   readonly records: () => Record<string, unknown>[];
   /** status and signal of its end */
@@ -68,9 +68,10 @@ export async function startProcess(opts: {
     child,
     port: Number(ports[1]),
     said: () => said,
-    admin: async (method, path) => {
-      const headers = { authorization: `Bearer ${token}` };
-      const answer = await fetch(`http://127.0.0.1:${ports[2]}${path}`, { method, headers });
+    admin: async (method, path, json) => {
+      const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+      const sent = json === undefined ? {} : { body: JSON.stringify(json) };
+      const answer = await fetch(`http://127.0.0.1:${ports[2]}${path}`, { method, headers, ...sent });
       const text = await answer.text();
       const isJson = /json/.test(answer.headers.get('content-type') ?? '');
       const body: unknown = isJson ? JSON.parse(text) : text;

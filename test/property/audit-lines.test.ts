@@ -60,7 +60,7 @@ const ends: fc.Arbitrary<EndEvent> = fc.record({
   ended: fc.constantFrom('done', 'client_abort', 'upstream_abort', 'refused', 'timeout', 'cut', 'error'),
   scrubbed: fc.array(hostile, { maxLength: 2 }),
 });
-const events: fc.Arbitrary<AuditEvent> = fc.oneof(decisions, ends);
+const events: fc.Arbitrary<DecisionEvent | EndEvent> = fc.oneof(decisions, ends);
 
 function lineOf(event: AuditEvent, after: Head = EMPTY_HEAD): string {
   return recordLine({ kind: event.kind, body: new RecordText().of(event, AT) }, after, null);

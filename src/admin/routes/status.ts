@@ -1,4 +1,5 @@
 /** The proxy as a whole, the groups of its policy, and loading that policy anew. */
+import { recordAction } from '../acted.ts';
 import { type Route, route } from '../route.ts';
 import { flag, list, ok, orNull, problem, ref, shape, text, time, whole } from '../schema.ts';
 
@@ -80,8 +81,9 @@ export const STATUS_ROUTES: readonly Route[] = [
       ...ok(shape({ ok: flag, policy: text })),
       '422': problem('The files are not valid, `problems` says why; the old policy stays.'),
     },
-    run: async ({ control }) => {
-      const result = await control.reload();
+    run: async (deps, ask) => {
+      const result = await deps.control.reload();
+      recordAction(deps, ask, { action: 'reload', outcome: result.ok ? 'done' : 'failed' });
       if (result.ok) return { json: { ok: true, policy: result.policy } };
       const detail = 'The new policy is not valid; the old one stays in force.';
       const more = { problems: result.problems };

@@ -3,18 +3,28 @@
 import { onTestFinished } from 'vitest';
 import type { Admin, AdminOptions } from '../../../src/admin/server.ts';
 import { createAdmin } from '../../../src/admin/server.ts';
-import type { ControlPlane, ReloadResult } from '../../../src/base/control.ts';
+import type { OperatorEvent } from '../../../src/audit/event.ts';
+import { systemClock } from '../../../src/base/clock.ts';
+import type { ControlPlane, LockView, ReloadResult } from '../../../src/base/control.ts';
 import { createMetrics } from '../../../src/metrics/metrics.ts';
 
 export const TOKEN = 'a-token-of-the-admin-side-0123456789';
 
-export type FakeControl = ControlPlane & { why: string[]; result: ReloadResult; reloads: number };
+export type FakeControl = { -readonly [K in keyof ControlPlane]: ControlPlane[K] } & {
+  why: string[];
+  result: ReloadResult;
+  reloads: number;
+  locks: LockView[];
+  problem: string | null;
+};
 
 export function fakeControl(): FakeControl {
   const control: FakeControl = {
     why: [],
     result: { ok: true, policy: 'abc' },
     reloads: 0,
+    locks: [],
+    problem: null,
     ready: () => ({ ready: control.why.length === 0, why: control.why }),
     status: () => ({
       version: '1.2.3',
@@ -64,21 +74,35 @@ export function fakeControl(): FakeControl {
       control.reloads += 1;
       return control.result;
     },
+    lockdown: () => ({ locks: control.locks }),
+    setLockdown: async ({ on, group, by, reason }) => {
+      const changed = on !== control.locks.some((lock) => lock.group === group);
+      control.locks = control.locks.filter((lock) => lock.group !== group);
+      if (on) control.locks.push({ group, since: '2026-03-01T12:00:00.000Z', by, reason });
+      return { changed, problem: control.problem };
+    },
   };
   return control;
 }
 
-export function adminWith(over: Partial<AdminOptions> = {}): { admin: Admin; control: FakeControl } {
+export function adminWith(over: Partial<AdminOptions> = {}): {
+  admin: Admin;
+  control: FakeControl;
+  actions: OperatorEvent[];
+} {
   const control = fakeControl();
+  const actions: OperatorEvent[] = [];
   const admin = createAdmin({
     control,
     metrics: createMetrics({ version: '1.2.3' }),
+    record: (event) => void actions.push(event),
+    clock: systemClock,
     token: TOKEN,
     listen: { host: '127.0.0.1', port: 0 },
     ...over,
   });
   onTestFinished(() => admin.close());
-  return { admin, control };
+  return { admin, control, actions };
 }
 
 export const BEARER = { authorization: `Bearer ${TOKEN}`, host: 'localhost:9090' } as const;

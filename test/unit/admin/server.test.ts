@@ -3,6 +3,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { MAX_BODY_BYTES } from '../../../src/admin/base-app.ts';
 import { OPENAPI, ROUTES } from '../../../src/admin/routes.ts';
 import { createAdmin, createMetricsListener } from '../../../src/admin/server.ts';
+import { systemClock } from '../../../src/base/clock.ts';
 import { createMetrics } from '../../../src/metrics/metrics.ts';
 import { adminWith, BEARER, fakeControl, TOKEN } from './fakes.ts';
 
@@ -197,5 +198,7 @@ describe('the metrics listener', () => {
 it('a token that is too short to be ours is refused at start', () => {
   const metrics = createMetrics({ version: '1' });
   const listen = { host: '127.0.0.1', port: 0 };
-  expect(() => createAdmin({ control: fakeControl(), metrics, listen, token: '' })).toThrow(/too short/);
+  expect(() =>
+    createAdmin({ control: fakeControl(), metrics, listen, token: '', record: () => {}, clock: systemClock }),
+  ).toThrow(/too short/);
 });

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import type { DecisionEvent, EndEvent } from '../../../src/audit/event.ts';
+import type { DecisionEvent, EndEvent, OperatorEvent } from '../../../src/audit/event.ts';
 import { listAuditFiles } from '../../../src/audit/files.ts';
 import type { AuditTrailOptions } from '../../../src/audit/trail-options.ts';
 import { type AuditTrail, openAuditTrail } from '../../../src/audit/writer.ts';
@@ -50,6 +50,22 @@ export function end(over: Partial<EndEvent> = {}): EndEvent {
     overheadMs: 0.07,
     ended: 'done',
     scrubbed: [],
+    ...over,
+  };
+}
+
+export function operator(over: Partial<OperatorEvent> = {}): OperatorEvent {
+  return {
+    kind: 'operator',
+    action: 'lockdown.on',
+    operator: 'ann',
+    origin: 'api',
+    client: '10.0.0.5',
+    group: '*',
+    subject: null,
+    outcome: 'done',
+    why: 'incident 42',
+    actedAt: Date.parse('2026-03-01T11:59:59.000Z'),
     ...over,
   };
 }

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type FileWatch, watchFiles } from '../../../src/vault/watch-file.ts';
+import { type FileWatch, watchFiles } from '../../../src/base/watch-file.ts';
 
 /** No look of its own accord within a test: what is noticed, an event of the folder told. */
 const NEVER_MS = 600_000;

@@ -1,0 +1,137 @@
+/**
+ * `sallyport lockdown on|off|status`: the kill switch. It works on the state folder, so it needs neither the admin side
+ * nor a proxy that answers; a running proxy follows within a second, one that starts later finds it.
+ */
+import type { Command } from 'commander';
+import { systemClock } from '../base/clock.ts';
+import { loadPolicies } from '../config/load.ts';
+import type { Settings } from '../config/settings.ts';
+import { changeLockdown, EVERYBODY, type Lock, type LockdownStore } from '../state/lockdown.ts';
+import { openLockdown } from '../state/lockdown-file.ts';
+import { reasonText } from '../state/lockdown-schema.ts';
+import { CliError, type CliIo } from './io.ts';
+import { settingsFor } from './load.ts';
+import { commandUser, noteAction } from './note.ts';
+
+const ON_EXAMPLES = `
+Examples:
+  $ sallyport lockdown on --reason 'incident 42'
+  $ sallyport lockdown on --group ai-agents --reason 'odd uploads'
+
+Also without this program: touch .sallyport/lockdown, or kill -USR2 PID of the proxy.
+`;
+const OFF_EXAMPLE = `
+Example:
+  $ sallyport lockdown off --reason 'incident 42 is over'
+`;
+const STATUS_EXAMPLE = `
+Example:
+  $ sallyport lockdown status --json
+`;
+
+const CONFIG = ['--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)'] as const;
+const GROUP = ['--group <group>', 'this group alone (default: all)'] as const;
+
+type ChangeOptions = {
+  readonly group?: string;
+  readonly reason: string;
+  readonly json?: true;
+  readonly config?: string;
+};
+type StatusOptions = { readonly json?: true; readonly config?: string };
+
+/** Adds `lockdown on`, `lockdown off` and `lockdown status`. */
+export function addLockdown(program: Command, io: CliIo): void {
+  const lockdown = program
+    .command('lockdown')
+    .description('the kill switch: stop all egress, or that of one group')
+    .addHelpText('after', ON_EXAMPLES);
+  lockdown
+    .command('on')
+    .description('refuse everything, end what is open')
+    .option(...GROUP)
+    .requiredOption('--reason <text>', 'why, for the record')
+    .option('--json', 'print { locked, locks: [{ group, since, by, reason }] }')
+    .option(...CONFIG)
+    .addHelpText('after', ON_EXAMPLES)
+    .action((options: ChangeOptions) => change(true, options, io));
+  lockdown
+    .command('off')
+    .description('let them out again')
+    .option(...GROUP)
+    .requiredOption('--reason <text>', 'why, for the record')
+    .option('--json', 'print { locked, locks: [{ group, since, by, reason }] }')
+    .option(...CONFIG)
+    .addHelpText('after', OFF_EXAMPLE)
+    .action((options: ChangeOptions) => change(false, options, io));
+  lockdown
+    .command('status')
+    .description('who is locked, since when, by whom and why')
+    .option('--json', 'print { locked, locks: [{ group, since, by, reason }] }')
+    .option(...CONFIG)
+    .addHelpText('after', STATUS_EXAMPLE)
+    .action((options: StatusOptions) => status(options, io));
+}
+
+async function change(on: boolean, options: ChangeOptions, io: CliIo): Promise<void> {
+  const settings = settingsFor(options.config, io);
+  const { dir } = settings.state;
+  const group = options.group ?? EVERYBODY;
+  const { reason } = options;
+  if (!reasonText.safeParse(reason).success) throw new CliError('--reason takes one line of text', 2);
+  if (on) needGroup(settings, group);
+  const store = openLockdown({ dir, clock: systemClock, watch: false });
+  try {
+    const { changed, problem } = await changeLockdown(store, { on, group, by: commandUser(), reason });
+    if (problem !== null) throw new CliError(`nothing was changed: ${problem}`);
+    if (changed) {
+      noteAction(dir, { action: on ? 'lockdown.on' : 'lockdown.off', group, subject: null, why: reason });
+    }
+    if (options.json) return void io.stdout.write(`${JSON.stringify(viewOf(store))}\n`);
+    const whom = group === EVERYBODY ? 'everybody' : group;
+    if (!changed) io.stdout.write(`No change: ${whom} ${on ? 'was locked already' : 'was not locked'}.\n`);
+    else if (on)
+      io.stdout.write(`Locked: ${whom}. A running proxy has ended what is open within a second.\n`);
+    else io.stdout.write(`Let go: ${whom}.\n`);
+    return printLocks(store, io);
+  } finally {
+    store.close();
+  }
+}
+
+function status(options: StatusOptions, io: CliIo): void {
+  const { state } = settingsFor(options.config, io);
+  const store = openLockdown({ dir: state.dir, clock: systemClock, watch: false });
+  if (options.json) io.stdout.write(`${JSON.stringify(viewOf(store))}\n`);
+  else printLocks(store, io);
+  store.close();
+}
+
+/** Policies that do not load must not stand in the way of the kill switch. */
+function needGroup(settings: Settings, group: string): void {
+  if (group === EVERYBODY) return;
+  const loaded = loadPolicies(settings.policies);
+  if (!loaded.ok || loaded.set.groups.has(group)) return;
+  const names = [...loaded.set.groups.keys()].join(', ');
+  throw new CliError(`there is no group ${JSON.stringify(group)}; the policies define: ${names || 'none'}`);
+}
+
+function viewOf(store: LockdownStore): { locked: boolean; locks: readonly Lock[] } {
+  const locks = store.locks();
+  return { locked: locks.some(({ group }) => group === EVERYBODY), locks };
+}
+
+function printLocks(store: LockdownStore, io: CliIo): void {
+  const locks = store.locks();
+  if (locks.length === 0) return void io.stdout.write('Nobody is locked down.\n');
+  for (const lock of locks) {
+    const whom = lock.group === EVERYBODY ? 'everybody' : lock.group;
+    io.stdout.write(`${whom}  locked since ${lock.since} by ${safe(lock.by)}: ${safe(lock.reason) || '-'}\n`);
+  }
+  return undefined;
+}
+
+/** A terminal must not act on what somebody wrote into the file. */
+function safe(text: string): string {
+  return text.replaceAll(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}

@@ -1,0 +1,48 @@
+/**
+ * What the supervising process keeps for people: the lockdown, which it spreads to its workers, and a chain of its
+ * own in the audit folder, for what operators do. A single process has both in its proxy.
+ */
+import path from 'node:path';
+import { checkpointKeyPath } from '../audit/checkpoint.ts';
+import type { OperatorEvent } from '../audit/event.ts';
+import { openAuditTrail } from '../audit/writer.ts';
+import { systemClock } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import type { Settings } from '../config/settings.ts';
+import { keepRecord } from '../operators/record.ts';
+import type { LockdownStore } from '../state/lockdown.ts';
+import { openLockdown } from '../state/lockdown-file.ts';
+
+export type PeopleRecord = {
+  readonly lockdown: LockdownStore;
+  readonly record: (event: OperatorEvent) => void;
+  readonly healthy: () => boolean;
+  readonly close: () => Promise<void>;
+};
+
+/** Throws when the audit folder cannot be opened. */
+export function openPeopleRecord(settings: Settings, log: Log): PeopleRecord {
+  const { dir } = settings.state;
+  const audit = path.join(dir, 'audit');
+  const trail = openAuditTrail({
+    dir: audit,
+    keyPath: checkpointKeyPath(audit),
+    sync: settings.audit.sync,
+    retainMs: settings.audit.retainMs,
+    clock: systemClock,
+    onFailure: (error) => log.error({ error: error.message }, 'audit: a record could not be written'),
+  });
+  const lockdown = openLockdown({ dir, clock: systemClock, watch: true });
+  const keeper = keepRecord({ dir, clock: systemClock, trail, lockdown });
+  return {
+    lockdown,
+    record: (event) => trail.operator(event),
+    healthy: () => trail.healthy(),
+    close: async () => {
+      keeper.stop();
+      lockdown.close();
+      await trail.close();
+      keeper.settle();
+    },
+  };
+}
