@@ -52,6 +52,11 @@ export class HeldShare {
     return true;
   }
 
+  give(bytes: number): void {
+    this.#held.give(this.#group, bytes);
+    this.#bytes -= bytes;
+  }
+
   /** All of it. */
   giveBack(): void {
     if (this.#bytes > 0) this.#held.give(this.#group, this.#bytes);

@@ -44,7 +44,7 @@ export function addExplain(program: Command, io: CliIo): void {
     .option('--identity <id>', 'a token id (tok_…) or group:NAME instead of --group')
     .option('--from <address>', 'a client address instead of --group')
     .option('--config <file>', 'settings file (default: sallyport.yaml where it exists)')
-    .option('--json', 'print { verdict, reason, rule, treat, keys, told, limits, rules }')
+    .option('--json', 'print { verdict, reason, rule, treat, keys, aws, told, limits, rules }')
     .addHelpText('after', EXAMPLES)
     .action((words: string[], options: Options) => run(words, options, io));
 }
@@ -91,6 +91,7 @@ function unidentified(): Explanation {
     rule: null,
     treat: null,
     keys: [],
+    aws: [],
     told: 'on_connect',
     limits: {},
     rules: [],
@@ -100,6 +101,9 @@ function unidentified(): Explanation {
 function people(request: string, group: string | null, answer: Explanation): string {
   const { verdict, reason, detail, rule, treat, keys, told, stage, rules } = answer;
   const limits = Object.entries(answer.limits).map(([name, value]) => `${name} ${value}`);
+  const sets = answer.aws.map(({ key, services, regions }) => {
+    return `${key} (${services?.join(', ') ?? 'every service'}; ${regions?.join(', ') ?? 'every region'})`;
+  });
   const place = (at: { file: string; line: number; text: string }) => `${at.file}:${at.line}  ${at.text}`;
   const facts: [string, string | null][] = [
     ['group', group ?? 'none'],
@@ -108,6 +112,7 @@ function people(request: string, group: string | null, answer: Explanation): str
     ['rule', rule === null ? 'none' : place(rule)],
     ['carried', treat],
     ['keys', treat === null ? null : keys.join(', ') || 'none'],
+    ['signed', sets.length === 0 ? null : `again with ${sets.join('; ')}`],
     ['told', told === null ? null : TOLD[told]],
     ['limits', limits.length === 0 ? null : limits.join(', ')],
     ['judged', stage === 'connect' ? 'by host and port alone' : 'by the whole request'],

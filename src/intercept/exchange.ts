@@ -14,7 +14,7 @@ import type { HostKeys } from '../secrets/host-keys.ts';
 import { afterThrow } from './after-throw.ts';
 import { ExchangeFacts } from './exchange-facts.ts';
 import type { ExchangeDeps, ExchangeJob, Outcome } from './exchange-job.ts';
-import { scrubFor, swapFor } from './key-traffic.ts';
+import { rewriteFor, scrubFor } from './key-traffic.ts';
 import { OUTDATED, readyRequest } from './ready-request.ts';
 import { RequestLeg } from './request-leg.ts';
 import { beginLeg, type ResponseLeg } from './response-leg.ts';
@@ -66,13 +66,13 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
     this.#deps.live.add(this);
     const ready = readyRequest(this.#deps, this.#job, this);
     if ('kind' in ready) return this.#refuse(ready, 'refused');
-    const { permit, head, keys, bindings } = ready;
+    const { permit, head, keys } = ready;
     this.#permit = permit;
     this.#head = head;
     this.#keys = keys;
-    if (keys?.inBody !== true || !this.#up.hasBody) return this.#reserve(permit);
-    const of = { deps: this.#deps, job: this.#job, keys, bindings, exchange: this };
-    const problem = swapFor(of, this.#up, () => this.#reserve(permit));
+    if (keys === null) return this.#reserve(permit);
+    const of = { deps: this.#deps, job: this.#job, exchange: this };
+    const problem = rewriteFor({ ...ready, keys }, this.#up, { ...of, whole: () => this.#reserve(permit) });
     if (problem !== null) return this.#refuse(problem, 'refused');
     return this.#up.whole ? undefined : this.#reserve(permit);
   }

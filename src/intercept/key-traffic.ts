@@ -3,18 +3,23 @@
  * response is scrubbed. Hosts without keys never get here. Called by `exchange.ts`.
  */
 import { HeldShare } from '../base/held-bytes.ts';
-import type { Denied } from '../flow/reason.ts';
-import type { IdentityBindings } from '../secrets/binding.ts';
+import { type Denied, isDenied } from '../flow/reason.ts';
 import { BodySwap } from '../secrets/body-swap.ts';
 import { valuesOf } from '../secrets/body-type.ts';
 import type { HostKeys } from '../secrets/host-keys.ts';
+import type { Resigning } from '../sigv4/resign.ts';
+import { fieldValue, type ResponseHead } from '../wire/http1-parse.ts';
 import type { ExchangeDeps, ExchangeJob, Outcome } from './exchange-job.ts';
+import type { ReadyRequest } from './ready-request.ts';
 import type { RequestLeg } from './request-leg.ts';
 import type { ScrubAsk } from './scrubbed-body.ts';
+import { SignedBody } from './signed-body.ts';
 import { SwappedBody } from './swapped-body.ts';
 import type { UpstreamSlot } from './upstream-slot.ts';
 
-/** What both need of the exchange. */
+const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n';
+
+/** What all need of the exchange. */
 type Of = {
   readonly deps: ExchangeDeps;
   readonly job: ExchangeJob;
@@ -24,6 +29,10 @@ type Of = {
     cut(why: Denied, ended: Outcome): void;
   };
 };
+
+type Rewrite = ReadyRequest & { readonly keys: HostKeys };
+/** `whole`: a body that was held came to its end, or the head was signed. */
+type Told = Of & { readonly whole: () => void };
 
 /** The record learns which keys were taken out. */
 export function scrubFor(
@@ -35,6 +44,7 @@ export function scrubFor(
   const { record, identity } = job;
   return {
     patterns: () => keys.scrubSet(),
+    asIs: keys.onlySets ? isObject : null,
     found: (env) => {
       if (!record.scrubbed.includes(env)) record.scrubbed = [...record.scrubbed, env];
     },
@@ -44,16 +54,50 @@ export function scrubFor(
   };
 }
 
+/** An object of S3 is passed on to the byte, for sums and lengths that clients check: its head is scrubbed alone. */
+function isObject(head: ResponseHead): boolean {
+  return (head.status === 200 || head.status === 206) && fieldValue(head, 'etag') !== null;
+}
+
 /**
- * Has the leg's body rewritten on its way up. `whole`: one that was held came to its end.
- * @returns why it cannot be searched
+ * Has the leg's body rewritten on its way up where it need be: then `up.whole` says whether all waits for `whole`.
+ * @returns why it cannot be searched, or signed again
  */
-export function swapFor(
-  of: Of & { readonly keys: HostKeys; readonly bindings: IdentityBindings },
-  up: RequestLeg,
-  whole: () => void,
-): Denied | null {
-  const { deps, job, keys, bindings, exchange } = of;
+export function rewriteFor(ready: Rewrite, up: RequestLeg, told: Told): Denied | null {
+  const { keys, resigning } = ready;
+  if (resigning !== null) return signFor(ready.head, resigning, up, told);
+  return keys.inBody && up.hasBody ? swapFor(ready, up, told) : null;
+}
+
+function signFor(head: string, resigning: Resigning, up: RequestLeg, told: Told): Denied | null {
+  const { deps, job, exchange, whole } = told;
+  const { record, side, identity } = job;
+  const { framing, expectContinue } = job.head;
+  const room = new HeldShare(deps.held, identity.group);
+  const signed = SignedBody.of(
+    { resigning, head, framing, room },
+    {
+      pieces: (pieces, length) => up.pieces(pieces, length),
+      done: () => up.bodyDone(),
+      ready: whole,
+      used: (names) => {
+        record.keys = [...new Set([...record.keys, ...names])];
+      },
+      failed: (why) => exchange.cut(why, 'refused'),
+      apart: (step) => exchange.apart(step),
+    },
+  );
+  if (isDenied(signed)) return signed;
+  up.swapBy(signed);
+  // The upstream is not asked before the body is there: nobody else would tell the client to send it.
+  if (resigning.needsBody && expectContinue) side.write(CONTINUE, 'latin1');
+  if (!resigning.needsBody && up.hasBody) side.pause();
+  signed.start();
+  return null;
+}
+
+function swapFor({ keys, bindings }: Rewrite, up: RequestLeg, told: Told): Denied | null {
+  const { deps, job, exchange, whole } = told;
   const { head, target: at, secure, record, side, identity } = job;
   const ask = { bindings, at, secure, own: keys.placeholders() };
   const swap = new BodySwap(ask, valuesOf(head.text, 'content-type'));

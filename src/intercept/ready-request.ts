@@ -3,24 +3,32 @@
  * in place of placeholders. Called by `exchange.ts` before anything else.
  */
 import type { Permit } from '../flow/permit.ts';
-import { type Denied, denied } from '../flow/reason.ts';
+import { type Denied, denied, isDenied } from '../flow/reason.ts';
 import type { Facts } from '../flow/verdict.ts';
 import type { IdentityBindings } from '../secrets/binding.ts';
 import type { HostKeys } from '../secrets/host-keys.ts';
+import { findSignature, OTHER, type Resigning } from '../sigv4/resign.ts';
 import type { ExchangeDeps, ExchangeJob } from './exchange-job.ts';
 import type { Upgrade } from './upgrade.ts';
 import { upstreamHead } from './upstream-head.ts';
 
 export const OUTDATED = denied('not_ready', 'The policy changed while this was decided; ask again.');
 
-type ReadyRequest = {
+export type ReadyRequest = {
   readonly permit: Permit;
   /** latin-1 */
   readonly head: string;
   readonly bindings: IdentityBindings;
   /** the identity's keys that are bound to the host; null: none, and all but the head passes as it comes */
   readonly keys: HostKeys | null;
+  /** the AWS signature that is to be made anew before the head may go; null: none */
+  readonly resigning: Resigning | null;
 };
+
+const OTHER_SIGNER = denied(
+  'placeholder_unknown',
+  'The request is signed with an access key id that is not the placeholder of a key set of this host.',
+);
 
 type Asks = { readonly facts: Facts; readonly upgrade: Upgrade | null };
 
@@ -32,10 +40,23 @@ export function readyRequest(deps: ExchangeDeps, job: ExchangeJob, asks: Asks): 
   const keys = deps.hostKeys.at(bindings, job.target);
   const dropOverrides = permit.verdict.judgesRequests;
   const { upgrade } = asks;
-  const swapped = upstreamHead(job, { bindings, dropOverrides, scrubs: keys !== null, upgrade });
+  const found = keys === null || keys.sets.length === 0 ? null : signatureOf(deps, job, keys);
+  const isOther = found === OTHER;
+  const resigning = isOther ? null : found;
+  if (resigning !== null && isDenied(resigning)) return resigning;
+  const scrubs = keys !== null && !keys.onlySets;
+  const swapped = upstreamHead(job, { bindings, dropOverrides, scrubs, resigning, upgrade });
   if (swapped.kind === 'deny') return swapped;
+  // Whoever signs there with a key of his own could take anything out.
+  if (isOther) return OTHER_SIGNER;
   job.record.keys = swapped.used;
-  return { permit, head: swapped.head, bindings, keys };
+  return { permit, head: swapped.head, bindings, keys, resigning };
+}
+
+function signatureOf(deps: ExchangeDeps, job: ExchangeJob, { sets }: HostKeys) {
+  const { head, path, target: at, secure } = job;
+  const now = deps.clock.now();
+  return findSignature({ method: head.method, path, head: head.text, sets, at, secure, now });
 }
 
 function judge(deps: ExchangeDeps, job: ExchangeJob, { facts, upgrade }: Asks): Permit | Denied {

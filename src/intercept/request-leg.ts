@@ -8,10 +8,24 @@ import type { Pieces } from '../secrets/stream.ts';
 import type { RequestFraming } from '../wire/http1-parse.ts';
 import { chunkHeader, lastChunk } from '../wire/http1-write.ts';
 import { Output, type Sink } from './output.ts';
-import type { SwappedBody } from './swapped-body.ts';
 
 // RFC 9110 section 9.2.2; a request with a body is never sent twice, whatever its method.
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
+
+/** What stands between the client's body and the upstream: `swapped-body.ts`, `signed-body.ts`. */
+export type BodyRewriter = {
+  /** nothing goes up before it says so */
+  readonly whole: boolean;
+  /** the client should wait */
+  readonly congested: boolean;
+  feed(bytes: Buffer): void;
+  end(): void;
+  /** the head as the body goes up */
+  reframe(head: string): string;
+  pause(): void;
+  resume(): void;
+  stop(): void;
+};
 
 export class RequestLeg {
   /** body bytes that came */
@@ -24,7 +38,7 @@ export class RequestLeg {
   readonly #body = new Output();
   #sent = false;
   /** null: the body goes up as it comes */
-  #swap: SwappedBody | null = null;
+  #swap: BodyRewriter | null = null;
   #trailers = '';
 
   constructor(head: { readonly method: string; readonly framing: RequestFraming }) {
@@ -66,7 +80,7 @@ export class RequestLeg {
   }
 
   /** The body is rewritten on its way: it comes back by `pieces` and `bodyDone`. */
-  swapBy(swap: SwappedBody): void {
+  swapBy(swap: BodyRewriter): void {
     this.#swap = swap;
     if (swap.whole) return;
     this.#chunked = true;

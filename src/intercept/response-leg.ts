@@ -135,7 +135,8 @@ export class ResponseLeg implements ResponseSink {
     if (head.status === 101) return this.#switch(head);
     this.#upstreamKeepAlive = head.keepAlive && head.framing.kind !== 'eof';
     const { scrub } = this.#ask;
-    if (scrub === null || head.framing.kind === 'none') return this.#begin(head, head.framing);
+    const asIs = scrub === null || head.framing.kind === 'none' || scrub.asIs?.(head) === true;
+    if (asIs) return this.#begin(head, head.framing);
     const scrubbed = ScrubbedBody.of(head, scrub, {
       ready: (length, drop) =>
         this.#begin(head, length === null ? UNKNOWN_LENGTH : { kind: 'length', length }, drop),

@@ -18,6 +18,8 @@ import { WholeBody } from './whole-body.ts';
 export type ScrubAsk = {
   /** what must not pass, as of now */
   readonly patterns: () => ScrubSet;
+  /** bodies that are passed on to the byte all the same; null: none */
+  readonly asIs: ((head: ResponseHead) => boolean) | null;
   /** the name of a key that was taken out */
   readonly found: (env: string) => void;
   /** runs what happened outside of a read, and sends what is ready then */

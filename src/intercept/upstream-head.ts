@@ -7,6 +7,7 @@ import { hostText } from '../flow/target.ts';
 import type { IdentityBindings } from '../secrets/binding.ts';
 import { type Substituted, substituteHead } from '../secrets/substitute.ts';
 import { checkTrailers } from '../secrets/trailers.ts';
+import type { Resigning } from '../sigv4/resign.ts';
 import { askForWhole } from '../wire/content-coding.ts';
 import { type RequestRebuild, rebuildRequestHead } from '../wire/http1-write.ts';
 import { keepTrailers } from '../wire/trailers.ts';
@@ -20,17 +21,20 @@ export function upstreamHead(
     readonly dropOverrides: boolean;
     /** the answer will be searched for keys */
     readonly scrubs: boolean;
+    /** the client's signature, which is made anew */
+    readonly resigning: Resigning | null;
     /** writes the head where the client asks to switch protocols */
     readonly upgrade: { rebuild(to: RequestRebuild): string } | null;
   },
 ): Substituted | Denied {
   const { head, path, target, secure, protocol } = job;
-  const { bindings, dropOverrides, scrubs, upgrade } = how;
+  const { bindings, dropOverrides, scrubs, resigning, upgrade } = how;
   // gRPC servers want to hear it; over HTTP/1.1 nobody asks.
   const trailers = protocol === 'h2' && head.special.some(({ name }) => name === 'te');
   const to = { path, host: hostText(target, secure ? 443 : 80), dropOverrides, trailers };
   const text = upgrade?.rebuild(to) ?? rebuildRequestHead(head, to);
-  return substituteHead({ head: scrubs ? askForWhole(text) : text, bindings, at: target, secure });
+  const asked = scrubs ? askForWhole(text) : text;
+  return substituteHead({ head: resigning?.vacate(asked) ?? asked, bindings, at: target, secure });
 }
 
 /** Field lines that may pass (mostly none), each with its leading CRLF, or a reason of `checkTrailers`. */

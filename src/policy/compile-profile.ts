@@ -3,6 +3,7 @@
  * keys a group may use (`exclude`) and whether their hosts are reachable is decided there.
  */
 import { splitCommand } from './command-line.ts';
+import { compileAwsSet } from './compile-aws.ts';
 import { compileHosts, type FilePath, type Reporter } from './compile-rule.ts';
 import type { Place, SecretSpec, SourceKind, SourceRef } from './model.ts';
 import type { ProfileFile, SecretFile } from './schema.ts';
@@ -50,7 +51,21 @@ export function compileProfile(file: ProfileFile, to: Reporter): CompiledProfile
     seen.add(secret.env);
     return compileSecret(file.profile, secret, path, to);
   });
-  return { name: file.profile, secrets };
+  const sets = file.aws.flatMap((set, at) => {
+    const members = compileAwsSet(set, {
+      profile: file.profile,
+      path: ['aws', at],
+      to,
+      source: compileSource,
+    });
+    for (const { env } of members) {
+      if (seen.has(env))
+        to.problem(['aws', at], `${env} stands in this profile twice`, 'give this set a prefix');
+      seen.add(env);
+    }
+    return members;
+  });
+  return { name: file.profile, secrets: [...secrets, ...sets] };
 }
 
 function compileSecret(profile: string, secret: SecretFile, path: FilePath, to: Reporter): SecretSpec {
@@ -72,7 +87,11 @@ function compileSecret(profile: string, secret: SecretFile, path: FilePath, to: 
   };
 }
 
-function compileSource({ from: text, env }: SecretFile, path: FilePath, to: Reporter): SourceRef {
+function compileSource(
+  { from: text, env }: Pick<SecretFile, 'from' | 'env'>,
+  path: FilePath,
+  to: Reporter,
+): SourceRef {
   const colon = text.indexOf(':');
   const kind = SOURCES.find((known) => known === text.slice(0, colon));
   const name = text.slice(colon + 1);

@@ -4,6 +4,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import { inRanges } from './address.ts';
+import { withoutExcluded } from './compile-aws.ts';
 import { type CompiledProfile, compileProfile } from './compile-profile.ts';
 import { compileCidrs, compileRule, type FilePath, type Reporter } from './compile-rule.ts';
 import { lintSet } from './lint.ts';
@@ -133,7 +134,7 @@ function compileGroup({ file, profiles, enforceOnly, input }: GroupAsk, to: Repo
     token: value.identify?.token ?? 'optional',
     refuse: value.refuse,
     rules: value.rules.map((rule, at) => compileRule(rule, ['rules', at], at, to)),
-    secrets: profile?.secrets.filter(({ env }) => !value.exclude.includes(env)) ?? [],
+    secrets: withoutExcluded(profile?.secrets ?? [], value.exclude),
     secretTotal: known.length,
     excluded: value.exclude,
     ...(value.profile === undefined ? {} : { profile: value.profile }),

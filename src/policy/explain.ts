@@ -7,7 +7,7 @@ import type { Authority } from '../flow/target.ts';
 import type { Facts, Treat, Verdict } from '../flow/verdict.ts';
 import { walkConnect, walkRequest } from './decide.ts';
 import { matchesHost } from './host-pattern.ts';
-import type { CompiledGroup, CompiledRule, GroupLimits, PolicySet } from './model.ts';
+import type { CompiledGroup, CompiledRule, GroupLimits, PolicySet, SecretSpec } from './model.ts';
 import type { Note } from './survey.ts';
 import { byteRateText, requestRateText } from './units.ts';
 
@@ -39,6 +39,13 @@ export type Explanation = {
   readonly treat: Treat | null;
   /** environment names of the keys whose placeholders would be swapped */
   readonly keys: readonly string[];
+  /** AWS key sets with which requests would be signed again; null: every region, every service */
+  readonly aws: readonly {
+    /** the variable of its access key id, as `keys` has it */
+    readonly key: string;
+    readonly regions: readonly string[] | null;
+    readonly services: readonly string[] | null;
+  }[];
   /** how a refusal is told: in answer to the CONNECT, or inside TLS of the proxy's own; null: as any HTTP response */
   readonly told: 'on_connect' | 'inside' | null;
   /** what the group may use up, as a policy file writes it; asked after the rules */
@@ -53,6 +60,7 @@ export function explain(set: PolicySet, ask: ExplainAsk): Explanation {
   const owner = set.groups.get(ask.group);
   const { verdict, notes, stage } = decide(set, ask);
   const treat = treatOf(verdict);
+  const bound = treat === 'intercept' && owner !== undefined ? keysFor(owner, ask.at) : [];
   const all = [
     ...set.guardrails.map((rule) => ({ rule, guardrail: true })),
     ...(owner?.rules ?? []).map((rule) => ({ rule, guardrail: false })),
@@ -62,7 +70,8 @@ export function explain(set: PolicySet, ask: ExplainAsk): Explanation {
     stage,
     rule: verdict.rule === undefined ? null : pick(verdict.rule),
     treat,
-    keys: treat === 'intercept' && owner !== undefined ? keysFor(owner, ask.at) : [],
+    keys: bound.map(({ env }) => env),
+    aws: bound.flatMap(({ env, aws }) => (aws?.role === 'id' ? [{ key: env, ...aws.set }] : [])),
     told: verdict.kind === 'deny' && stage === 'connect' ? toldOf(owner, ask) : null,
     limits: limitTexts(owner?.limits ?? {}),
     rules: all.map(({ rule, guardrail }) => ({ ...pick(rule.ref), guardrail, ...answerOf(notes, rule) })),
@@ -113,9 +122,8 @@ function treatOf(verdict: Verdict): Treat | null {
   return verdict.kind === 'ask' ? verdict.then.treat : verdict.treat;
 }
 
-function keysFor(group: CompiledGroup, at: Authority): readonly string[] {
-  const bound = group.secrets.filter(({ hosts }) => hosts.some((pattern) => matchesHost(pattern, at)));
-  return bound.map(({ env }) => env);
+function keysFor(group: CompiledGroup, at: Authority): readonly SecretSpec[] {
+  return group.secrets.filter(({ hosts }) => hosts.some((pattern) => matchesHost(pattern, at)));
 }
 
 /** Before a rule has allowed it nobody knows that a connection is TLS, but on its usual port. */

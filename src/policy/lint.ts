@@ -53,6 +53,7 @@ export function lintSet(set: PolicySet, files: Files): readonly Problem[] {
   }
   for (const file of files.profiles) {
     const warn = warner(file);
+    lintAws(file.value, warn);
     if (files.partial !== true && !files.groups.some(({ value }) => value.profile === file.value.profile)) {
       warn(
         ['profile'],
@@ -112,6 +113,18 @@ function lintRule(rule: CompiledRule, warn: Warn): void {
     const message = `${shared.text} is a front end of many sites: inside a tunnel another of them can be asked for`;
     warn([...path, 'tls'], message, 'remove `tls: tunnel` where the client allows it');
   }
+}
+
+/** What a set may sign for is then said by nothing but IAM. */
+function lintAws({ aws }: ProfileFile, warn: Warn): void {
+  aws.forEach((set, at) => {
+    set.hosts.forEach((host, index) => {
+      if (set.services !== undefined || !/^\*\.(?:[a-z]{2}-[a-z]+-\d\.)?amazonaws\.com(?::|$)/.test(host))
+        return;
+      const message = `${host} is every service of AWS, and every bucket of others`;
+      warn(['aws', at, 'hosts', index], message, 'name the endpoints, or write services: [s3]');
+    });
+  });
 }
 
 function isSharedFront(pattern: HostPattern): boolean {

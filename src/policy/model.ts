@@ -45,6 +45,16 @@ export type PlaceholderShape = {
   /** characters in all, prefix included */
   readonly length: number;
   readonly alphabet: PlaceholderAlphabet;
+  /** random bits that it must have, where that is not what every placeholder has */
+  readonly bits?: number;
+};
+
+/** Which requests an AWS key set may sign; one object for the members of one set. */
+export type AwsSet = {
+  /** null: every one */
+  readonly regions: readonly string[] | null;
+  /** null: every one */
+  readonly services: readonly string[] | null;
 };
 
 /** One key of a profile, as a group may use it. */
@@ -55,6 +65,8 @@ export type SecretSpec = {
   readonly hosts: readonly HostPattern[];
   readonly places: readonly Place[];
   readonly placeholder?: PlaceholderShape | 'pem';
+  /** part of an AWS key set: never put anywhere by itself, so without places */
+  readonly aws?: { readonly role: 'id' | 'secret' | 'token'; readonly set: AwsSet };
   readonly profile: string;
   readonly at: RuleRef;
 };

@@ -4,6 +4,7 @@
  */
 import { type Authority, authorityText } from '../flow/target.ts';
 import type { Binding, IdentityBindings } from './binding.ts';
+import { type KeySet, keySetsOf } from './key-set.ts';
 import { placeholderPatterns } from './part-swap.ts';
 import { type Pattern, PatternSet } from './patterns.ts';
 import { type ScrubSet, type ScrubTag, scrubPatterns } from './scrub.ts';
@@ -15,6 +16,10 @@ const MAX_HOSTS = 1024;
 export class HostKeys {
   /** may a placeholder stand in a request's body */
   readonly inBody: boolean;
+  /** AWS key sets: requests are signed again with them */
+  readonly sets: readonly KeySet[];
+  /** No key is sent here as it is, only ids and tokens that are worth nothing without their secret. */
+  readonly onlySets: boolean;
   readonly #bindings: readonly Binding[];
   readonly #all: readonly Binding[];
   #values: readonly (SecretValue | null)[] = [];
@@ -26,6 +31,8 @@ export class HostKeys {
   constructor(bindings: readonly Binding[], all: readonly Binding[]) {
     this.#bindings = bindings;
     this.#all = all;
+    this.sets = keySetsOf(bindings);
+    this.onlySets = bindings.every(({ spec }) => spec.aws !== undefined);
     this.inBody = bindings.some(({ spec }) => spec.places.some(({ kind }) => kind === 'body'));
   }
 

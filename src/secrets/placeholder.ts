@@ -13,6 +13,8 @@ export type Shape = {
   readonly alphabet: string;
   /** characters that stand still: dashes of a UUID, dots between parts, padding */
   readonly fixed?: readonly FixedChar[];
+  /** random bits that it must have; default 128 */
+  readonly bits?: number;
 };
 
 /** `at` counts from the start of the whole placeholder. */
@@ -114,7 +116,7 @@ export function makePlaceholder(seed: Buffer, shape: Shape): string {
   if (seed.length !== 32) throw new RangeError('seed must be 32 bytes');
   const alphabet = isAlphabet(shape.alphabet) ? shape.alphabet : ALPHABETS.base62;
   const bitsPerChar = Math.log2(alphabet.length);
-  const least = Math.ceil(MIN_RANDOM_BITS / bitsPerChar);
+  const least = Math.ceil((shape.bits ?? MIN_RANDOM_BITS) / bitsPerChar);
   const free = shape.length - shape.prefix.length - (shape.fixed ?? []).length;
   const fits = free >= least;
   const fixed = new Map(fits ? (shape.fixed ?? []).map(({ at, char }) => [at, char]) : []);

@@ -164,8 +164,9 @@ function nameOfGroup(id: string): string | null {
  */
 function shapeFor(shapes: Shapes, keyring: Keyring, spec: SecretSpec): Shape | null {
   if (spec.placeholder !== undefined && spec.placeholder !== 'pem') {
-    const { prefix, length, alphabet } = spec.placeholder;
-    return { prefix, length, alphabet: ALPHABET_OF[alphabet] };
+    const { prefix, length, alphabet, bits } = spec.placeholder;
+    const shape = { prefix, length, alphabet: ALPHABET_OF[alphabet] };
+    return bits === undefined ? shape : { ...shape, bits };
   }
   const key = `${spec.profile}/${spec.env}`;
   const before = shapes.get(key);

@@ -32,6 +32,7 @@ describe('explain', () => {
       rule: { file: 'policies/g.yaml', line: 9, text: 'allow api.test' },
       treat: 'intercept',
       keys: ['KEY'],
+      aws: [],
       told: null,
       limits: {},
       rules: [
