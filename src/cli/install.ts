@@ -14,12 +14,12 @@ import { AuthorityError } from '../intercept/authority-error.ts';
 import {
   createVaultKey,
   loadPlaceholderKey,
-  passphraseFrom,
   readKeyFile,
   vaultKeyPath,
   vaultPath,
 } from '../vault/key-file.ts';
 import { SecretSourceError } from '../vault/source.ts';
+import { unlockFrom } from '../vault/unlock.ts';
 import { CliError } from './io.ts';
 
 export type InstallStep = { readonly what: string; readonly path: string; readonly created: boolean };
@@ -77,12 +77,13 @@ function install(settings: Settings, opts: InstallOptions): Installed {
 }
 
 /**
- * The vault's key file: not with a passphrase, and not beside a vault that it did not seal, where a fresh key
+ * The vault's key file: not where the environment has what opens it, and not beside a vault that it did not seal, where a fresh key
  * would only hide that the right one is lost.
  */
 function ensureVaultKey(dir: string, env: InstallOptions['env']): InstallStep[] {
   const path = vaultKeyPath(dir);
-  const wanted = passphraseFrom(env) === undefined && !existsSync(vaultPath(dir));
+  const { passphrase, key } = unlockFrom(env);
+  const wanted = passphrase === undefined && key === undefined && !existsSync(vaultPath(dir));
   const created = !existsSync(path) && wanted && createVaultKey(dir);
   if (!existsSync(path)) return [];
   readKeyFile(path);

@@ -35,29 +35,33 @@ export function parseDotenv(
 ): {
   entries: readonly DotenvEntry[];
   faults: readonly DotenvFault[];
+  /** values that a later one of the same name puts out of force: their names, and the lines of the later ones */
+  repeated: readonly Pick<DotenvEntry, 'name' | 'line'>[];
 } {
   if (input.length > MAX_TEXT)
-    return { entries: [], faults: [{ line: 0, message: 'the file is too large' }] };
+    return { entries: [], faults: [{ line: 0, message: 'the file is too large' }], repeated: [] };
   const text = withoutMark(input, how.shell === true);
   const entries = new Map<string, DotenvEntry>();
   const faults: DotenvFault[] = [];
+  const repeated: Pick<DotenvEntry, 'name' | 'line'>[] = [];
   let at = 0;
   let line = 1;
   while (at < text.length) {
-    if (entries.size + faults.length >= MAX_STATEMENTS) {
+    if (entries.size + faults.length + repeated.length >= MAX_STATEMENTS) {
       faults.push({ line, message: 'there are too many values' });
       break;
     }
     const read = readStatement(text, { at, line, shell: how.shell === true });
     if (read.kind === 'entry') {
-      entries.delete(read.entry.name);
-      entries.set(read.entry.name, read.entry);
+      const { name } = read.entry;
+      if (entries.delete(name)) repeated.push({ name, line });
+      entries.set(name, read.entry);
     }
     if (read.kind === 'fault') faults.push({ line, message: read.message });
     line += text.slice(at, read.next).split('\n').length - 1;
     at = read.next;
   }
-  return { entries: [...entries.values()], faults };
+  return { entries: [...entries.values()], faults, repeated };
 }
 
 /** In a file, line ends are the editor's; what a program prints in quotes is the value's. */
@@ -183,20 +187,4 @@ function unescaped(text: string, single: boolean): string {
 function endOfLine(text: string, from: number): number {
   const end = text.indexOf('\n', from);
   return end === -1 ? text.length : end;
-}
-
-/**
- * The AWS sets among the names: access key, secret key and, if there is one, session token with the same
- * beginning belong together. Returns the group by name.
- */
-export function awsGroups(names: readonly string[]): ReadonlyMap<string, string> {
-  const groups = new Map<string, string>();
-  for (const name of names) {
-    const start = /^(.*)AWS_ACCESS_KEY_ID$/.exec(name)?.[1];
-    if (start === undefined || !names.includes(`${start}AWS_SECRET_ACCESS_KEY`)) continue;
-    for (const part of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN']) {
-      if (names.includes(start + part)) groups.set(start + part, `${start}AWS`);
-    }
-  }
-  return groups;
 }

@@ -59,6 +59,17 @@ export function putEntry(state: State, ask: PutAsk): Change<PutOutcome> {
   return { content: { ...content, entries, revoked }, result: before === undefined ? 'created' : 'replaced' };
 }
 
+/** All of them, one after the other; what one throws, all throw. */
+export function putEntries(state: State, asks: readonly PutAsk[]): Change<readonly PutOutcome[]> {
+  let { content } = state;
+  const outcomes = asks.map((ask) => {
+    const change = putEntry({ ...state, content }, ask);
+    content = change.content ?? content;
+    return change.result;
+  });
+  return { content: content === state.content ? null : content, result: outcomes };
+}
+
 function checkPut(content: VaultContent, { name, value, group }: PutAsk): void {
   if (!NAME.test(name) || (group !== undefined && !NAME.test(group))) {
     throw new SecretSourceError('bad_name', 'a name is made of letters, digits, and . _ - / (at most 128)');

@@ -12,7 +12,6 @@ import { KEY_BYTES } from './seal.ts';
 import { SecretSourceError } from './source.ts';
 
 const OWNER_ONLY = 0o600;
-const MAX_PASSPHRASE_BYTES = 4096;
 
 export function vaultKeyPath(dir: string): string {
   return join(dir, 'vault.key');
@@ -50,21 +49,6 @@ export function readKeyFile(path: string): Buffer {
     throw new SecretSourceError('damaged', `${path} must hold ${KEY_BYTES} bytes, but holds ${bytes.length}`);
   }
   return bytes;
-}
-
-/** `SALLYPORT_VAULT_PASSPHRASE`, or the first line of the file that `SALLYPORT_VAULT_PASSPHRASE_FILE` names. */
-export function passphraseFrom(env: Readonly<Record<string, string | undefined>>): string | undefined {
-  const direct = env['SALLYPORT_VAULT_PASSPHRASE'];
-  if (direct !== undefined && direct !== '') return direct;
-  const path = env['SALLYPORT_VAULT_PASSPHRASE_FILE'];
-  if (path === undefined || path === '') return undefined;
-  try {
-    const line = readFileSync(path, 'utf8').slice(0, MAX_PASSPHRASE_BYTES).split(/\r?\n/)[0] ?? '';
-    if (line !== '') return line;
-  } catch (cause) {
-    throw new SecretSourceError('locked', `the passphrase file ${path} cannot be read`, { cause });
-  }
-  throw new SecretSourceError('locked', `the passphrase file ${path} is empty`);
 }
 
 function createKeyFile(path: string): boolean {

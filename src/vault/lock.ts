@@ -3,7 +3,16 @@
  * that died, or that kept the lock far longer than any write takes, is pushed aside.
  */
 import { randomBytes } from 'node:crypto';
-import { linkSync, readFileSync, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  linkSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SecretSourceError } from './source.ts';
@@ -36,13 +45,19 @@ export async function withLock<T>(path: string, work: (lock: Lock) => T, waitMs 
   }
 }
 
+/** Written whole before it has its name: a lock of somebody who died while writing it would be nobody's. */
 function take(path: string, mine: string): boolean {
+  if (existsSync(path)) return false;
+  const ours = `${path}.${randomBytes(8).toString('hex')}`;
   try {
-    writeFileSync(path, mine, { flag: 'wx', mode: 0o600 });
+    writeFileSync(ours, mine, { flag: 'wx', mode: 0o600 });
+    linkSync(ours, path);
     return true;
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
     throw error;
+  } finally {
+    rmSync(ours, { force: true });
   }
 }
 

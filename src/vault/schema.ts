@@ -1,6 +1,6 @@
 /** The vault file's form. It is checked before anything of the file is believed, the MAC included. */
 import { z } from 'zod';
-import { MAX_SCRYPT_BYTES } from './seal.ts';
+import { MAX_KDF_BYTES } from './seal.ts';
 
 /** Entries in one vault. */
 export const MAX_ENTRIES = 4096;
@@ -12,15 +12,27 @@ const counter = z.int().min(1);
 const moment = z.iso.datetime();
 
 const keyFile = z.strictObject({ kind: z.literal('key-file') });
+const environment = z.strictObject({ kind: z.literal('environment') });
 const scrypt = z
   .strictObject({
     kind: z.literal('scrypt'),
     n: z.int().min(32_768).max(1_048_576),
     r: z.int().min(8).max(32),
     p: z.int().min(1).max(16),
-    salt: base64url.min(22),
+    salt: base64url.min(22).max(86),
   })
-  .refine(({ n, r }) => (n & (n - 1)) === 0 && 128 * n * r <= MAX_SCRYPT_BYTES);
+  .refine(({ n, r }) => (n & (n - 1)) === 0 && 128 * n * r <= MAX_KDF_BYTES);
+/** The smallest parameters are those that OWASP still advises. */
+const argon2id = z.strictObject({
+  kind: z.literal('argon2id'),
+  memory: z
+    .int()
+    .min(19_456)
+    .max(MAX_KDF_BYTES / 1024),
+  passes: z.int().min(2).max(16),
+  lanes: z.int().min(1).max(16),
+  salt: base64url.min(22).max(86),
+});
 
 const entry = z.strictObject({
   name: z.string().regex(NAME),
@@ -38,7 +50,7 @@ export const vaultSchema = z.strictObject({
   format: z.literal('sallyport-vault'),
   version: z.literal(1),
   id: base64url.length(22),
-  kdf: z.union([keyFile, scrypt]),
+  kdf: z.union([keyFile, environment, argon2id, scrypt]),
   check: base64url.length(16),
   /** one more with every write */
   counter,

@@ -1,8 +1,9 @@
 /**
  * The cryptography of the built-in vault (threat 3.7): AES-256-GCM for values, HMAC-SHA-256 over the whole
- * file, HKDF for one key per purpose, scrypt for passphrases. Called by `document.ts` and `sealed.ts`.
+ * file, HKDF for one key per purpose, Argon2id for passphrases. Called by `document.ts` and `master.ts`.
  */
 import {
+  argon2Sync,
   createCipheriv,
   createDecipheriv,
   createHmac,
@@ -24,21 +25,31 @@ export type VaultKeys = {
 
 export type Sealed = { readonly nonce: string; readonly sealed: string };
 
-export type ScryptParameters = {
-  readonly kind: 'scrypt';
-  readonly n: number;
-  readonly r: number;
-  readonly p: number;
-  readonly salt: string;
-};
+export type PassphraseKdf =
+  | {
+      readonly kind: 'argon2id';
+      /** KiB */
+      readonly memory: number;
+      readonly passes: number;
+      readonly lanes: number;
+      readonly salt: string;
+    }
+  /** of vaults from before Argon2id; a new one never has it */
+  | {
+      readonly kind: 'scrypt';
+      readonly n: number;
+      readonly r: number;
+      readonly p: number;
+      readonly salt: string;
+    };
 
 export const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const SALT_BYTES = 16;
 
-/** Most memory that a file may make scrypt use; also bounds what a forged file can cost. */
-export const MAX_SCRYPT_BYTES = 268_435_456;
+/** Most memory that a file may make a passphrase cost; also bounds what a forged file can cost. */
+export const MAX_KDF_BYTES = 268_435_456;
 
 /** `master`: 32 bytes, from the key file or the passphrase; `id`: the vault's. */
 export function deriveKeys(master: Buffer, id: string): VaultKeys {
@@ -51,19 +62,33 @@ export function deriveKeys(master: Buffer, id: string): VaultKeys {
   };
 }
 
-/** RFC 7914; 32 MiB and about a third of a second: N = 2^15, r = 8, p = 3 (OWASP's smallest advice). */
-export function newScryptParameters(): ScryptParameters {
-  return { kind: 'scrypt', n: 32_768, r: 8, p: 3, salt: randomBytes(SALT_BYTES).toString('base64url') };
+/** RFC 9106 section 4, the second recommended option: 64 MiB and about a quarter of a second. */
+export function newPassphraseKdf(): PassphraseKdf {
+  const salt = randomBytes(SALT_BYTES).toString('base64url');
+  return { kind: 'argon2id', memory: 65_536, passes: 3, lanes: 4, salt };
 }
 
-export function masterFromPassphrase(passphrase: string, parameters: ScryptParameters): Buffer {
-  const { n, r, p, salt } = parameters;
-  return scryptSync(passphrase.normalize('NFKC'), Buffer.from(salt, 'base64url'), KEY_BYTES, {
-    N: n,
-    r,
-    p,
-    maxmem: MAX_SCRYPT_BYTES * 2,
-  });
+/** 32 bytes. Blocks for as long as it takes: the caller remembers the result. */
+export function masterFromPassphrase(passphrase: string, kdf: PassphraseKdf): Buffer {
+  const message = Buffer.from(passphrase.normalize('NFKC'), 'utf8');
+  const salt = Buffer.from(kdf.salt, 'base64url');
+  try {
+    if (kdf.kind === 'scrypt') {
+      const { n: N, r, p } = kdf;
+      return scryptSync(message, salt, KEY_BYTES, { N, r, p, maxmem: MAX_KDF_BYTES * 2 });
+    }
+    const { memory, passes, lanes: parallelism } = kdf;
+    return argon2Sync('argon2id', {
+      message,
+      nonce: salt,
+      parallelism,
+      tagLength: KEY_BYTES,
+      memory,
+      passes,
+    });
+  } finally {
+    message.fill(0);
+  }
 }
 
 /** `about` is bound to the result: it opens only with the same. */

@@ -2,32 +2,22 @@
  * `vault:NAME`: the built-in vault, one sealed file in the state folder. Opened by `start` (reads, watches)
  * and by the `vault` commands (write). A reader sees a whole state or the one before; a writer holds a lock.
  */
-import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { writeFileDurable } from '../base/durable.ts';
-import { exposure } from '../base/private-file.ts';
-import { fileSignature, watchFiles } from '../base/watch-file.ts';
-import { openDocument, parseDocument, printDocument, type VaultContent } from './document.ts';
+import { watchFiles } from '../base/watch-file.ts';
 import {
-  type Change,
   type PutOutcome,
+  putEntries,
   putEntry,
   readValue,
   removeEntry,
-  resealed,
   revokedDigests,
   type State,
 } from './entries.ts';
-import { vaultPath } from './key-file.ts';
-import { type Lock, withLock } from './lock.ts';
-import { createKeyMaker, type KeyMaker } from './master.ts';
-import type { VaultEntry } from './schema.ts';
-import { KEY_BYTES, type VaultKeys } from './seal.ts';
-import { type SecretSource, SecretSourceError } from './source.ts';
+import { createKeyMaker } from './master.ts';
+import type { VaultEntry, VaultFile } from './schema.ts';
+import type { SecretSource } from './source.ts';
+import { imaginedState, openStore, type Store } from './store.ts';
+import type { Unlock } from './unlock.ts';
 import { openUsage } from './usage.ts';
-
-const MAX_FILE_BYTES = 67_108_864;
 
 /** One row of `vault list --json`; times in ISO 8601. */
 export type VaultRow = {
@@ -40,23 +30,41 @@ export type VaultRow = {
   readonly group: string | null;
 };
 
+export type NewValue = { readonly name: string; readonly value: Buffer; readonly group?: string };
+export type PutAll = { readonly stored: boolean; readonly outcomes: readonly PutOutcome[] };
+
 export type Vault = Required<Omit<SecretSource, 'cached' | 'close'>> & {
   readonly kind: 'vault';
   /** Stores a value under a new or an existing name; the value before is remembered as revoked. */
   set(name: string, value: Buffer, more?: { group?: string }): Promise<'created' | 'replaced' | 'unchanged'>;
+  /**
+   * Stores all or, where one throws, none. Without `overwrite` nothing is stored if a name has another value already;
+   * `dry`: nothing is stored, nor made, in any case. What each name came to, or would.
+   */
+  putAll(values: readonly NewValue[], how: { overwrite: boolean; dry: boolean }): Promise<PutAll>;
   /** Like `set`, but throws `not_found` for a new name. */
   rotate(name: string, value: Buffer): Promise<'replaced' | 'unchanged'>;
   /** Throws `not_found`. */
   rm(name: string): Promise<void>;
-  /** A new key file, or with a passphrase that instead. */
-  rekey(next: { passphrase?: string }): Promise<void>;
+  /** A new key file, or what is given instead. */
+  rekey(next: Unlock): Promise<void>;
   list(): readonly VaultRow[];
+  /** What opens it, as its file says; `null`: there is none yet. Throws only where the file cannot be read. */
+  opens(): VaultFile['kdf']['kind'] | null;
 };
 
-/** `dir`: the state folder. Nothing is read or created before the first call. Errors: SecretSourceError. */
-export function openVault(opts: { dir: string; passphrase?: string; now?: () => number }): Vault {
+/**
+ * `dir`: the state folder; `unlock`: what there is beside the key file, asked at each use; `files`: where that comes
+ * from. Nothing is read or created before the first call. Errors: SecretSourceError.
+ */
+export function openVault(opts: {
+  dir: string;
+  unlock?: () => Unlock;
+  files?: readonly string[];
+  now?: () => number;
+}): Vault {
   const now = opts.now ?? Date.now;
-  const store = openStore(opts.dir, createKeyMaker(opts.dir, opts.passphrase));
+  const store = openStore(opts.dir, createKeyMaker(opts.dir, opts.unlock ?? (() => ({}))));
   const usage = openUsage(opts.dir);
   const put = (
     name: string,
@@ -68,19 +76,31 @@ export function openVault(opts: { dir: string; passphrase?: string; now?: () => 
   return {
     kind: 'vault',
     get: async (name) => readValue(store.read(), name),
+    putAll: async (values, { overwrite, dry }) => {
+      const at = new Date(now()).toISOString();
+      const asks = values.map((one) => ({ ...one, at, mustExist: false }));
+      if (dry) return { stored: false, outcomes: putEntries(store.read() ?? imaginedState(), asks).result };
+      return store.change((state) => {
+        const { content, result: outcomes } = putEntries(state, asks);
+        const stored = overwrite || !outcomes.includes('replaced');
+        return { content: stored ? content : null, result: { stored, outcomes } };
+      });
+    },
     set: (name, value, more = {}) => put(name, value, { ...more, mustExist: false }),
     rotate: async (name, value) => {
       const outcome = await put(name, value, { mustExist: true });
       return outcome === 'created' ? 'replaced' : outcome;
     },
     rm: (name) => store.change((state) => removeEntry(state, name)),
-    rekey: ({ passphrase }) => store.rekey(passphrase),
+    rekey: (next) => store.rekey(next),
     list: () => {
       const used = usage.read();
       return (store.read()?.content.entries ?? []).map((entry) => rowOf(entry, used.get(entry.name)));
     },
     names: async () => (store.read()?.content.entries ?? []).map((entry) => entry.name),
-    revoked: async () => revokedDigests(store.read()),
+    opens: () => store.opens(),
+    // A vault that cannot be opened now takes no value back that was revoked before.
+    revoked: async () => revokedDigests(readOr(store)),
     changedAt: (name) => {
       const entry = store.last()?.content.entries.find((one) => one.name === name);
       return entry === undefined ? null : Date.parse(entry.rotated ?? entry.created);
@@ -88,112 +108,18 @@ export function openVault(opts: { dir: string; passphrase?: string; now?: () => 
     used: (name, at) => usage.note(name, at),
     watch: (onChange) => {
       const watch = watchFiles(onChange);
-      watch.add(store.path);
+      for (const path of [store.path, ...(opts.files ?? [])]) watch.add(path);
       return () => watch.stop();
     },
   };
 }
 
-type Store = {
-  readonly path: string;
-  /** `null`: there is no vault yet */
-  read(): State | null;
-  /** what was read last */
-  last(): State | null;
-  change<T>(work: (state: State) => Change<T>): Promise<T>;
-  rekey(passphrase: string | undefined): Promise<void>;
-};
-
-function openStore(dir: string, maker: KeyMaker): Store {
-  const path = vaultPath(dir);
-  let last: { signature: string | null; text: string; state: State } | null = null;
-
-  const read = (): State | null => {
-    const signature = signatureOf(path);
-    if (last !== null && signature !== null && last.signature === signature) return last.state;
-    const text = signature === null ? null : readText(path);
-    if (text === null) {
-      if (last !== null) throw new SecretSourceError('rolled_back', `${path} has disappeared`);
-      return null;
-    }
-    if (last?.text === text) {
-      last = { ...last, signature };
-      return last.state;
-    }
-    const file = parseDocument(text);
-    const keys = maker.keysFor(file);
-    const content = openDocument(file, keys);
-    const before = last?.state.content;
-    if (before !== undefined && before.id === content.id && content.counter < before.counter) {
-      throw new SecretSourceError('rolled_back', `${path} is older than what was read before`);
-    }
-    last = { signature, text, state: { content, keys } };
-    return last.state;
-  };
-
-  const write = (lock: Lock, content: VaultContent, keys: VaultKeys): void => {
-    const text = printDocument({ ...content, counter: content.counter + 1 }, keys);
-    if (!lock.held()) throw new SecretSourceError('busy', 'the write lock of the vault was taken away');
-    writeFileDurable(path, text, 0o600);
-  };
-
-  const locked = <T>(work: (lock: Lock) => T): Promise<T> => {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
-    return withLock(join(dir, 'vault.lock'), work);
-  };
-
-  return {
-    path,
-    read,
-    last: () => last?.state ?? null,
-    change: (work) =>
-      locked((lock) => {
-        const state = read() ?? newState(maker);
-        const { content, result } = work(state);
-        if (content !== null) write(lock, content, state.keys);
-        return result;
-      }),
-    rekey: (passphrase) =>
-      locked((lock) => {
-        const state = read() ?? newState(maker);
-        const { kdf, keys, done } = maker.replace(state.content.id, passphrase);
-        const entries = state.content.entries.map((entry) => resealed(state, entry, keys));
-        write(lock, { ...state.content, kdf, entries }, keys);
-        done();
-      }),
-  };
-}
-
-function newState(maker: KeyMaker): State {
-  const id = randomBytes(16).toString('base64url');
-  const { kdf, keys } = maker.keysForNew(id);
-  const revoked = { key: randomBytes(KEY_BYTES).toString('base64url'), values: [] };
-  return { content: { id, kdf, counter: 0, entries: [], revoked }, keys };
-}
-
-/** `null`: no file. Throws `insecure_permissions`, `too_large` and `unreadable`. */
-function signatureOf(path: string): string | null {
-  const exposed = unlessMissing(path, () => exposure(path));
-  if (exposed !== null) throw new SecretSourceError('insecure_permissions', exposed);
-  const found = unlessMissing(path, () => statSync(path, { bigint: true }));
-  if (found === null) return null;
-  if (found.size > MAX_FILE_BYTES) {
-    throw new SecretSourceError('too_large', `${path} is larger than ${MAX_FILE_BYTES} bytes`);
-  }
-  return fileSignature(found, Date.now());
-}
-
-/** Latin-1, so that every byte counts: UTF-8 decoding would map all broken bytes to one character. */
-function readText(path: string): string | null {
-  return unlessMissing(path, () => readFileSync(path, 'latin1'));
-}
-
-function unlessMissing<T>(path: string, work: () => T): T | null {
+function readOr(store: Store): State | null {
   try {
-    return work();
+    return store.read();
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
-    throw new SecretSourceError('unreadable', `${path} cannot be read`, { cause: error });
+    if (store.last() === null) throw error;
+    return store.last();
   }
 }
 

@@ -4,16 +4,16 @@ import type { SourceEvents } from './cached.ts';
 import { createCommandSource } from './command.ts';
 import { createEnvSource } from './env.ts';
 import { createFileSource } from './file.ts';
-import { passphraseFrom } from './key-file.ts';
 import { createKvSource } from './kv.ts';
 import { openVault } from './sealed.ts';
 import type { SecretSource } from './source.ts';
 import { createStrongholdSource } from './stronghold.ts';
+import { unlockFiles, unlockFrom } from './unlock.ts';
 
 /**
  * `dir`: the state folder; `base`: folder that relative paths count from (default: the working folder); `ca`: what
- * a `kv:` server is verified against, PEM. Throws SecretSourceError when a passphrase file is named and
- * cannot be read.
+ * a `kv:` server is verified against, PEM. Throws SecretSourceError when a file with what opens the
+ * vault is named and cannot be read.
  */
 export function openSources(
   opts: Partial<SourceEvents> & {
@@ -23,11 +23,12 @@ export function openSources(
     ca?: readonly string[];
   },
 ): Readonly<Record<string, SecretSource>> {
-  const passphrase = passphraseFrom(opts.env);
+  const { env } = opts;
+  unlockFrom(env);
   const outside = { clock: systemClock, base: process.cwd(), ...opts };
   return {
-    vault: openVault({ dir: opts.dir, ...(passphrase === undefined ? {} : { passphrase }) }),
-    env: createEnvSource(opts.env),
+    vault: openVault({ dir: opts.dir, unlock: () => unlockFrom(env), files: unlockFiles(env) }),
+    env: createEnvSource(env),
     file: createFileSource({ base: outside.base }),
     command: createCommandSource(outside),
     stronghold: createStrongholdSource(outside),

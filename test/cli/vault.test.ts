@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openVault } from '../../src/vault/sealed.ts';
@@ -43,7 +43,11 @@ describe('vault set', () => {
     const out = await done(['set', 'openai'], { stdin: `${VALUE}\n` });
     expect(out).toBe('openai: stored\n');
     expect(await stored('openai')).toBe(VALUE);
-    expect(readdirSync(join(home.dir, '.sallyport')).sort()).toEqual(['vault.json', 'vault.key']);
+    expect(readdirSync(join(home.dir, '.sallyport')).sort()).toEqual([
+      'vault-seen.json',
+      'vault.json',
+      'vault.key',
+    ]);
   });
 
   it('replaces an existing value', async () => {
@@ -138,109 +142,5 @@ describe('--json', () => {
     expect(await told(['set', 'a'], VALUE)).toEqual({ name: 'a', outcome: 'unchanged' });
     expect(await told(['rotate', 'a'], OTHER)).toEqual({ name: 'a', outcome: 'replaced' });
     expect(await told(['rm', 'a'])).toEqual({ name: 'a', outcome: 'removed' });
-  });
-
-  it('of import prints counts and one entry for each line, also for what was skipped', async () => {
-    const stdin = `A=${VALUE}\nB=short\nAWS_ACCESS_KEY_ID=${OTHER}\nAWS_SECRET_ACCESS_KEY=${VALUE}${OTHER}\n`;
-    const { out, status } = await home.run(['vault', 'import', '-', '--prefix', 'p/', '--json'], { stdin });
-    expect(status).toBe(0);
-    const group: unknown = expect.stringMatching(/^p\//);
-    expect(JSON.parse(out)).toEqual({
-      found: 4,
-      stored: 3,
-      skipped: 1,
-      entries: [
-        { name: 'p/A', outcome: 'created', group: null },
-        { name: 'p/B', outcome: 'skipped', group: null },
-        { name: 'p/AWS_ACCESS_KEY_ID', outcome: 'created', group },
-        { name: 'p/AWS_SECRET_ACCESS_KEY', outcome: 'created', group },
-      ],
-    });
-  });
-});
-
-describe('vault import', () => {
-  const FILE = [
-    '# keys',
-    'export OPENAI_API_KEY="sk-proj-0123456789abcdef"',
-    'PORT=3000',
-    'AWS_ACCESS_KEY_ID=AKIAABCDEFGHIJKLMNOP',
-    "AWS_SECRET_ACCESS_KEY='abcdefghijklmnopqrstuvwxyz0123456789/+AB'",
-    '',
-  ].join('\r\n');
-
-  it('stores all keys of a .env, groups AWS sets and skips what is too short for a key', async () => {
-    writeFileSync(join(home.dir, '.env'), FILE);
-    const { out, err, status } = await home.run(['vault', 'import', '.env']);
-    expect(status).toBe(0);
-    expect(err).toBe('PORT: skipped, it is shorter than 16 bytes (--force takes it)\n');
-    expect(out).toContain('4 found, 3 stored, 1 skipped\n');
-    expect(out + err).not.toContain('0123456789');
-    expect((await rows()).map(({ name, group }) => [name, group])).toEqual([
-      ['AWS_ACCESS_KEY_ID', 'AWS'],
-      ['AWS_SECRET_ACCESS_KEY', 'AWS'],
-      ['OPENAI_API_KEY', null],
-    ]);
-    expect(await stored('AWS_SECRET_ACCESS_KEY')).toBe('abcdefghijklmnopqrstuvwxyz0123456789/+AB');
-  });
-
-  it('reads standard input, puts a prefix before names, and can take all', async () => {
-    await done(['import', '-', '--prefix', 'prod/', '--force'], { stdin: FILE });
-    expect((await rows()).map(({ name, group }) => `${name} ${group}`)).toEqual([
-      'prod/AWS_ACCESS_KEY_ID prod/AWS',
-      'prod/AWS_SECRET_ACCESS_KEY prod/AWS',
-      'prod/OPENAI_API_KEY null',
-      'prod/PORT null',
-    ]);
-  });
-
-  it('replaces what changed when it is repeated', async () => {
-    await done(['import', '-'], { stdin: `A=${VALUE}\nB=${OTHER}\n` });
-    const out = await done(['import', '-'], { stdin: `A=${VALUE}\nB=${VALUE}x\n` });
-    expect(out).toBe(
-      'A: unchanged, it is the same value\nB: replaced; the old value is refused as revoked\n2 found, 1 stored, 0 skipped\n',
-    );
-  });
-
-  it.each([
-    ['a broken line, with its place', 'A=0123456789abcdef\nsk-proj-secret', /-:2: expected NAME=value/],
-    ['nothing in it', '# nothing\n', /nothing to import/],
-  ])('stores nothing from a file with %s', async (_what, stdin, message) => {
-    const { err, status } = await home.run(['vault', 'import', '-'], { stdin });
-    expect(status).toBe(1);
-    expect(err).toMatch(message);
-    expect(err).not.toContain('secret');
-    expect(await rows()).toEqual([]);
-  });
-
-  it('tells when there is no such file', async () => {
-    expect(await home.run(['vault', 'import', 'nowhere.env'])).toMatchObject({ status: 1 });
-  });
-});
-
-describe('vault rekey', () => {
-  it('makes a new key file and keeps the values', async () => {
-    await done(['set', 'openai'], { stdin: VALUE });
-    const key = join(home.dir, '.sallyport', 'vault.key');
-    const before = readFileSync(key);
-    await done(['rekey']);
-    expect(readFileSync(key)).not.toEqual(before);
-    expect(await stored('openai')).toBe(VALUE);
-  });
-
-  it('moves to a passphrase from standard input, which is then needed', async () => {
-    await done(['set', 'openai'], { stdin: VALUE });
-    await done(['rekey', '--passphrase'], { stdin: 'correct horse\n' });
-    expect((await home.run(['vault', 'list'])).err).toContain('passphrase');
-    const file = join(home.dir, 'passphrase');
-    writeFileSync(file, 'correct horse\n');
-    for (const env of [
-      { SALLYPORT_VAULT_PASSPHRASE: 'correct horse' },
-      { SALLYPORT_VAULT_PASSPHRASE_FILE: file },
-    ]) {
-      expect(await done(['list'], { env })).toContain('openai');
-    }
-    const wrong = await home.run(['vault', 'list'], { env: { SALLYPORT_VAULT_PASSPHRASE: 'wrong' } });
-    expect(wrong).toMatchObject({ status: 1, out: '' });
   });
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { awsGroups, parseDotenv } from '../../../src/vault/dotenv.ts';
+import { parseDotenv } from '../../../src/vault/dotenv.ts';
 
 function values(text: string): Record<string, string> {
   const { entries, faults } = parseDotenv(text);
@@ -38,6 +38,14 @@ describe('a .env file', () => {
     ['nothing', '', {}],
   ])('reads %s', (_what, text, expected) => {
     expect(values(text)).toEqual(expected);
+  });
+
+  it('tells names that stand there again, with the line of the later one', () => {
+    const { repeated } = parseDotenv('A=1\nB=2\n# A\nA=3\nA="4"\n');
+    expect(repeated).toEqual([
+      { name: 'A', line: 4 },
+      { name: 'A', line: 5 },
+    ]);
   });
 
   it.each([
@@ -110,26 +118,5 @@ describe('what a program prints for a shell', () => {
     const { faults } = shell(text);
     expect(faults[0]?.line).toBe(line);
     expect(JSON.stringify(faults)).not.toContain('sk-secret');
-  });
-});
-
-describe('AWS sets', () => {
-  it('belong together by what stands before their common names', () => {
-    const names = [
-      'AWS_ACCESS_KEY_ID',
-      'AWS_SECRET_ACCESS_KEY',
-      'PROD_AWS_ACCESS_KEY_ID',
-      'PROD_AWS_SECRET_ACCESS_KEY',
-      'PROD_AWS_SESSION_TOKEN',
-      'TEST_AWS_ACCESS_KEY_ID',
-      'OTHER',
-    ];
-    expect(Object.fromEntries(awsGroups(names))).toEqual({
-      AWS_ACCESS_KEY_ID: 'AWS',
-      AWS_SECRET_ACCESS_KEY: 'AWS',
-      PROD_AWS_ACCESS_KEY_ID: 'PROD_AWS',
-      PROD_AWS_SECRET_ACCESS_KEY: 'PROD_AWS',
-      PROD_AWS_SESSION_TOKEN: 'PROD_AWS',
-    });
   });
 });

@@ -4,7 +4,6 @@ import { describe, expect, it } from 'vitest';
 import {
   createVaultKey,
   loadPlaceholderKey,
-  passphraseFrom,
   readKeyFile,
   vaultKeyPath,
 } from '../../../src/vault/key-file.ts';
@@ -37,25 +36,5 @@ describe('a key file', () => {
 
   it('that is missing is told with its path', () => {
     expect(() => readKeyFile('/nowhere/vault.key')).toThrow('/nowhere/vault.key');
-  });
-});
-
-describe('the passphrase', () => {
-  it('comes from the variable, or from the first line of the file that is named', () => {
-    const file = join(stateFolder(), 'pass');
-    writeFileSync(file, 'from file \r\nsecond line');
-    expect(passphraseFrom({})).toBeUndefined();
-    expect(passphraseFrom({ SALLYPORT_VAULT_PASSPHRASE: '' })).toBeUndefined();
-    expect(passphraseFrom({ SALLYPORT_VAULT_PASSPHRASE_FILE: file })).toBe('from file ');
-    expect(
-      passphraseFrom({ SALLYPORT_VAULT_PASSPHRASE: 'direct', SALLYPORT_VAULT_PASSPHRASE_FILE: file }),
-    ).toBe('direct');
-  });
-
-  it('is never silently missing when a file was named', async () => {
-    const file = join(stateFolder(), 'pass');
-    expect(await codeOf(() => passphraseFrom({ SALLYPORT_VAULT_PASSPHRASE_FILE: file }))).toBe('locked');
-    writeFileSync(file, '\n');
-    expect(await codeOf(() => passphraseFrom({ SALLYPORT_VAULT_PASSPHRASE_FILE: file }))).toBe('locked');
   });
 });

@@ -1,6 +1,8 @@
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { printDocument, sealEntry } from '../../../src/vault/document.ts';
+import { deriveKeys, masterFromPassphrase } from '../../../src/vault/seal.ts';
 import { openVault, type Vault } from '../../../src/vault/sealed.ts';
 import { codeOf, stateFolder } from './folder.ts';
 
@@ -28,7 +30,7 @@ describe('a vault', () => {
       expect(readFileSync(join(dir, name)).includes('very-secret')).toBe(false);
       expect(statSync(join(dir, name)).mode & 0o777).toBe(0o600);
     }
-    expect(readdirSync(dir).sort()).toEqual(['vault.json', 'vault.key']);
+    expect(readdirSync(dir).sort()).toEqual(['vault-seen.json', 'vault.json', 'vault.key']);
   });
 
   it('tells a missing name, and a vault that does not exist yet, as not found', async () => {
@@ -276,14 +278,96 @@ describe('a vault that someone changed', () => {
   });
 });
 
+describe('many values at once', () => {
+  const value = (name: string, text: string) => ({ name, value: bytes(text) });
+
+  it('are stored all or not at all', async () => {
+    const dir = stateFolder();
+    const vault = openVault({ dir });
+    await vault.set('a', bytes('value of a'));
+    const before = readFileSync(join(dir, 'vault.json'));
+    const how = { overwrite: false, dry: false };
+    expect(
+      await codeOf(() => vault.putAll([value('b', 'value of b'), value('bad name', 'value')], how)),
+    ).toBe('bad_name');
+    expect(await codeOf(() => vault.putAll([value('b', 'value of b'), value('c', '')], how))).toBe('empty');
+    const both = [value('b', 'value of b'), value('a', 'another value of a')];
+    expect(await vault.putAll(both, how)).toEqual({ stored: false, outcomes: ['created', 'replaced'] });
+    expect(readFileSync(join(dir, 'vault.json'))).toEqual(before);
+    expect(await vault.putAll(both, { overwrite: true, dry: false })).toMatchObject({ stored: true });
+    expect(await textOf(vault, 'a')).toBe('another value of a');
+    expect(await revoked(vault, 'value of a')).toBe(true);
+  });
+
+  it('can be looked at first, which makes nothing', async () => {
+    const dir = stateFolder();
+    const dry = { overwrite: true, dry: true };
+    expect(await openVault({ dir }).putAll([value('a', 'value of a')], dry)).toEqual({
+      stored: false,
+      outcomes: ['created'],
+    });
+    expect(readdirSync(dir)).toEqual([]);
+  });
+});
+
 describe('the key of a vault', () => {
   it('may be a passphrase', async () => {
     const dir = stateFolder();
-    await openVault({ dir, passphrase: 'correct horse' }).set('a', bytes('value'));
-    expect(readdirSync(dir)).toEqual(['vault.json']);
-    expect(await textOf(openVault({ dir, passphrase: 'correct horse' }), 'a')).toBe('value');
-    expect(await codeOf(() => openVault({ dir, passphrase: 'wrong' }).get('a'))).toBe('wrong_key');
+    await openVault({ dir, unlock: () => ({ passphrase: 'correct horse' }) }).set('a', bytes('value'));
+    expect(readdirSync(dir)).toEqual(['vault-seen.json', 'vault.json']);
+    expect(await textOf(openVault({ dir, unlock: () => ({ passphrase: 'correct horse' }) }), 'a')).toBe(
+      'value',
+    );
+    expect(await codeOf(() => openVault({ dir, unlock: () => ({ passphrase: 'wrong' }) }).get('a'))).toBe(
+      'wrong_key',
+    );
     expect(await codeOf(() => openVault({ dir }).get('a'))).toBe('locked');
+  });
+
+  it('is derived from a passphrase by Argon2id; one by scrypt, from before, still opens', async () => {
+    const dir = stateFolder();
+    const unlock = (): { passphrase: string } => ({ passphrase: 'correct horse' });
+    await openVault({ dir, unlock }).set('a', bytes('value'));
+    const path = join(dir, 'vault.json');
+    expect(openVault({ dir }).opens()).toBe('argon2id');
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject({
+      kdf: { kind: 'argon2id', memory: 65_536, passes: 3, lanes: 4 },
+    });
+    const salt = 'c2FsdHNhbHRzYWx0c2FsdA';
+    const kdf = { kind: 'scrypt', n: 32_768, r: 8, p: 1, salt } as const;
+    const id = 'AAAAAAAAAAAAAAAAAAAAAA';
+    const keys = deriveKeys(masterFromPassphrase('correct horse', kdf), id);
+    const facts = { name: 'old', version: 1, group: null, created: '2025-01-01T00:00:00Z', rotated: null };
+    const entries = [sealEntry({ id, keys, facts, value: bytes('old value') })];
+    const revoked = { key: Buffer.alloc(32).toString('base64url'), values: [] };
+    writeFileSync(path, printDocument({ id, kdf, counter: 1, entries, revoked }, keys));
+    rmSync(join(dir, 'vault-seen.json'));
+    expect(await textOf(openVault({ dir, unlock }), 'old')).toBe('old value');
+  });
+
+  it('may come from the environment', async () => {
+    const dir = stateFolder();
+    const unlock = (byte: number) => () => ({ key: Buffer.alloc(32, byte) });
+    await openVault({ dir, unlock: unlock(1) }).set('a', bytes('value'));
+    expect(readdirSync(dir)).toEqual(['vault-seen.json', 'vault.json']);
+    expect(await textOf(openVault({ dir, unlock: unlock(1) }), 'a')).toBe('value');
+    expect(await codeOf(() => openVault({ dir, unlock: unlock(2) }).get('a'))).toBe('wrong_key');
+    expect(await codeOf(() => openVault({ dir }).get('a'))).toBe('locked');
+    await openVault({ dir, unlock: unlock(1) }).rekey({ key: Buffer.alloc(32, 2) });
+    expect(await textOf(openVault({ dir, unlock: unlock(2) }), 'a')).toBe('value');
+  });
+
+  it('is read anew where it may have changed, so that a running proxy survives a rekey', async () => {
+    const dir = stateFolder();
+    let byte = 1;
+    const running = openVault({ dir, unlock: () => ({ key: Buffer.alloc(32, byte) }) });
+    await running.set('a', bytes('value'));
+    await openVault({ dir, unlock: () => ({ key: Buffer.alloc(32, 1) }) }).rekey({
+      key: Buffer.alloc(32, 2),
+    });
+    expect(await codeOf(() => running.get('a'))).toBe('wrong_key');
+    byte = 2;
+    expect(await textOf(running, 'a')).toBe('value');
   });
 
   it('can be replaced by another key file; values and revoked values stay', async () => {
@@ -294,7 +378,7 @@ describe('the key of a vault', () => {
     const before = readFileSync(join(dir, 'vault.key'));
     await vault.rekey({});
     expect(readFileSync(join(dir, 'vault.key'))).not.toEqual(before);
-    expect(readdirSync(dir).sort()).toEqual(['vault.json', 'vault.key']);
+    expect(readdirSync(dir).sort()).toEqual(['vault-seen.json', 'vault.json', 'vault.key']);
     for (const one of [vault, openVault({ dir })]) {
       expect(await textOf(one, 'a')).toBe('value of a');
       expect(await revoked(one, 'old value of a')).toBe(true);
@@ -310,8 +394,8 @@ describe('the key of a vault', () => {
     await vault.rekey({ passphrase: 'one' });
     expect(existsSync(join(dir, 'vault.key'))).toBe(false);
     expect(await textOf(vault, 'a')).toBe('value');
-    expect(await textOf(openVault({ dir, passphrase: 'one' }), 'a')).toBe('value');
-    await openVault({ dir, passphrase: 'one' }).rekey({});
+    expect(await textOf(openVault({ dir, unlock: () => ({ passphrase: 'one' }) }), 'a')).toBe('value');
+    await openVault({ dir, unlock: () => ({ passphrase: 'one' }) }).rekey({});
     expect(await textOf(openVault({ dir }), 'a')).toBe('value');
   });
 });

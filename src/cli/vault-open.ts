@@ -1,0 +1,57 @@
+/** What the `vault` commands share: opening the vault, asking where a terminal can be asked, and telling errors. */
+import { resolve } from 'node:path';
+import { readSecret } from '../vault/read-secret.ts';
+import { openVault, type Vault } from '../vault/sealed.ts';
+import { MAX_VALUE_BYTES, SecretSourceError } from '../vault/source.ts';
+import { type Unlock, unlockFrom } from '../vault/unlock.ts';
+import { CliError, type CliIo } from './io.ts';
+import { settingsFor } from './load.ts';
+
+export type Common = { config?: string; stateDir?: string; json?: true };
+
+/** A shorter key cannot be told from ordinary text in a response, and can be guessed. */
+export const MIN_VALUE_BYTES = 16;
+
+export const WORDS = {
+  created: 'stored',
+  replaced: 'replaced; the old value is refused as revoked',
+  unchanged: 'unchanged, it is the same value',
+} as const;
+
+/** The vault of the state folder. Where it has a passphrase that is not in the environment, a terminal is asked. */
+export async function openFor(options: Common, io: CliIo): Promise<Vault> {
+  const dir =
+    options.stateDir === undefined
+      ? settingsFor(options.config, io).state.dir
+      : resolve(io.cwd, options.stateDir);
+  const given = unlockFrom(io.env);
+  const unlock = isEmpty(given) ? await asked(dir, io) : given;
+  return openVault({ dir, unlock: () => unlock });
+}
+
+function isEmpty({ passphrase, key }: Unlock): boolean {
+  return passphrase === undefined && key === undefined;
+}
+
+async function asked(dir: string, io: CliIo): Promise<Unlock> {
+  if (io.stdin.isTTY !== true) return {};
+  const kind = openVault({ dir }).opens();
+  if (kind !== 'argon2id' && kind !== 'scrypt') return {};
+  return { passphrase: await ask('Passphrase of the vault: ', io) };
+}
+
+/** From the terminal without echo, else all of standard input. */
+export async function ask(prompt: string, io: CliIo): Promise<string> {
+  const bytes = await readSecret({ input: io.stdin, output: io.stderr, prompt, maxBytes: MAX_VALUE_BYTES });
+  return bytes.toString('utf8');
+}
+
+/** Errors of the vault are for people; a wrong name is wrong use. */
+export async function guarded(work: () => Promise<void> | void): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof SecretSourceError)) throw error;
+    throw new CliError(error.message, error.code === 'bad_name' ? 2 : 1, { cause: error });
+  }
+}
