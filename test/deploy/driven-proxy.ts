@@ -3,6 +3,7 @@
  * keys put in and misused, a group on trial, a strange client. For the tests of rules and dashboards.
  */
 import { createMetricsListener } from '../../src/admin/server.ts';
+import { startDnsStub } from '../helpers/dns-stub.ts';
 import { intercepted, placeholderIn, policy, profile, tunnelled } from '../helpers/scene.ts';
 import { askOnce, connect, connectTls, type Talk, tryConnect } from '../helpers/talk.ts';
 import { httpUpstream, rawUpstream } from '../helpers/upstream.ts';
@@ -30,6 +31,7 @@ export async function drivenProxy(): Promise<DrivenProxy> {
     },
   });
   const raw = await rawUpstream((socket) => socket.pipe(socket));
+  const dns = await startDnsStub({ 'raw.test': { a: ['127.0.0.1'], ttl: 1 } });
   const at = { api: `api.test:${api.port}`, raw: `raw.test:${raw.port}`, other: `other.test:${api.port}` };
   const rules = [intercepted(at.api), intercepted(at.other), tunnelled(at.raw, 'protocol: any')];
   const keys = 'profile: keys\n';
@@ -37,13 +39,23 @@ export async function drivenProxy(): Promise<DrivenProxy> {
     policies: {
       'agents.yaml': policy(rules, { sources: '127.0.0.1/32', more: keys }),
       'builders.yaml': policy(rules, { group: 'builders', sources: '127.0.0.2/32', more: keys }),
-      'trial.yaml': policy(rules, { group: 'trial', sources: '127.0.0.3/32', more: 'mode: monitor\n' }),
+      'busy.yaml': policy(rules, {
+        group: 'busy',
+        sources: '127.0.0.4/32',
+        more: 'limits: { requests: 1/h }\n',
+      }),
+      'trial.yaml': policy(rules, {
+        group: 'trial',
+        sources: '127.0.0.3/32',
+        more: 'mode: monitor\nlimits: { requests: 1/h }\n',
+      }),
       'profiles/keys.yaml': profile([
         { env: 'API_KEY', from: 'env:REAL', hosts: [at.api] },
         { env: 'GONE_KEY', from: 'env:GONE', hosts: [at.api] },
       ]),
     },
-    hosts: { 'api.test': ['127.0.0.1'], 'other.test': ['127.0.0.1'], 'raw.test': ['127.0.0.1'] },
+    hosts: { 'api.test': ['127.0.0.1'], 'other.test': ['127.0.0.1'] },
+    dns: [dns.address],
     env: { REAL },
   });
   const { port } = world;
@@ -56,29 +68,32 @@ export async function drivenProxy(): Promise<DrivenProxy> {
   const mine = placeholderIn(env.json(), 'API_KEY');
   const opened: Talk[] = [];
 
-  const inside = async (target: string, path: string, key: string): Promise<void> => {
+  const inside = async (target: string, line: string, key: string) => {
     const client = await connectTls(port, target, { ca: world.caPem });
-    await client.ask(`GET ${path} HTTP/1.1\r\nHost: ${target}\r\nAuthorization: Bearer ${key}\r\n\r\n`);
+    await client.ask(`${line} HTTP/1.1\r\nHost: ${target}\r\nAuthorization: Bearer ${key}\r\n\r\n`);
     client.destroy();
   };
-  const refused = async (target: string, localAddress: string): Promise<void> => {
+  const tried = async (target: string, localAddress: string): Promise<void> => {
     (await tryConnect(port, target, { localAddress })).client.destroy();
   };
   const drive = async (): Promise<void> => {
-    await inside(at.api, '/', mine);
-    await inside(at.api, '/missing', mine);
-    await inside(at.other, '/', mine);
-    await inside(at.other, '/', REAL);
-    for (const host of ['evil.test', 'exfil.test', 'evil.test']) await refused(`${host}:443`, '127.0.0.1');
-    await refused('telemetry.test:443', '127.0.0.2');
-    await refused(at.raw.replace(/\d+$/, '25'), '127.0.0.2');
-    await refused(`127.0.0.1:${api.port}`, '127.0.0.3');
-    await refused('strange.test:443', '127.0.0.9');
+    await inside(at.api, 'GET /', mine);
+    await inside(at.api, 'GET /missing', mine);
+    await inside(at.other, 'GET /', mine);
+    await inside(at.other, 'GET /', REAL);
+    for (const host of ['evil.test', 'exfil.test', 'evil.test']) await tried(`${host}:443`, '127.0.0.1');
+    await tried('telemetry.test:443', '127.0.0.2');
+    await tried(at.raw.replace(/\d+$/, '25'), '127.0.0.2');
+    await tried(`127.0.0.1:${api.port}`, '127.0.0.3');
+    await tried('strange.test:443', '127.0.0.9');
+    // Beyond what their limits allow: the one is refused, the other is on trial.
+    for (const from of ['127.0.0.4', '127.0.0.4', '127.0.0.3', '127.0.0.3']) await tried(at.raw, from);
     const tunnel = await connect(port, at.raw, { localAddress: '127.0.0.2' });
     tunnel.write('ping');
     await tunnel.bytes(4);
-    // One stays open each time.
-    opened.push(tunnel);
+    // A few stay open.
+    if (opened.length < 5) opened.push(tunnel);
+    else tunnel.destroy();
     const short = await connect(port, at.raw);
     short.destroy();
   };
@@ -92,6 +107,7 @@ export async function drivenProxy(): Promise<DrivenProxy> {
       await world.stop();
       await api.close();
       await raw.close();
+      await dns.close();
     },
   };
 }

@@ -8,6 +8,11 @@ const UNSEEN: readonly (readonly [string, readonly string[]])[] = [
   ['sallyport_scrubbed_total', ['group', 'key']],
 ];
 
+/** Is there no row of it after the tests' traffic? */
+export function isUnseen(metric: string): boolean {
+  return UNSEEN.some(([name]) => name === metric);
+}
+
 export function knownMetrics(scrape: string): Map<string, ReadonlySet<string>> {
   const known = new Map<string, ReadonlySet<string>>(UNSEEN.map(([name, labels]) => [name, new Set(labels)]));
   for (const [name, labels] of labelsIn(scrape)) known.set(name, labels);

@@ -1,0 +1,120 @@
+/** What waits for people and what people did: held requests, decisions, lockdowns. */
+import type { Dashboard } from './model.ts';
+import { CONSOLE, decidedByHost, GROUP, INSTANCE, ofGroups, series, stat, table, total } from './parts.ts';
+
+const PENDING = ofGroups('sallyport_approvals_pending');
+const DECIDED = 'sallyport_approvals_total';
+const LOCKDOWN = 'sallyport_lockdown{instance=~"$instance"}';
+
+export const PEOPLE: Dashboard = {
+  uid: 'sallyport-people',
+  title: 'Sallyport: people',
+  description: 'Requests that wait for a person, what people decided, and lockdowns.',
+  variables: [INSTANCE, GROUP, CONSOLE],
+  rows: [
+    {
+      title: 'Now',
+      height: 4,
+      panels: [
+        stat({
+          title: 'Waiting',
+          description: 'Held requests that nobody has decided.',
+          unit: 'short',
+          width: 6,
+          expr: `sum(${PENDING}) or vector(0)`,
+          steps: [
+            { from: null, color: 'green' },
+            { from: 1, color: 'yellow' },
+            { from: 20, color: 'red' },
+          ],
+        }),
+        stat({
+          title: 'Decided',
+          description: 'Held requests that came to an end, in the chosen time.',
+          unit: 'short',
+          width: 6,
+          expr: `${total(ofGroups(DECIDED))} or vector(0)`,
+        }),
+        stat({
+          title: 'Nobody decided',
+          description:
+            'Share of held requests that ran out of time. Many: the notification reaches nobody, or the rule asks too much.',
+          unit: 'percentunit',
+          width: 6,
+          expr: `(${total(ofGroups(DECIDED, 'outcome="timeout"'))} or vector(0)) / (${total(ofGroups(DECIDED))} > 0) or vector(0)`,
+          steps: [
+            { from: null, color: 'green' },
+            { from: 0.1, color: 'yellow' },
+            { from: 0.5, color: 'red' },
+          ],
+        }),
+        stat({
+          title: 'Locked down',
+          description: 'Groups that are locked down now; all groups at once (`*`) count as one.',
+          unit: 'short',
+          width: 6,
+          expr: `sum(max by (group) (${LOCKDOWN}))`,
+          steps: [
+            { from: null, color: 'green' },
+            { from: 1, color: 'red' },
+          ],
+        }),
+      ],
+    },
+    {
+      title: 'Approvals',
+      height: 8,
+      panels: [
+        series({
+          title: 'Waiting by group',
+          description:
+            'Held requests that nobody has decided. A line that does not come down is somebody who waits.',
+          unit: 'short',
+          width: 12,
+          queries: [{ expr: `sum by (group) (${PENDING})`, legend: '{{group}}' }],
+          audit: ['group'],
+        }),
+        series({
+          title: 'Decided by outcome',
+          description: 'Held requests per minute by what came of them.',
+          unit: 'cpm',
+          width: 12,
+          stacked: true,
+          queries: [
+            {
+              expr: `60 * sum by (outcome) (rate(${ofGroups(DECIDED)}[$__rate_interval]))`,
+              legend: '{{outcome}}',
+            },
+          ],
+        }),
+      ],
+    },
+    {
+      title: 'What was asked for, and lockdowns',
+      height: 9,
+      panels: [
+        table({
+          title: 'Held for approval',
+          description:
+            'By group and the rule’s host, the most often held first. What is always approved is a rule to be written.',
+          unit: 'short',
+          width: 12,
+          expr: decidedByHost(ofGroups('sallyport_decisions_total', 'verdict="approve"')),
+          columns: ['group', 'host', 'reason'],
+          value: 'Held',
+          audit: ['group', 'host'],
+        }),
+        {
+          kind: 'timeline',
+          title: 'Lockdowns',
+          description: 'When groups were locked down; `*` is all of them. The record says by whom and why.',
+          unit: 'short',
+          width: 12,
+          query: { expr: `max by (group) (${LOCKDOWN})`, legend: '{{group}}' },
+          states: ['open', 'locked down'],
+          audit: ['group'],
+        },
+      ],
+    },
+  ],
+};
