@@ -12,6 +12,7 @@ import { type ChainReport, chainsSince, lastOfChains, verifyChains } from '../au
 import { loadCheckpointPublicKey } from '../audit/checkpoint.ts';
 import type { FolderReport } from '../audit/read.ts';
 import { columnHeads, columnsOf } from './audit-columns.ts';
+import { addAuditReport } from './audit-report.ts';
 import { CliError, type CliIo } from './io.ts';
 import { settingsFor } from './load.ts';
 
@@ -47,7 +48,7 @@ type TailOptions = {
   readonly config?: string;
 };
 
-/** Adds `audit verify` and `audit tail`. `stop` ends `tail -f`; default: SIGINT and SIGTERM end the process. */
+/** Adds `audit verify`, `audit tail` and `audit report`. `stop` ends `tail -f`; default: SIGINT and SIGTERM end the process. */
 export function addAudit(program: Command, io: CliIo, stop?: AbortSignal): void {
   const audit = program
     .command('audit')
@@ -77,6 +78,7 @@ export function addAudit(program: Command, io: CliIo, stop?: AbortSignal): void 
     .option(...CONFIG)
     .addHelpText('after', TAIL_EXAMPLES)
     .action((options: TailOptions) => tail(options, io, stop));
+  addAuditReport(audit, io);
 }
 
 function verify(given: string | undefined, options: VerifyOptions, io: CliIo): void {
