@@ -126,6 +126,7 @@ function compileGroup({ file, profiles, enforceOnly, input }: GroupAsk, to: Repo
     if (known.includes(env)) return;
     to.problem(['exclude', at], `the profile has no key ${env}`, input.suggest(env, known));
   });
+  const secrets = withoutExcluded(profile?.secrets ?? [], value.exclude);
   return {
     name: value.group,
     ...(value.description === undefined ? {} : { description: value.description }),
@@ -134,7 +135,8 @@ function compileGroup({ file, profiles, enforceOnly, input }: GroupAsk, to: Repo
     token: value.identify?.token ?? 'optional',
     refuse: value.refuse,
     rules: value.rules.map((rule, at) => compileRule(rule, ['rules', at], at, to)),
-    secrets: withoutExcluded(profile?.secrets ?? [], value.exclude),
+    secrets,
+    hidden: profile?.secrets.filter((secret) => !secrets.includes(secret)) ?? [],
     secretTotal: known.length,
     excluded: value.exclude,
     ...(value.profile === undefined ? {} : { profile: value.profile }),

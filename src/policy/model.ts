@@ -164,6 +164,8 @@ export type CompiledGroup = {
   /** keys of the profile, excluded ones too */
   readonly secretTotal: number;
   readonly excluded: readonly string[];
+  /** keys of the profile that are excluded: their placeholders, issued before, are still known as such; absent: none */
+  readonly hidden?: readonly SecretSpec[];
   readonly profile?: string;
   readonly limits?: GroupLimits;
   readonly tests?: readonly PolicyTest[];

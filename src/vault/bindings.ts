@@ -95,7 +95,8 @@ type Cached = { readonly made: IdentityBindings; readonly era: number };
 type Maker = {
   binding(id: string, group: CompiledGroup, spec: SecretSpec): Binding;
   /**
-   * All that may stand in a head for this identity. A PEM cannot, and making one takes a tenth of a second,
+   * All that may stand in a head for this identity, and what it may have been given before a key was excluded: that is
+   * refused like another's, also where it is too short for a marker. A PEM cannot, and making one takes a tenth of a second,
    * so only its holder's `binding` does.
    */
   searchable(id: string, group: CompiledGroup): readonly string[];
@@ -143,7 +144,7 @@ function createMaker({ keyring, placeholderKey, shapesFile }: BindingsOptions): 
       };
     },
     searchable: (id, group) =>
-      group.secrets
+      [...group.secrets, ...(group.hidden ?? [])]
         .filter((spec) => spec.placeholder !== 'pem')
         .flatMap((spec) => placeholders(id, group, spec)),
   };
