@@ -25,6 +25,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['doctor', async () => (await import('./doctor.ts')).addDoctor],
   ['audit', async () => (await import('./audit.ts')).addAudit],
   ['ca', async () => (await import('./ca.ts')).addCa],
+  ['completion', async () => (await import('./completion.ts')).addCompletion],
   ['demo', async () => (await import('./demo.ts')).addDemo],
   // Not in the help: `start` runs it where several processes serve.
   ['worker', async () => (await import('./worker.ts')).addWorker],
@@ -96,11 +97,11 @@ async function buildProgram(named: string, io: CliIo): Promise<Command> {
   return program;
 }
 
-/** The command that is named; all of them for help and for an unknown name's "did you mean". */
+/** The command that is named; all of them for help, for an unknown name's "did you mean" and for completion. */
 function loadersFor(named: string): (() => Promise<Register>)[] {
   if (named === '--version' || named === '-V') return [];
   const load = COMMANDS.get(named);
-  return load === undefined ? [...COMMANDS.values()] : [load];
+  return load === undefined || named === 'completion' ? [...COMMANDS.values()] : [load];
 }
 
 /** Exit and output rules reach every command, however it was made. */
