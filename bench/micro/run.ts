@@ -1,5 +1,6 @@
 /** `npm run micro [-- PART…]`: pieces of the hot path one by one, in microseconds. See ../README.md. */
 import { auditPieces } from './audit.ts';
+import { bodyPieces } from './bodies.ts';
 import { leafPieces } from './leaf.ts';
 import { policyPieces } from './policy.ts';
 import { type Piece, type Timing, time } from './runner.ts';
@@ -10,6 +11,7 @@ const PARTS = new Map<string, () => Piece[]>([
   ['wire', wirePieces],
   ['policy', policyPieces],
   ['secrets', secretPieces],
+  ['bodies', bodyPieces],
   ['audit', auditPieces],
   ['leaf', leafPieces],
 ]);

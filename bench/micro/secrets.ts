@@ -1,6 +1,6 @@
 /** Search and swap in a rebuilt head, with ten keys bound and as many real values to keep in. */
 import { randomBytes } from 'node:crypto';
-import type { SecretSpec } from '../../src/policy/model.ts';
+import type { Place, SecretSpec } from '../../src/policy/model.ts';
 import type { Binding, IdentityBindings } from '../../src/secrets/binding.ts';
 import { buildLeakIndex } from '../../src/secrets/leaks.ts';
 import { makePlaceholder, shapeOf } from '../../src/secrets/placeholder.ts';
@@ -16,14 +16,8 @@ const KEYS = 10;
 export function secretPieces(): Piece[] {
   const at = parseAuthority('api.openai.com:443');
   if (!isAuthority(at)) throw new Error('the sample authority was refused');
-  const keys = Array.from({ length: KEYS }, (_, i) => keyOf(i));
-  const bindings: IdentityBindings = {
-    bindings: keys.map((key) => key.binding),
-    known: indexPlaceholders(keys.map((key) => key.binding.placeholder)),
-    leaks: buildLeakIndex({ current: keys.map((key) => key.value), revoked: [] }),
-  };
-  const [first] = keys;
-  const placeholder = first?.binding.placeholder ?? '';
+  const bindings = sampleBindings([{ kind: 'header' }, { kind: 'basic' }]);
+  const placeholder = bindings.bindings[0]?.placeholder ?? '';
   const swapped = HEAD.replace('Bearer KEY', `Bearer ${placeholder}`);
   const basic = Buffer.from(`user:${placeholder}`).toString('base64');
   const inBasic = HEAD.replace('Bearer KEY', `Basic ${basic}`);
@@ -37,14 +31,24 @@ export function secretPieces(): Piece[] {
   ];
 }
 
-function keyOf(i: number): { binding: Binding; value: SecretValue } {
+/** An identity with ten keys, and no other. */
+export function sampleBindings(places: readonly Place[]): IdentityBindings {
+  const keys = Array.from({ length: KEYS }, (_, i) => keyOf(i, places));
+  return {
+    bindings: keys.map((key) => key.binding),
+    known: indexPlaceholders(keys.map((key) => key.binding.placeholder)),
+    leaks: buildLeakIndex({ current: keys.map((key) => key.value), revoked: [] }),
+  };
+}
+
+function keyOf(i: number, places: readonly Place[]): { binding: Binding; value: SecretValue } {
   const text = `sk-${randomBytes(24).toString('hex')}`;
   const value = new SecretValue(`KEY_${i}`, Buffer.from(text));
   const spec: SecretSpec = {
     env: `KEY_${i}`,
     from: { kind: 'env', name: `KEY_${i}`, text: `env:KEY_${i}` },
     hosts: [],
-    places: [{ kind: 'header' }, { kind: 'basic' }],
+    places,
     profile: 'bench',
     at: { file: 'bench', line: 1, text: 'bench' },
   };

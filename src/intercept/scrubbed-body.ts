@@ -138,8 +138,8 @@ export class ScrubbedBody {
 
   #end(): void {
     const out: Pieces = [];
-    if (this.#held !== null) this.#scrubber.feed(this.#held.bytes, out);
-    this.#scrubber.end(out);
+    if (this.#held !== null) this.#scrubber.whole(this.#held.bytes, out);
+    else this.#scrubber.end(out);
     this.#begin(this.#held === null ? null : lengthOf(out));
     this.#tell(out);
     this.#sink.done();

@@ -92,7 +92,7 @@ export class SwappedBody {
         ? null
         : new Decoder(how.coding, ask.room, {
             data: (bytes) => sink.apart(() => this.#take(bytes)),
-            end: () => sink.apart(() => this.#finish()),
+            end: () => sink.apart(() => this.#end()),
             fail: (why) => sink.apart(() => sink.failed(FAILURES[why])),
             drain: () => sink.drain(),
           });
@@ -117,8 +117,8 @@ export class SwappedBody {
   end(): void {
     const held = this.#held?.bytes;
     if (this.#decoder === null) {
-      if (held === undefined || this.#take(held)) this.#finish();
-      return;
+      const out: Pieces = [];
+      return this.#finish(out, held === undefined ? this.#swap.end(out) : this.#swap.whole(held, out));
     }
     if (held !== undefined) this.#decoder.feed(held);
     this.#decoder.end();
@@ -143,18 +143,14 @@ export class SwappedBody {
     this.#room.giveBack();
   }
 
-  /** Decoded bytes. False: refused. */
-  #take(bytes: Buffer): boolean {
+  /** Decoded bytes. */
+  #take(bytes: Buffer): void {
     const out: Pieces = [];
     const why = this.#swap.feed(bytes, out) ?? this.#keep(out);
-    if (why !== null) {
-      this.#sink.failed(why);
-      return false;
-    }
-    if (this.whole) return true;
+    if (why !== null) return this.#sink.failed(why);
+    if (this.whole) return;
     this.#sink.used(this.#swap.used);
     this.#tell(out);
-    return true;
   }
 
   /** Of a whole body what is made; slices stay good, for what is fed is ours. */
@@ -165,9 +161,13 @@ export class SwappedBody {
     return null;
   }
 
-  #finish(): void {
+  #end(): void {
     const out: Pieces = [];
-    const why = this.#swap.end(out) ?? this.#keep(out);
+    this.#finish(out, this.#swap.end(out));
+  }
+
+  #finish(out: Pieces, refused: Denied | null): void {
+    const why = refused ?? this.#keep(out);
     if (why !== null) return this.#sink.failed(why);
     const { used } = this.#swap;
     this.#sink.used(used);

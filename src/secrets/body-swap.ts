@@ -38,4 +38,9 @@ export class BodySwap {
     this.#swap.end(out);
     return this.#state.denied;
   }
+  /** All of a body at once. */
+  whole(bytes: Buffer, out: Pieces): Denied | null {
+    this.#swap.whole(bytes, out);
+    return this.#state.denied;
+  }
 }

@@ -1,10 +1,12 @@
 /** Text as one place of a message must write it. Used by `scrub.ts` and `body-swap.ts`; all text is latin-1. */
-import type { Spelling } from './views.ts';
+import type { Spelling } from './spellings.ts';
 
 /** RFC 8259 section 7: what cannot stand in a string as it is. */
 const NOT_IN_STRING = /["\\\x00-\x1f]/g;
 /** RFC 3986 section 2.3: all but these mean something else somewhere. */
 const RESERVED = /[^A-Za-z0-9\-._~]/g;
+/** What HTML would not read as text, in an attribute either. */
+const NOT_IN_HTML = /[&<>"'`=]/g;
 const hex = (char: string, digits: number): string => char.charCodeAt(0).toString(16).padStart(digits, '0');
 
 export function escapeJson(text: string): string {
@@ -25,5 +27,11 @@ export function spell(text: string, spelling: Spelling): string {
       return escapePercent(text);
     case 'json':
       return escapeJson(text);
+    case 'percent2':
+      return escapePercent(escapePercent(text));
+    case 'json2':
+      return escapeJson(escapeJson(text));
+    case 'html':
+      return text.replace(NOT_IN_HTML, (char) => `&#${char.charCodeAt(0)};`);
   }
 }

@@ -3,7 +3,7 @@
  * (contract section 3). Called by `substitute.ts` for every placeholder it found, so not on the hot path.
  */
 import type { Place } from '../policy/model.ts';
-import type { Spelling } from './views.ts';
+import type { Spelling } from './spellings.ts';
 
 export type Spot =
   | { readonly kind: 'path' }

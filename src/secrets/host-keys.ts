@@ -5,6 +5,7 @@
 import { type Authority, authorityText } from '../flow/target.ts';
 import type { Binding, IdentityBindings } from './binding.ts';
 import { type KeySet, keySetsOf } from './key-set.ts';
+import type { LeakIndex } from './leaks.ts';
 import { placeholderPatterns } from './part-swap.ts';
 import { type Pattern, PatternSet } from './patterns.ts';
 import { type ScrubSet, type ScrubTag, scrubPatterns } from './scrub.ts';
@@ -21,16 +22,18 @@ export class HostKeys {
   /** No key is sent here as it is, only ids and tokens that are worth nothing without their secret. */
   readonly onlySets: boolean;
   readonly #bindings: readonly Binding[];
-  readonly #all: readonly Binding[];
+  readonly #identity: IdentityBindings;
+  /** as the values of the set were compared last; it is made anew whenever some value changes */
+  #leaks: LeakIndex | null = null;
   #values: readonly (SecretValue | null)[] = [];
   #patterns: readonly Pattern<ScrubTag>[] = [];
   #set: ScrubSet = new PatternSet<ScrubTag>([]);
   #placeholders: PatternSet<string> | null = null;
 
-  /** `bindings`: of the host; `all`: of the identity */
-  constructor(bindings: readonly Binding[], all: readonly Binding[]) {
+  /** `bindings`: those of the identity that are bound to the host */
+  constructor(bindings: readonly Binding[], identity: IdentityBindings) {
     this.#bindings = bindings;
-    this.#all = all;
+    this.#identity = identity;
     this.sets = keySetsOf(bindings);
     this.onlySets = bindings.every(({ spec }) => spec.aws !== undefined);
     this.inBody = bindings.some(({ spec }) => spec.places.some(({ kind }) => kind === 'body'));
@@ -38,12 +41,15 @@ export class HostKeys {
 
   /** All of the identity's, for whichever host: what a request's body is searched for. */
   placeholders(): PatternSet<string> {
-    this.#placeholders ??= placeholderPatterns(this.#all);
+    this.#placeholders ??= placeholderPatterns(this.#identity.bindings);
     return this.#placeholders;
   }
 
   /** The values of now and the ones before them: an upstream may still have those when a key was just rotated. */
   scrubSet(): ScrubSet {
+    const { leaks } = this.#identity;
+    if (leaks === this.#leaks) return this.#set;
+    this.#leaks = leaks;
     if (this.#bindings.every(({ peek }, at) => peek() === this.#values[at])) return this.#set;
     this.#values = this.#bindings.map(({ peek }) => peek());
     const now = this.#bindings.flatMap(({ env, placeholder }, at) => {
@@ -72,7 +78,7 @@ export class HostKeyIndex {
     if (before !== undefined) return before;
     if (hosts.size >= MAX_HOSTS) hosts.clear();
     const bound = identity.bindings.filter(({ allows }) => allows(host));
-    const keys = bound.length === 0 ? null : new HostKeys(bound, identity.bindings);
+    const keys = bound.length === 0 ? null : new HostKeys(bound, identity);
     hosts.set(name, keys);
     return keys;
   }

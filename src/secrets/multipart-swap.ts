@@ -43,6 +43,10 @@ export class MultipartSwap {
     return this.#pass(rest, out) && this.#part.end(out);
   }
 
+  whole(bytes: Buffer, out: Pieces): boolean {
+    return this.feed(bytes, out) && this.end(out);
+  }
+
   /** False: more bytes are needed. */
   #step(out: Pieces): boolean {
     switch (this.#at) {

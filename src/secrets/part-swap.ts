@@ -10,7 +10,8 @@ import type { Spot } from './head.ts';
 import { PatternSet } from './patterns.ts';
 import { hasMarker, MARKER } from './placeholder.ts';
 import { renderValue } from './render.ts';
-import { type Match, type Pieces, StreamRewriter } from './stream.ts';
+import type { Spelling } from './spellings.ts';
+import { type Match, type Passing, type Pieces, StreamRewriter } from './stream.ts';
 import {
   judgePlaceholder,
   leak,
@@ -18,7 +19,6 @@ import {
   MAX_SUBSTITUTED_KEYS,
   type SwapAsk,
 } from './substitute.ts';
-import type { Spelling } from './views.ts';
 
 export type BodyAsk = SwapAsk & {
   /** of `placeholderPatterns` */
@@ -65,14 +65,14 @@ export class SwapState {
 
 const TOO_MANY = denied('body_too_large', 'The body holds too many placeholders.');
 const TOO_LARGE = denied('body_too_large', 'The body with its keys is too large.');
-const SPELLINGS: readonly Spelling[] = ['plain', 'percent', 'json'];
+const SPELLINGS: readonly Passing[] = ['plain', 'percent', 'json'];
 
 export class PartSwap {
   readonly #state: SwapState;
   readonly #format: BodyFormat;
   readonly #stream: StreamRewriter<string>;
   /** what was passed on last, in each spelling: what is searched for may begin there */
-  #tails: Readonly<Record<Spelling, string>> = NO_TAILS;
+  #tails: Readonly<Record<Passing, string>> = NO_TAILS;
 
   constructor(state: SwapState, format: BodyFormat) {
     this.#state = state;
@@ -91,6 +91,11 @@ export class PartSwap {
 
   end(out: Pieces): boolean {
     return this.#stream.end(out);
+  }
+
+  /** All at once. */
+  whole(bytes: Buffer, out: Pieces): boolean {
+    return this.#stream.whole(bytes, out);
   }
 
   #replace({ tag, spelling }: Match<string>): string | null {
@@ -117,7 +122,7 @@ export class PartSwap {
     return format === 'opaque' ? { kind: 'none' } : { kind: 'body', format, spelling };
   }
 
-  #passing(texts: Readonly<Record<Spelling, string>>): boolean {
+  #passing(texts: Readonly<Record<Passing, string>>): boolean {
     const { bindings } = this.#state.ask;
     const overlap = Math.max(bindings.known.longest, bindings.leaks.longest, MARKER_CHARS) - 1;
     const tails = this.#tails;
@@ -149,6 +154,6 @@ export class PartSwap {
   }
 }
 
-const NO_TAILS: Readonly<Record<Spelling, string>> = { plain: '', percent: '', json: '' };
+const NO_TAILS: Readonly<Record<Passing, string>> = { plain: '', percent: '', json: '' };
 /** The longest form that a marker has, in any alphabet. */
 const MARKER_CHARS = MARKER.length + 4;

@@ -30,6 +30,8 @@ export class PatternSet<T> {
   readonly #needles: NeedleIndex<Known<T>>;
   /** by the character that may begin them */
   readonly #starts: readonly (readonly Known<T>[])[];
+  /** by the first three characters: 1 where they may begin one */
+  readonly #triples = new Uint8Array(TRIPLES);
 
   /** Patterns below `MIN_NEEDLE_BYTES` are left out: they would match ordinary text. */
   constructor(patterns: readonly Pattern<T>[]) {
@@ -44,10 +46,21 @@ export class PatternSet<T> {
     this.longest = known.reduce((most, { length }) => Math.max(most, length), 0);
     for (const pattern of known) enter(pattern, this.codes);
     this.#starts = Array.from({ length: 256 }, (_, code) => known.filter((one) => beginsWith(one, code)));
+    this.#starts.forEach((beginning, code) => {
+      for (const { lead, codes } of beginning) {
+        const [second = 0, third = 0] = codes.subarray(lead === null ? 1 : 0);
+        this.#triples[slotOf(code, second, third)] = 1;
+      }
+    });
   }
 
   get size(): number {
     return this.#needles.size;
+  }
+
+  /** May there be any match; where not, there is none. */
+  has(text: string): boolean {
+    return this.#needles.has(text);
   }
 
   /** All matches, ordered by where their full characters end. `text` is latin-1. */
@@ -65,7 +78,13 @@ export class PatternSet<T> {
    */
   pendingAt(text: string, from: number): number {
     const last = text.length;
+    const triples = this.#triples;
     for (let at = Math.max(from, last - this.longest + 1); at < last; at += 1) {
+      if (
+        at + 2 < last &&
+        triples[slotOf(text.charCodeAt(at), text.charCodeAt(at + 1), text.charCodeAt(at + 2))] === 0
+      )
+        continue;
       const starting = this.#starts[text.charCodeAt(at)];
       if (starting?.some((pattern) => isBeginning(text, at, pattern)) === true) return at;
     }
@@ -74,6 +93,11 @@ export class PatternSet<T> {
 }
 
 const NOTHING: readonly never[] = [];
+const TRIPLES = 8192;
+
+function slotOf(first: number, second: number, third: number): number {
+  return (first ^ (second << 3) ^ (third << 6)) & (TRIPLES - 1);
+}
 
 function enter({ lead, codes, trail }: Pattern<unknown>, into: Uint8Array): void {
   for (const code of codes) into[code] = 1;

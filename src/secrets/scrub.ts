@@ -24,6 +24,8 @@ type Form =
 export type ScrubTag = { readonly env: string; readonly placeholder: string; readonly form: Form };
 export type ScrubSet = PatternSet<ScrubTag>;
 
+/** What an escape begins with. */
+const OPENINGS = /[%\\&]/;
 /** Shorter keys are not looked for: they would match ordinary text. */
 const MIN_SCRUBBED_BYTES = 8;
 
@@ -63,10 +65,16 @@ export class Scrubber {
   end(out: Pieces): void {
     this.#stream.end(out);
   }
+
+  /** All of a body at once. */
+  whole(bytes: Buffer, out: Pieces): void {
+    this.#stream.whole(bytes, out);
+  }
 }
 
 /** Heads and trailers, latin-1. A placeholder of several lines cannot stand there: its line ends go. */
 export function scrubFields(text: string, patterns: ScrubSet, found: (env: string) => void): string {
+  if (!patterns.has(text) && !OPENINGS.test(text)) return text;
   const ask = streamAsk(() => patterns, found);
   const replace = (match: Match<ScrubTag>): string => (ask.replace(match) ?? '').replace(/[\r\n]/g, '');
   return rewriteText(text, { ...ask, replace }) ?? '';

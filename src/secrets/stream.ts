@@ -5,7 +5,8 @@
  * Used by `scrub.ts` for responses and `body-swap.ts` for requests.
  */
 import type { Found, PatternSet } from './patterns.ts';
-import { boundaryAt, decodedView, indexAt, offsetAt, plainView, type Spelling, type View } from './views.ts';
+import type { Escaped, Spelling } from './spellings.ts';
+import { decodedView, escapedAt, indexAt, offsetAt, plainView, type View } from './views.ts';
 
 export type Match<T> = {
   readonly tag: T;
@@ -14,30 +15,38 @@ export type Match<T> = {
   readonly text: string;
 };
 
+/** Spellings in which that is looked at which passes. */
+export type Passing = 'plain' | 'percent' | 'json';
+
 export type StreamAsk<T> = {
   /** asked at each piece */
   readonly patterns: () => PatternSet<T>;
   /** what to put in, latin-1; null: the stream is over */
   readonly replace: (match: Match<T>) => string | null;
   /** sees all that is passed on between two matches, in each spelling, before it is; false: the stream is over */
-  readonly passing?: (texts: Readonly<Record<Spelling, string>>) => boolean;
+  readonly passing?: (texts: Readonly<Record<Passing, string>>) => boolean;
 };
 
 /** Pieces to pass on, in order; strings are latin-1. */
 export type Pieces = (string | Buffer)[];
 
 const EMPTY = Buffer.alloc(0);
-const ESCAPED = ['percent', 'json'] as const;
+/** What is undone where text is searched for keys, */
+const SEARCHED: readonly Escaped[] = ['percent', 'json', 'percent2', 'json2', 'html'];
+/** and where it is written for a reader of ours: what a peer unescapes again is not told by what it is in. */
+const WRITTEN: readonly Escaped[] = ['percent', 'json'];
 
 export class StreamRewriter<T> {
   readonly #ask: StreamAsk<T>;
   /** may be the beginning of a match; shorter than the longest pattern in its longest spelling */
   #held = '';
   /** how many bytes of `#held` belong to an escape that was passed on, by spelling */
-  #skip = { percent: 0, json: 0 };
+  readonly #skip: Record<Escaped, number> = { percent: 0, json: 0, percent2: 0, json2: 0, html: 0 };
+  readonly #escaped: readonly Escaped[];
 
   constructor(ask: StreamAsk<T>) {
     this.#ask = ask;
+    this.#escaped = ask.passing === undefined ? SEARCHED : WRITTEN;
   }
 
   /** Characters that wait for what follows. */
@@ -52,13 +61,33 @@ export class StreamRewriter<T> {
 
   /** Nothing follows. */
   end(out: Pieces): boolean {
-    return this.#run(EMPTY, true, out);
+    return this.#held === '' || this.#run(EMPTY, true, out);
+  }
+
+  /** All of a stream at once, of which nothing need be held back. */
+  whole(bytes: Buffer, out: Pieces): boolean {
+    return bytes.length === 0 || this.#run(bytes, true, out);
   }
 
   #run(bytes: Buffer, final: boolean, out: Pieces): boolean {
     const text = this.#held + bytes.toString('latin1');
     const patterns = this.#ask.patterns();
     const views = this.#views(text, patterns.codes, final);
+    if (views.length === 1 && this.#ask.passing === undefined && !patterns.has(text)) {
+      // Nearly every piece: nothing to take out, and mostly nothing that may become it.
+      return this.#passOn(bytes, { text, to: final ? text.length : patterns.pendingAt(text, 0) }, out);
+    }
+    return this.#rewrite(bytes, { text, patterns, views, final }, out);
+  }
+
+  #passOn(bytes: Buffer, { text, to }: { text: string; to: number }, out: Pieces): true {
+    if (this.#held === '' && to === text.length) out.push(bytes);
+    else new Cutter(text, this.#held.length, bytes, out).pass(0, to);
+    this.#keep(text, to);
+    return true;
+  }
+
+  #rewrite(bytes: Buffer, { text, patterns, views, final }: Stretch<T>, out: Pieces): boolean {
     const hits = allHits(views, patterns);
     const limit = final ? text.length : Math.min(...views.map(({ incomplete }) => incomplete));
     const pieces = new Cutter(text, this.#held.length, bytes, out);
@@ -83,7 +112,7 @@ export class StreamRewriter<T> {
     const to = Math.min(hold, limit);
     if (!this.#pass(views, done, to)) return false;
     pieces.pass(done, to);
-    this.#keep(text, views, to);
+    this.#keep(text, to);
     return true;
   }
 
@@ -94,7 +123,7 @@ export class StreamRewriter<T> {
   #views(text: string, codes: Uint8Array, final: boolean): readonly View[] {
     const views = [plainView(text)];
     const wanted = this.#ask.passing === undefined ? codes : null;
-    for (const spelling of ESCAPED) {
+    for (const spelling of this.#escaped) {
       const view = decodedView(spelling, text, { skip: this.#skip[spelling], wanted, final });
       if (view !== null) views.push(view);
     }
@@ -105,29 +134,41 @@ export class StreamRewriter<T> {
     const { passing } = this.#ask;
     if (passing === undefined || from === to) return true;
     const plain = views[0]?.text.slice(from, to) ?? '';
-    const textIn = (spelling: Spelling): string => {
+    const textIn = (spelling: Passing): string => {
       const view = views.find((one) => one.spelling === spelling);
       return view === undefined ? plain : view.text.slice(indexAt(view, from), indexAt(view, to));
     };
     return passing({ plain, percent: textIn('percent'), json: textIn('json') });
   }
 
-  #keep(text: string, views: readonly View[], from: number): void {
-    for (const spelling of ESCAPED) {
-      const view = views.find((one) => one.spelling === spelling);
-      const boundary = view === undefined ? this.#skip[spelling] : boundaryAt(view, from);
-      this.#skip[spelling] = Math.max(0, boundary - from);
+  #keep(text: string, from: number): void {
+    const skip = this.#skip;
+    if (from === text.length) {
+      for (const spelling of this.#escaped) skip[spelling] = Math.max(0, skip[spelling] - from);
+      this.#held = '';
+      return;
+    }
+    for (const spelling of this.#escaped) {
+      skip[spelling] = escapedAt(spelling, text, { skip: skip[spelling], offset: from });
     }
     // A copy: a slice would keep the whole text in memory.
-    this.#held = from === text.length ? '' : Buffer.from(text.slice(from), 'latin1').toString('latin1');
+    this.#held = Buffer.from(text.slice(from), 'latin1').toString('latin1');
   }
 }
+
+/** What is looked at in one go. */
+type Stretch<T> = {
+  readonly text: string;
+  readonly patterns: PatternSet<T>;
+  readonly views: readonly View[];
+  readonly final: boolean;
+};
 
 /** The whole of a short text at once. */
 export function rewriteText<T>(text: string, ask: StreamAsk<T>): string | null {
   const out: Pieces = [];
   const stream = new StreamRewriter(ask);
-  if (!stream.feed(Buffer.from(text, 'latin1'), out) || !stream.end(out)) return null;
+  if (!stream.whole(Buffer.from(text, 'latin1'), out)) return null;
   return out.map((piece) => (typeof piece === 'string' ? piece : piece.toString('latin1'))).join('');
 }
 

@@ -1,14 +1,14 @@
 /**
- * One stretch of a body read as three texts: as it is, with percent-encoding undone (RFC 3986 section 2.1), and with
- * JSON's escapes undone (RFC 8259 section 7), each character with its place in the source. What is spelt in any of
- * these ways is found by one search of the decoded text. Called by `stream.ts`, which carries over what is cut.
+ * One stretch of a body read as several texts: as it is, and with one way of escaping undone in each, every character
+ * with its place in the source. What is spelt in any of these ways is found by one search of the decoded text. Called
+ * by `stream.ts`, which carries over what is cut.
  */
-export type Spelling = 'plain' | 'percent' | 'json';
+import { CUT, codeOf, type Escaped, lengthOf, READERS, type Reader, type Spelling } from './spellings.ts';
 
 /** A decoded text over a source. Offsets into the source count from the stretch's beginning. */
 export type View = {
   readonly spelling: Spelling;
-  /** decoded, latin-1; empty where no escape stands for a character that is looked for */
+  /** decoded, latin-1 */
   readonly text: string;
   /** offset of the first character */
   readonly base: number;
@@ -38,58 +38,97 @@ export type DecodeAsk = {
   readonly final: boolean;
 };
 
-/** RFC 8259 section 7: escapes of two characters. */
-const SHORT: Readonly<Record<string, string>> = {
-  '"': '"',
-  '\\': '\\',
-  '/': '/',
-  b: '\b',
-  f: '\f',
-  n: '\n',
-  r: '\r',
-  t: '\t',
-};
-
 export function plainView(text: string): View {
   return { spelling: 'plain', text, base: 0, breaks: null, incomplete: text.length };
 }
 
-/** @returns `null` where nothing is escaped in that spelling */
-export function decodedView(spelling: 'percent' | 'json', text: string, ask: DecodeAsk): View | null {
-  const opening = spelling === 'percent' ? '%' : '\\';
-  const read = spelling === 'percent' ? readPercent : readJson;
-  let at = text.indexOf(opening, ask.skip);
-  if (at === -1) return null;
+/** @returns `null` where nothing is escaped in that spelling that is looked for */
+export function decodedView(spelling: Escaped, text: string, ask: DecodeAsk): View | null {
+  const reader = READERS[spelling];
+  if (!text.includes(reader.sign) || !isWanted(text, reader, ask)) return null;
+  const { opening, read, utf8 } = reader;
   const breaks: Breaks = { from: [], to: [], index: [], count: [] };
-  let decoded = '';
+  // No escape stands for more bytes than it has.
+  const decoded = Buffer.allocUnsafe(text.length);
+  let length = 0;
   let done = ask.skip;
   let incomplete = text.length;
-  let isWanted = ask.wanted === null;
+  let at = text.indexOf(opening, done);
   while (at !== -1) {
-    const next = read(text, at);
-    if (next === CUT && !ask.final) {
+    const found = read(text, at);
+    if (found === CUT && !ask.final) {
       incomplete = at;
-      // It may yet be one that is looked for.
-      isWanted = true;
       break;
     }
-    if (typeof next === 'number') {
-      at = text.indexOf(opening, at + 1);
-      continue;
+    if (found >= 0) {
+      length += copy(text, { from: done, to: at }, decoded, length);
+      const count = write(codeOf(found), utf8, decoded, length);
+      done = at + lengthOf(found);
+      breaks.from.push(at);
+      breaks.to.push(done);
+      breaks.index.push(length);
+      breaks.count.push(count);
+      length += count;
     }
-    const { to, chars } = next;
-    isWanted ||= ask.wanted?.[chars.charCodeAt(0)] === 1;
-    decoded += text.slice(done, at);
-    breaks.from.push(at);
-    breaks.to.push(to);
-    breaks.index.push(decoded.length);
-    breaks.count.push(chars.length);
-    decoded += chars;
-    done = to;
-    at = text.indexOf(opening, to);
+    at = text.indexOf(opening, Math.max(done, at + 1));
   }
-  decoded += text.slice(done, incomplete);
-  return { spelling, text: isWanted ? decoded : '', base: ask.skip, breaks, incomplete };
+  length += copy(text, { from: done, to: incomplete }, decoded, length);
+  return { spelling, text: decoded.toString('latin1', 0, length), base: ask.skip, breaks, incomplete };
+}
+
+/** Does an escape stand for a character that is looked for, or is one cut off. */
+function isWanted(text: string, reader: Reader, { skip, wanted, final }: DecodeAsk): boolean {
+  const { opening, read } = reader;
+  let at = text.indexOf(opening, skip);
+  while (at !== -1) {
+    const found = read(text, at);
+    if (found >= 0) {
+      if (wanted === null || wanted[firstByte(codeOf(found), reader.utf8)] === 1) return true;
+      at = text.indexOf(opening, at + lengthOf(found));
+    } else if (found === CUT && !final) return true;
+    else at = text.indexOf(opening, at + 1);
+  }
+  return false;
+}
+
+/** How many bytes from `offset` on belong to an escape that begins before it. */
+export function escapedAt(spelling: Escaped, text: string, at: { skip: number; offset: number }): number {
+  const { opening, read } = READERS[spelling];
+  let end = at.skip;
+  let from = text.indexOf(opening, end);
+  while (from !== -1 && from < at.offset) {
+    const found = read(text, from);
+    if (found >= 0) end = from + lengthOf(found);
+    from = text.indexOf(opening, Math.max(end, from + 1));
+  }
+  return Math.max(0, end - at.offset);
+}
+
+/** Short stretches cost less one by one. */
+const COPY_ONE_BY_ONE = 24;
+
+function copy(text: string, { from, to }: { from: number; to: number }, into: Buffer, at: number): number {
+  if (to - from > COPY_ONE_BY_ONE) return into.write(text.slice(from, to), at, 'latin1');
+  for (let next = from; next < to; next += 1) into[at + next - from] = text.charCodeAt(next);
+  return to - from;
+}
+
+/** Keys are bytes, and these speak of characters: the escape stands for their UTF-8. Halves of pairs match nothing. */
+function write(code: number, utf8: boolean, into: Buffer, at: number): number {
+  into[at] = firstByte(code, utf8);
+  if (!utf8 || code < 0x80) return 1;
+  if (code < 0x800) {
+    into[at + 1] = 0x80 | (code & 0x3f);
+    return 2;
+  }
+  into[at + 1] = 0x80 | ((code >> 6) & 0x3f);
+  into[at + 2] = 0x80 | (code & 0x3f);
+  return 3;
+}
+
+function firstByte(code: number, utf8: boolean): number {
+  if (!utf8 || code < 0x80) return code;
+  return code < 0x800 ? 0xc0 | (code >> 6) : 0xe0 | (code >> 12);
 }
 
 /** The first character of the view that begins at or behind `offset`. */
@@ -97,14 +136,6 @@ export function indexAt(view: View, offset: number): number {
   const { breaks, base, text } = view;
   if (breaks === null) return offset;
   return Math.min(text.length, decodedIndex(breaks, base, offset));
-}
-
-/** The first offset at or behind `offset` that is not inside of an escape. */
-export function boundaryAt(view: View, offset: number): number {
-  const { breaks, base } = view;
-  if (breaks === null) return offset;
-  const last = lastBelow(breaks.from, offset);
-  return Math.max(base, offset, last === -1 ? 0 : (breaks.to[last] ?? 0));
 }
 
 /** Where in the source the view's character begins. */
@@ -137,53 +168,4 @@ function lastBelow(numbers: readonly number[], limit: number): number {
     else high = middle;
   }
   return low - 1;
-}
-
-/** What an escape stands for and where it ends. */
-type Escape = { readonly to: number; readonly chars: string };
-
-const CUT = -1;
-const NO_ESCAPE = -2;
-
-function readPercent(text: string, from: number): Escape | typeof CUT | typeof NO_ESCAPE {
-  const code = hexAt(text, from + 1, 2);
-  if (code < 0) return code === CUT ? CUT : NO_ESCAPE;
-  return { to: from + 3, chars: String.fromCharCode(code) };
-}
-
-function readJson(text: string, from: number): Escape | typeof CUT | typeof NO_ESCAPE {
-  if (from + 1 >= text.length) return CUT;
-  const letter = text.charAt(from + 1);
-  const short = SHORT[letter];
-  if (short !== undefined) return { to: from + 2, chars: short };
-  if (letter !== 'u') return NO_ESCAPE;
-  const code = hexAt(text, from + 2, 4);
-  if (code < 0) return code === CUT ? CUT : NO_ESCAPE;
-  return { to: from + 6, chars: utf8(code) };
-}
-
-/** Keys are bytes, and JSON speaks of characters: the escape stands for their UTF-8. Halves of pairs match nothing. */
-function utf8(code: number): string {
-  if (code < 0x80) return String.fromCharCode(code);
-  const last = 0x80 | (code & 0x3f);
-  if (code < 0x800) return String.fromCharCode(0xc0 | (code >> 6), last);
-  return String.fromCharCode(0xe0 | (code >> 12), 0x80 | ((code >> 6) & 0x3f), last);
-}
-
-/** The number, `CUT` where the text ends among its digits, or `NO_ESCAPE`. */
-function hexAt(text: string, from: number, digits: number): number {
-  let value = 0;
-  for (let at = from; at < from + digits; at += 1) {
-    if (at >= text.length) return CUT;
-    const digit = hexDigit(text.charCodeAt(at));
-    if (digit < 0) return NO_ESCAPE;
-    value = value * 16 + digit;
-  }
-  return value;
-}
-
-function hexDigit(code: number): number {
-  if (code >= 0x30 && code <= 0x39) return code - 0x30;
-  const lower = code | 0x20;
-  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
 }
