@@ -1,8 +1,8 @@
 /**
  * Who may talk to the admin side: the Host must name this listener (DNS rebinding), a browser's Origin must
- * be this listener's own (CSRF), and the API needs the bearer token, compared in constant time. Failed
- * tokens are answered 429 after a few per address and minute; a right token always passes, so that nobody
- * who shares an address can lock the operator out. Used by `server.ts`.
+ * be this listener's own (CSRF), and the API needs a bearer token, compared in constant time. Failed
+ * tokens are answered 429 after a few per address and minute, and after more of all addresses together; a right token
+ * always passes, so that nobody who shares an address can lock the operators out. Used by `server.ts`.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
@@ -12,6 +12,10 @@ import type { AdminProblem } from './problem.ts';
 
 export const MAX_FAILURES = 10;
 export const FAILURE_WINDOW_MS = 60_000;
+/** Of all addresses together, each minute: many addresses buy no more tries. */
+export const MAX_FAILURES_IN_ALL = 100;
+/** No address. */
+const EVERYWHERE = '*';
 const MAX_ADDRESSES = 1000;
 /** Shorter tokens could be guessed. */
 const MIN_TOKEN_CHARS = 16;
@@ -29,7 +33,10 @@ export type Caller = {
 };
 
 export type AuthOptions = {
+  /** of the built-in admin */
   readonly token: string;
+  /** whose token is it; null: nobody's */
+  readonly verify: (token: string) => Operator | null;
   readonly listenHost: string;
   /** further names that Host may carry, for example behind a reverse proxy */
   readonly names: readonly string[];
@@ -65,10 +72,14 @@ export function createAuth(opts: AuthOptions): Auth {
     },
     checkToken(caller) {
       const [scheme = '', token = ''] = (caller.authorization ?? '').split(' ', 2);
-      const right = timingSafeEqual(digest(token), expected) && scheme.toLowerCase() === 'bearer';
-      if (right) return BUILT_IN;
       if (caller.authorization === undefined) return TOKEN_NEEDED;
-      return countFailure(failures, caller.remote, opts.clock.mono()) ? TOO_MANY : TOKEN_WRONG;
+      const builtIn = timingSafeEqual(digest(token), expected) ? BUILT_IN : null;
+      const who = builtIn ?? opts.verify(token);
+      if (who !== null && scheme.toLowerCase() === 'bearer') return who;
+      const now = opts.clock.mono();
+      const here = countFailure(failures, caller.remote, { now, max: MAX_FAILURES });
+      const all = countFailure(failures, EVERYWHERE, { now, max: MAX_FAILURES_IN_ALL });
+      return here || all ? TOO_MANY : TOKEN_WRONG;
     },
   };
 }
@@ -83,13 +94,17 @@ const FOREIGN_PAGE: AdminProblem = {
 const TOKEN_NEEDED: AdminProblem = {
   status: 401,
   code: 'token_required',
-  detail: 'Send the admin token as Authorization: Bearer.',
+  detail: 'Send your token as Authorization: Bearer.',
 };
-const TOKEN_WRONG: AdminProblem = { status: 401, code: 'token_invalid', detail: 'The admin token is wrong.' };
+const TOKEN_WRONG: AdminProblem = {
+  status: 401,
+  code: 'token_invalid',
+  detail: 'The token is wrong, or was revoked.',
+};
 const TOO_MANY: AdminProblem = {
   status: 429,
   code: 'too_many_failures',
-  detail: 'Too many wrong tokens from this address.',
+  detail: 'Too many wrong tokens.',
 };
 
 function foreignPage(caller: Caller): boolean {
@@ -100,11 +115,11 @@ function foreignPage(caller: Caller): boolean {
   return origin !== `http://${own}` && origin !== `https://${own}`;
 }
 
-/** True once the address has failed too often in the current window. */
+/** True once the address, or all of them, has failed too often in the current window. */
 function countFailure(
   failures: LRUCache<string, { count: number; since: number }>,
   remote: string,
-  now: number,
+  { now, max }: { readonly now: number; readonly max: number },
 ): boolean {
   const entry = failures.get(remote);
   if (entry === undefined || now - entry.since > FAILURE_WINDOW_MS) {
@@ -112,7 +127,7 @@ function countFailure(
     return false;
   }
   entry.count += 1;
-  return entry.count > MAX_FAILURES;
+  return entry.count > max;
 }
 
 /** Digests have one length, which `timingSafeEqual` needs, and tell nothing of the token's. */

@@ -9,6 +9,7 @@ import type { Clock } from '../base/clock.ts';
 import type { ControlPlane } from '../base/control.ts';
 import type { Operator, Role } from '../base/operator.ts';
 import type { Metrics } from '../metrics/metrics.ts';
+import type { OperatorStore } from '../operators/store.ts';
 import type { AdminProblem } from './problem.ts';
 
 /** Metrics as text, of one process or of several. */
@@ -18,6 +19,7 @@ export type ShownMetrics = Pick<Metrics, 'render' | 'contentType'>;
 export type AdminDeps = {
   readonly control: ControlPlane;
   readonly metrics: ShownMetrics;
+  readonly operators: OperatorStore;
   /** takes what operators do into the audit trail */
   readonly record: (event: OperatorEvent) => void;
   readonly clock: Clock;

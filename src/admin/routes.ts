@@ -4,6 +4,7 @@ import type { Route } from './route.ts';
 import { FLOW_ROUTES, FLOW_SCHEMAS } from './routes/flows.ts';
 import { HEALTH_ROUTES } from './routes/health.ts';
 import { LOCKDOWN_ROUTES, LOCKDOWN_SCHEMAS } from './routes/lockdown.ts';
+import { OPERATOR_ROUTES, OPERATOR_SCHEMAS } from './routes/operators.ts';
 import { STATUS_ROUTES, STATUS_SCHEMAS } from './routes/status.ts';
 import { ok, problem, text, whole } from './schema.ts';
 
@@ -24,6 +25,7 @@ export const ROUTES: readonly Route[] = [
   ...STATUS_ROUTES,
   ...FLOW_ROUTES,
   ...LOCKDOWN_ROUTES,
+  ...OPERATOR_ROUTES,
 ];
 
 const SCHEMAS = {
@@ -36,6 +38,7 @@ const SCHEMAS = {
   ...STATUS_SCHEMAS,
   ...FLOW_SCHEMAS,
   ...LOCKDOWN_SCHEMAS,
+  ...OPERATOR_SCHEMAS,
 } as const;
 
 /** What every route with a role may answer. */

@@ -36,6 +36,7 @@ const NOBODY: Operator = { name: '', role: 'viewer' };
 export function createAdmin(opts: AdminOptions): Admin {
   const auth = createAuth({
     token: opts.token,
+    verify: (token) => opts.operators.verify(token),
     listenHost: opts.listen.host,
     names: opts.names ?? [],
     clock: opts.clock,

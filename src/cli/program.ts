@@ -21,6 +21,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['vault', async () => (await import('./vault.ts')).addVault],
   ['token', async () => (await import('./token.ts')).addToken],
   ['lockdown', async () => (await import('./lockdown.ts')).addLockdown],
+  ['operator', async () => (await import('./operator.ts')).addOperator],
   ['env', async () => (await import('./env.ts')).addEnv],
   ['doctor', async () => (await import('./doctor.ts')).addDoctor],
   ['audit', async () => (await import('./audit.ts')).addAudit],

@@ -1,18 +1,27 @@
 /** Opens what operators reach of a running `start`: the admin listener, and that for metrics alone. */
 import { createAdmin, createMetricsListener } from '../admin/server.ts';
 import { systemClock } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
 import type { Endpoint, Settings } from '../config/settings.ts';
+import { openOperators } from '../operators/store.ts';
 import { toCliError } from './start-text.ts';
 
 type Shown = Pick<Parameters<typeof createAdmin>[0], 'control' | 'metrics' | 'token' | 'record'>;
 
 /** `stops`: gets what closes them again, also when the second one fails. Resolves with their addresses, admin first. */
 export async function openAdmin(
-  settings: Settings,
+  { settings, log }: { readonly settings: Settings; readonly log: Log },
   shown: Shown,
   stops: (() => Promise<void>)[],
 ): Promise<readonly [Endpoint, ...Endpoint[]]> {
-  const admin = createAdmin({ ...shown, listen: settings.admin.listen, clock: systemClock });
+  const operators = openOperators({
+    dir: settings.state.dir,
+    clock: systemClock,
+    watch: true,
+    onProblem: (problem) => log.error({ problem }, 'operators: nobody but the built-in admin gets in'),
+  });
+  stops.push(async () => operators.close());
+  const admin = createAdmin({ ...shown, operators, listen: settings.admin.listen, clock: systemClock });
   const at = await admin.listen().catch(toCliError);
   stops.push(() => admin.close());
   const first = { host: at.address, port: at.port };

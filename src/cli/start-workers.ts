@@ -62,7 +62,7 @@ export async function startWorkers(
       recordHealthy: people.healthy,
     });
     const metrics = { contentType: METRICS_TYPE, render: () => crew.metrics() };
-    const own = await openAdmin(settings, { control, metrics, token, record }, stops);
+    const own = await openAdmin({ settings, log }, { control, metrics, token, record }, stops);
     [admin] = own;
     crew.setOwn(own);
     // What the workers found, who have said what is wrong with it.

@@ -53,7 +53,11 @@ async function start(settings: Settings, io: CliIo): Promise<void> {
   try {
     const { metrics, state, snapshots } = proxy.parts;
     const record = (event: OperatorEvent): void => proxy.parts.trail.operator(event);
-    const own = await openAdmin(settings, { control: createControl(proxy), metrics, token, record }, stops);
+    const own = await openAdmin(
+      { settings, log },
+      { control: createControl(proxy), metrics, token, record },
+      stops,
+    );
     state.listeners.push(...own);
     const set = snapshots.current()?.set ?? null;
     io.stdout.write(greeting(settings, { version, proxy: proxy.address, admin: own[0], set, workers: 1 }));

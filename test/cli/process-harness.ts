@@ -19,6 +19,7 @@ export type Running = {
   readonly said: () => string;
   /** an answer of the admin side; the body as JSON, or as text where it is none */
   readonly admin: (method: string, path: string, json?: object) => Promise<{ status: number; body: unknown }>;
+  readonly adminUrl: string;
   /** all records, those of several chains one after the other */
   readonly records: () => Record<string, unknown>[];
   /** status and signal of its end */
@@ -68,6 +69,7 @@ export async function startProcess(opts: {
     child,
     port: Number(ports[1]),
     said: () => said,
+    adminUrl: `http://127.0.0.1:${ports[2]}`,
     admin: async (method, path, json) => {
       const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
       const sent = json === undefined ? {} : { body: JSON.stringify(json) };

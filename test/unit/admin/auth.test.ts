@@ -5,6 +5,7 @@ import {
   createAuth,
   FAILURE_WINDOW_MS,
   MAX_FAILURES,
+  MAX_FAILURES_IN_ALL,
 } from '../../../src/admin/auth.ts';
 import { heldClock } from '../audit/samples.ts';
 import { adminWith, BEARER, TOKEN } from './fakes.ts';
@@ -19,7 +20,7 @@ const CALLER: Caller = {
 };
 
 function auth(listenHost = '127.0.0.1', names: readonly string[] = []): Auth {
-  return createAuth({ token: TOKEN, listenHost, names, clock: heldClock() });
+  return createAuth({ token: TOKEN, verify: () => null, listenHost, names, clock: heldClock() });
 }
 
 describe('Host', () => {
@@ -118,7 +119,13 @@ describe('the token', () => {
 describe('wrong tokens', () => {
   it('are answered 429 after a few per address and minute; the right one still passes', () => {
     const clock = heldClock(0);
-    const limited = createAuth({ token: TOKEN, listenHost: '127.0.0.1', names: [], clock });
+    const limited = createAuth({
+      token: TOKEN,
+      verify: () => null,
+      listenHost: '127.0.0.1',
+      names: [],
+      clock,
+    });
     const wrong = { ...CALLER, authorization: 'Bearer wrong' };
     for (let i = 0; i < MAX_FAILURES; i += 1)
       expect(limited.checkToken(wrong)).toMatchObject({ status: 401 });
@@ -130,6 +137,24 @@ describe('wrong tokens', () => {
     });
     clock.time = FAILURE_WINDOW_MS + 1;
     expect(limited.checkToken(wrong)).toMatchObject({ status: 401 });
+  });
+
+  it('of many addresses are answered 429 as well', () => {
+    const clock = heldClock(0);
+    const limited = createAuth({
+      token: TOKEN,
+      verify: () => null,
+      listenHost: '127.0.0.1',
+      names: [],
+      clock,
+    });
+    const from = (address: number) =>
+      limited.checkToken({ ...CALLER, authorization: 'Bearer wrong', remote: `10.0.0.${address}` });
+    for (let i = 0; i < MAX_FAILURES_IN_ALL; i += 1) expect(from(i)).toMatchObject({ status: 401 });
+    expect(from(200)).toMatchObject({ status: 429 });
+    expect(limited.checkToken({ ...CALLER, authorization: `Bearer ${TOKEN}` })).toMatchObject({
+      name: 'admin',
+    });
   });
 
   it('say when to come back', async () => {

@@ -7,6 +7,8 @@ import type { OperatorEvent } from '../../../src/audit/event.ts';
 import { systemClock } from '../../../src/base/clock.ts';
 import type { ControlPlane, LockView, ReloadResult } from '../../../src/base/control.ts';
 import { createMetrics } from '../../../src/metrics/metrics.ts';
+import { type OperatorStore, openOperators } from '../../../src/operators/store.ts';
+import { stateDir } from '../audit/samples.ts';
 
 export const TOKEN = 'a-token-of-the-admin-side-0123456789';
 
@@ -89,12 +91,15 @@ export function adminWith(over: Partial<AdminOptions> = {}): {
   admin: Admin;
   control: FakeControl;
   actions: OperatorEvent[];
+  operators: OperatorStore;
 } {
   const control = fakeControl();
   const actions: OperatorEvent[] = [];
+  const operators = openOperators({ dir: stateDir(), clock: systemClock, watch: false });
   const admin = createAdmin({
     control,
     metrics: createMetrics({ version: '1.2.3' }),
+    operators,
     record: (event) => void actions.push(event),
     clock: systemClock,
     token: TOKEN,
@@ -102,7 +107,7 @@ export function adminWith(over: Partial<AdminOptions> = {}): {
     ...over,
   });
   onTestFinished(() => admin.close());
-  return { admin, control, actions };
+  return { admin, control, actions, operators };
 }
 
 export const BEARER = { authorization: `Bearer ${TOKEN}`, host: 'localhost:9090' } as const;

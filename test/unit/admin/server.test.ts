@@ -5,6 +5,7 @@ import { OPENAPI, ROUTES } from '../../../src/admin/routes.ts';
 import { createAdmin, createMetricsListener } from '../../../src/admin/server.ts';
 import { systemClock } from '../../../src/base/clock.ts';
 import { createMetrics } from '../../../src/metrics/metrics.ts';
+import { openOperators } from '../../../src/operators/store.ts';
 import { adminWith, BEARER, fakeControl, TOKEN } from './fakes.ts';
 
 describe('health, readiness and metrics', () => {
@@ -198,7 +199,16 @@ describe('the metrics listener', () => {
 it('a token that is too short to be ours is refused at start', () => {
   const metrics = createMetrics({ version: '1' });
   const listen = { host: '127.0.0.1', port: 0 };
+  const operators = openOperators({ dir: '/nowhere', clock: systemClock, watch: false });
   expect(() =>
-    createAdmin({ control: fakeControl(), metrics, listen, token: '', record: () => {}, clock: systemClock }),
+    createAdmin({
+      control: fakeControl(),
+      metrics,
+      listen,
+      token: '',
+      record: () => {},
+      clock: systemClock,
+      operators,
+    }),
   ).toThrow(/too short/);
 });

@@ -1,0 +1,214 @@
+/**
+ * The people who may use the admin side beside the built-in `admin`: each has a token, kept as SHA-256, a role, and
+ * where they enrolled one, a second factor. Fails closed: while the file is broken none of them gets in.
+ */
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { join } from 'node:path';
+import { LRUCache } from 'lru-cache';
+import type { Clock } from '../base/clock.ts';
+import type { Operator, Role } from '../base/operator.ts';
+import { watchFiles } from '../base/watch-file.ts';
+import { changeOperators, OPERATORS_FILE, OperatorError, readOperators } from './file.ts';
+import { type OperatorsFile, operatorName, type StoredOperator } from './schema.ts';
+import { enrolmentUri, newSecret, stepOf } from './totp.ts';
+
+/** What became of a one-time code. A right one is taken once. */
+export type CodeVerdict = 'right' | 'wrong' | 'not_enrolled' | 'too_many';
+
+export type OperatorView = Operator & {
+  /** ISO 8601 */
+  readonly created: string;
+  readonly revoked: string | null;
+  readonly totp: boolean;
+};
+
+export type OperatorStore = {
+  /** Throws OperatorError: the name is taken or not one. The token is in no file. */
+  add(name: string, role: Role): string;
+  list(): readonly OperatorView[];
+  /** False: no such operator. Their second factor goes, too. */
+  revoke(name: string): boolean;
+  /** Whose token is it; null: nobody's. */
+  verify(token: string): Operator | null;
+  /** Is this still one of them, with that role. */
+  valid(operator: Operator): boolean;
+  /** A new second factor, in the place of an older one; its URI, to be shown once. Throws OperatorError. */
+  enrol(name: string): string;
+  /** Counts wrong codes: a code has six digits, and whoever has the token may try. Throws the file system's errors. */
+  verifyCode(name: string, code: string): CodeVerdict;
+  close(): void;
+};
+
+export type OperatorStoreOptions = {
+  /** `state.dir` */
+  readonly dir: string;
+  readonly clock: Clock;
+  /** follow the file: for a running proxy */
+  readonly watch: boolean;
+  readonly onProblem?: (message: string) => void;
+};
+
+const TOKEN = /^spo_([a-z0-9][a-z0-9._-]{0,63})_([0-9A-Za-z_-]{43})$/;
+const SECRET_BYTES = 32;
+const WRITE_WAIT_MS = 500;
+/** Of one operator; together with the window, guessing takes years. */
+export const MAX_WRONG_CODES = 5;
+export const CODE_WINDOW_MS = 300_000;
+const MAX_COUNTED = 1_000;
+/** What the token of an unknown name is compared with, so that it takes as long as a known one. */
+const NOBODY = Buffer.alloc(32);
+const BUILT_IN = 'admin';
+
+export function openOperators(opts: OperatorStoreOptions): OperatorStore {
+  return new FileOperators(opts);
+}
+
+class FileOperators implements OperatorStore {
+  readonly #opts: OperatorStoreOptions;
+  readonly #wrong = new LRUCache<string, { count: number; since: number }>({ max: MAX_COUNTED });
+  readonly #stop: () => void;
+  #file: OperatorsFile = { operators: [], factors: [] };
+  #trouble = '';
+
+  constructor(opts: OperatorStoreOptions) {
+    this.#opts = opts;
+    this.#load();
+    if (!opts.watch) {
+      this.#stop = () => {};
+      return;
+    }
+    const watch = watchFiles(() => this.#load());
+    watch.add(join(opts.dir, OPERATORS_FILE));
+    this.#stop = () => watch.stop();
+  }
+
+  add(name: string, role: Role): string {
+    const named = operatorName.safeParse(name);
+    if (!named.success) throw new OperatorError(`the name ${named.error.issues[0]?.message ?? 'is not one'}`);
+    const secret = randomBytes(SECRET_BYTES).toString('base64url');
+    const made: StoredOperator = {
+      name,
+      role,
+      hash: hash('sha256', secret, 'hex'),
+      created: this.#now(),
+      revoked: null,
+    };
+    this.#change((file) => {
+      const before = file.operators.find((one) => one.name === name);
+      if (before?.revoked === null) throw new OperatorError(`there is an operator ${name}; revoke it first`);
+      return { ...file, operators: [...file.operators.filter((one) => one !== before), made] };
+    });
+    return `spo_${name}_${secret}`;
+  }
+
+  list(): readonly OperatorView[] {
+    const { operators, factors } = this.#file;
+    return operators.map(({ name, role, created, revoked }) => ({
+      name,
+      role,
+      created,
+      revoked,
+      totp: factors.some((factor) => factor.name === name),
+    }));
+  }
+
+  revoke(name: string): boolean {
+    let found = false;
+    this.#change((file) => {
+      found = file.operators.some((one) => one.name === name);
+      const revoked = this.#now();
+      return {
+        operators: file.operators.map((one) =>
+          one.name === name ? { ...one, revoked: one.revoked ?? revoked } : one,
+        ),
+        factors: file.factors.filter((factor) => factor.name !== name),
+      };
+    });
+    return found;
+  }
+
+  verify(token: string): Operator | null {
+    const [, name, secret] = TOKEN.exec(token) ?? [];
+    if (name === undefined || secret === undefined) return null;
+    const found = this.#live(name);
+    const expected = found === undefined ? NOBODY : Buffer.from(found.hash, 'hex');
+    const same = timingSafeEqual(hash('sha256', secret, 'buffer'), expected);
+    return found !== undefined && same ? { name, role: found.role } : null;
+  }
+
+  valid({ name, role }: Operator): boolean {
+    return name === BUILT_IN || this.#live(name)?.role === role;
+  }
+
+  enrol(name: string): string {
+    if (name !== BUILT_IN && this.#live(name) === undefined)
+      throw new OperatorError(`there is no operator ${name}`);
+    const secret = newSecret();
+    this.#change((file) => {
+      const others = file.factors.filter((factor) => factor.name !== name);
+      return { ...file, factors: [...others, { name, secret, used: 0 }] };
+    });
+    return enrolmentUri(name, secret);
+  }
+
+  verifyCode(name: string, code: string): CodeVerdict {
+    if (this.#guessing(name)) return 'too_many';
+    const told: { verdict: CodeVerdict } = { verdict: 'not_enrolled' };
+    // Under the lock, and written before it counts: no two processes take the same code, no restart takes it again.
+    this.#change((file) => {
+      const factor = file.factors.find((one) => one.name === name);
+      if (factor === undefined) return null;
+      const step = stepOf(factor.secret, code, this.#opts.clock.now());
+      told.verdict = step !== null && step > factor.used ? 'right' : 'wrong';
+      if (step === null || step <= factor.used) return null;
+      const factors = file.factors.map((one) => (one === factor ? { ...one, used: step } : one));
+      return { ...file, factors };
+    });
+    if (told.verdict === 'wrong') this.#countWrong(name);
+    if (told.verdict === 'right') this.#wrong.delete(name);
+    return told.verdict;
+  }
+
+  close(): void {
+    this.#stop();
+  }
+
+  #live(name: string): StoredOperator | undefined {
+    return this.#file.operators.find((one) => one.name === name && one.revoked === null);
+  }
+
+  #guessing(name: string): boolean {
+    const wrong = this.#wrong.get(name);
+    if (wrong === undefined || this.#opts.clock.mono() - wrong.since > CODE_WINDOW_MS) return false;
+    return wrong.count >= MAX_WRONG_CODES;
+  }
+
+  #countWrong(name: string): void {
+    const wrong = this.#wrong.get(name);
+    const now = this.#opts.clock.mono();
+    if (wrong === undefined || now - wrong.since > CODE_WINDOW_MS)
+      this.#wrong.set(name, { count: 1, since: now });
+    else wrong.count += 1;
+  }
+
+  #change(change: (file: OperatorsFile) => OperatorsFile | null): void {
+    changeOperators(this.#opts.dir, WRITE_WAIT_MS, change);
+    this.#load();
+  }
+
+  #load(): void {
+    try {
+      this.#file = readOperators(this.#opts.dir);
+      this.#trouble = '';
+    } catch (error) {
+      this.#file = { operators: [], factors: [] };
+      const trouble = error instanceof Error ? error.message : String(error);
+      if (trouble !== this.#trouble) this.#opts.onProblem?.(trouble);
+      this.#trouble = trouble;
+    }
+  }
+
+  #now(): string {
+    return new Date(this.#opts.clock.now()).toISOString();
+  }
+}
