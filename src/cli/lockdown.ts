@@ -84,9 +84,7 @@ async function change(on: boolean, options: ChangeOptions, io: CliIo): Promise<v
   try {
     const { changed, problem } = await changeLockdown(store, { on, group, by: commandUser(), reason });
     if (problem !== null) throw new CliError(`nothing was changed: ${problem}`);
-    if (changed) {
-      noteAction(dir, { action: on ? 'lockdown.on' : 'lockdown.off', group, subject: null, why: reason });
-    }
+    if (changed) note(dir, { action: on ? 'lockdown.on' : 'lockdown.off', group, why: reason }, io);
     if (options.json) return void io.stdout.write(`${JSON.stringify(viewOf(store))}\n`);
     const whom = group === EVERYBODY ? 'everybody' : group;
     if (!changed) io.stdout.write(`No change: ${whom} ${on ? 'was locked already' : 'was not locked'}.\n`);
@@ -96,6 +94,15 @@ async function change(on: boolean, options: ChangeOptions, io: CliIo): Promise<v
     return printLocks(store, io);
   } finally {
     store.close();
+  }
+}
+
+/** What cannot be recorded is in force all the same, and must not look as if it were not. */
+function note(dir: string, done: { action: string; group: string; why: string }, io: CliIo): void {
+  try {
+    noteAction(dir, { ...done, subject: null });
+  } catch (error) {
+    io.stderr.write(`sallyport: done, but the record will not tell of it: ${String(error)}\n`);
   }
 }
 

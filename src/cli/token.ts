@@ -8,6 +8,7 @@ import { openTokenStore, type TokenRecord, type TokenStore } from '../identify/t
 import { TokenStoreError } from '../identify/token-file.ts';
 import { CliError, type CliIo } from './io.ts';
 import { knownGroup, policiesFor, settingsFor } from './load.ts';
+import { noteAction } from './note.ts';
 
 const EXAMPLES = `
 Examples:
@@ -83,6 +84,7 @@ function create(options: CreateOptions, io: CliIo): void {
     }),
   );
   const { id, name, expires } = record;
+  noteAction(settings.state.dir, { action: 'token.create', group, subject: id, why: null });
   if (options.json) {
     io.stdout.write(`${JSON.stringify({ id, group, name, token, expires })}\n`);
     return;
@@ -110,6 +112,7 @@ function revoke(id: string, options: ListOptions, io: CliIo): void {
     return store.list().find((one) => one.id === id);
   });
   if (record === undefined) throw new CliError(`there is no token ${JSON.stringify(id)}`);
+  noteAction(state.dir, { action: 'token.revoke', group: record.group, subject: id, why: null });
   if (options.json) io.stdout.write(`${JSON.stringify({ id, revoked: record.revoked })}\n`);
   else io.stdout.write(`Revoked ${id}; a running proxy cuts what it has open within 5 s.\n`);
 }

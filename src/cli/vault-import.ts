@@ -10,7 +10,7 @@ import { readAll } from '../vault/read-secret.ts';
 import type { NewValue, PutAll } from '../vault/sealed.ts';
 import { MAX_VALUE_BYTES } from '../vault/source.ts';
 import { CliError, type CliIo } from './io.ts';
-import { type Common, MIN_VALUE_BYTES, openFor, WORDS } from './vault-open.ts';
+import { type Common, MIN_VALUE_BYTES, noteVault, openFor, WORDS } from './vault-open.ts';
 
 export type ImportOptions = Common & { force?: true; prefix?: string; overwrite?: true; dryRun?: true };
 
@@ -47,6 +47,9 @@ export async function importFile(file: string, options: ImportOptions, io: CliIo
   });
   const rows = rowsOf(entries, { prefix, values, outcomes: done.outcomes, overwrite });
   const stored = done.stored ? done.outcomes.filter((outcome) => outcome !== 'unchanged').length : 0;
+  if (stored > 0 && options.dryRun !== true) {
+    noteVault(options, io, { action: 'vault.import', subject: file, why: `${stored} keys` });
+  }
   const counts = { found: entries.length, stored, skipped: entries.length - taken.length };
   const names = repeated.map(({ name }) => prefix + name);
   const json = (): string => `${JSON.stringify({ ...counts, repeated: names, entries: rows })}\n`;

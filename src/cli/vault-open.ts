@@ -6,6 +6,7 @@ import { MAX_VALUE_BYTES, SecretSourceError } from '../vault/source.ts';
 import { type Unlock, unlockFrom } from '../vault/unlock.ts';
 import { CliError, type CliIo } from './io.ts';
 import { settingsFor } from './load.ts';
+import { noteAction } from './note.ts';
 
 export type Common = { config?: string; stateDir?: string; json?: true };
 
@@ -20,13 +21,23 @@ export const WORDS = {
 
 /** The vault of the state folder. Where it has a passphrase that is not in the environment, a terminal is asked. */
 export async function openFor(options: Common, io: CliIo): Promise<Vault> {
-  const dir =
-    options.stateDir === undefined
-      ? settingsFor(options.config, io).state.dir
-      : resolve(io.cwd, options.stateDir);
+  const dir = stateDirOf(options, io);
   const given = unlockFrom(io.env);
   const unlock = isEmpty(given) ? await asked(dir, io) : given;
   return openVault({ dir, unlock: () => unlock });
+}
+
+/** For the record of the proxy. `subject`: a key's name; never a value. */
+export function noteVault(
+  options: Common,
+  io: CliIo,
+  done: { readonly action: string; readonly subject: string | null; readonly why?: string },
+): void {
+  noteAction(stateDirOf(options, io), { group: null, why: null, ...done });
+}
+
+function stateDirOf({ config, stateDir }: Common, io: CliIo): string {
+  return stateDir === undefined ? settingsFor(config, io).state.dir : resolve(io.cwd, stateDir);
 }
 
 function isEmpty({ passphrase, key }: Unlock): boolean {

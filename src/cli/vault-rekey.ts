@@ -1,7 +1,7 @@
 /** `vault rekey`: everything sealed anew under a new key file, a passphrase, or a key from the environment. */
 import { parseVaultKey, type Unlock } from '../vault/unlock.ts';
 import { CliError, type CliIo } from './io.ts';
-import { ask, type Common, openFor } from './vault-open.ts';
+import { ask, type Common, noteVault, openFor } from './vault-open.ts';
 
 export type RekeyOptions = Common & { passphrase?: true; environmentKey?: true };
 
@@ -16,6 +16,7 @@ export async function rekey(options: RekeyOptions, io: CliIo): Promise<void> {
   const vault = await openFor(options, io);
   const next = await nextOf(options, io);
   await vault.rekey(next);
+  noteVault(options, io, { action: 'vault.rekey', subject: null });
   io.stdout.write(`${wordsOf(next)}\n`);
 }
 

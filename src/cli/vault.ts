@@ -9,7 +9,7 @@ import type { Vault, VaultRow } from '../vault/sealed.ts';
 import { MAX_VALUE_BYTES } from '../vault/source.ts';
 import { CliError, type CliIo } from './io.ts';
 import { type ImportOptions, importFile } from './vault-import.ts';
-import { type Common, guarded, MIN_VALUE_BYTES, openFor, WORDS } from './vault-open.ts';
+import { type Common, guarded, MIN_VALUE_BYTES, noteVault, openFor, WORDS } from './vault-open.ts';
 import { type RekeyOptions, rekey } from './vault-rekey.ts';
 
 const EXAMPLES = `
@@ -101,6 +101,7 @@ async function set(name: string, options: SetOptions, io: CliIo): Promise<void> 
   const value = await readValue(name, options, io);
   const more = options.group === undefined ? {} : { group: options.group };
   const outcome = await vault.set(name, value, more).finally(() => value.fill(0));
+  if (outcome !== 'unchanged') noteVault(options, io, { action: 'vault.set', subject: name, why: outcome });
   say({ name, outcome }, WORDS[outcome], { json: options.json, io });
 }
 
@@ -119,6 +120,7 @@ async function rotate(name: string, options: SetOptions, io: CliIo): Promise<voi
   const value = await readValue(name, options, io);
   const outcome = await vault.rotate(name, value).finally(() => value.fill(0));
   if (outcome === 'unchanged') throw new CliError(`${name}: that is the value it has already`);
+  noteVault(options, io, { action: 'vault.rotate', subject: name });
   say({ name, outcome }, 'rotated; the old value is refused as revoked', { json: options.json, io });
 }
 
@@ -126,6 +128,7 @@ async function remove(name: string, options: Common, io: CliIo): Promise<void> {
   const vault = await openFor(options, io);
   known(vault, name);
   await vault.rm(name);
+  noteVault(options, io, { action: 'vault.rm', subject: name });
   const result = { name, outcome: 'removed' };
   say(result, 'removed; its value is refused as revoked', { json: options.json, io });
 }

@@ -20,6 +20,8 @@ export type Running = {
   /** an answer of the admin side; the body as JSON, or as text where it is none */
   readonly admin: (method: string, path: string, json?: object) => Promise<{ status: number; body: unknown }>;
   readonly adminUrl: string;
+  /** the built-in admin's */
+  readonly token: string;
   /** all records, those of several chains one after the other */
   readonly records: () => Record<string, unknown>[];
   /** status and signal of its end */
@@ -69,6 +71,7 @@ export async function startProcess(opts: {
     child,
     port: Number(ports[1]),
     said: () => said,
+    token,
     adminUrl: `http://127.0.0.1:${ports[2]}`,
     admin: async (method, path, json) => {
       const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };

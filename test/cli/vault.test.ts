@@ -44,6 +44,8 @@ describe('vault set', () => {
     expect(out).toBe('openai: stored\n');
     expect(await stored('openai')).toBe(VALUE);
     expect(readdirSync(join(home.dir, '.sallyport')).sort()).toEqual([
+      // A note for the record.
+      'actions',
       'vault-seen.json',
       'vault.json',
       'vault.key',
