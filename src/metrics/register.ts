@@ -102,7 +102,7 @@ function registerKeys(registry: Registry, counts: Counts): void {
     help: 'Age of the key values in memory.',
     labels: ['key'],
     merge: 'max',
-    rows: () => counts.ages().map(({ key, seconds }) => row({ key }, seconds)),
+    rows: () => counts.ages().flatMap((one) => (one.available ? row({ key: one.key }, one.seconds) : [])),
   });
   liveGauge(registry, {
     name: 'sallyport_secret_available',

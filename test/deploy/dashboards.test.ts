@@ -1,19 +1,22 @@
 /** Dashboards: what Grafana would load is whole, names what there is, and shows something of a proxy that works. */
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { fill } from '../../deploy/grafana/source/fill.ts';
 import { ROOT } from '../helpers/import-table.ts';
-import { describeWith } from '../helpers/programs.ts';
+import { describeWith, hasNamespaces, hasProgram } from '../helpers/programs.ts';
+import { runProgram } from '../helpers/run-program.ts';
 import { askOnce } from '../helpers/talk.ts';
 import { eventually } from '../helpers/world.ts';
 import { type DrivenProxy, drivenProxy } from './driven-proxy.ts';
 import { isUnseen, knownMetrics } from './known-metrics.ts';
 import { ask, type Prometheus, startPrometheus } from './prometheus.ts';
 import { strangers, usesOf } from './promql.ts';
+import { screenshot } from './screenshot.ts';
 
 const FOLDER = path.join(ROOT, 'deploy', 'grafana');
 const SOURCE = { type: 'prometheus', uid: '$' + '{datasource}' };
@@ -184,6 +187,32 @@ describeWith(['prometheus'], 'with a Prometheus that scrapes a proxy', () => {
     }, 20_000);
     expect(JSON.stringify(value)).toMatch(/"1"\]$/);
   });
+
+  it('are drawn without Grafana: every panel, and a picture of it', async () => {
+    const out = mkdtempSync(path.join(tmpdir(), 'sallyport-pages-'));
+    onTestFinished(() => rmSync(out, { recursive: true, force: true }));
+    const args = ['--prometheus', prometheus.url, '--out', out, '--minutes', '1', '--scrape', '1'];
+    await driven.drive();
+    const { status, stderr } = await runProgram(process.execPath, [path.join(FOLDER, 'render.ts'), ...args], {
+      env: {},
+      cwd: out,
+    });
+    expect([status, stderr]).toEqual([0, '']);
+    for (const [index, { panels }] of BOARDS.entries()) {
+      const page = readFileSync(path.join(out, (NAMES[index] ?? '').replace('.json', '.html')), 'utf8');
+      for (const { title } of panels) expect(page).toContain(`>${title}<`);
+      expect(page).not.toMatch(/NaN|undefined|Infinity|<script/);
+    }
+    const blocked = readFileSync(path.join(out, 'blocked.html'), 'utf8');
+    expect(blocked).toContain('<td class="">evil.test</td>');
+    expect(blocked).not.toContain('No data');
+    if (!hasProgram('chromium') || !hasNamespaces()) return;
+    const picture = path.join(out, 'blocked.png');
+    await screenshot(path.join(out, 'blocked.html'), picture, { width: 1_400, height: 1_260 });
+    const png = readFileSync(picture);
+    expect(png.subarray(1, 4).toString()).toBe('PNG');
+    expect([png.readUInt32BE(16), png.readUInt32BE(20)]).toEqual([1_400, 1_260]);
+  }, 90_000);
 
   it('loads the alerts, and the leak and the key without a value are on their way', async () => {
     const state = await eventually(async () => {

@@ -2,7 +2,7 @@
  * A dashboard as Grafana's classic JSON, which Grafana 10 to 13 load. The data source is a variable: a fixed uid would
  * tie the files to one installation.
  */
-import type { Dashboard, Panel, Query, Step, Variable } from './model.ts';
+import type { Dashboard, Panel, Query, Step, Unit, Variable } from './model.ts';
 
 type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
 type JsonObject = { readonly [name: string]: Json };
@@ -166,7 +166,7 @@ function tableJson(panel: Extract<Panel, { kind: 'table' }>, links: readonly Jso
         {
           matcher: { id: 'byName', options: panel.value },
           properties: [
-            { id: 'unit', value: panel.unit },
+            ...Object.entries(unitJson(panel.unit)).map(([id, value]) => ({ id, value })),
             { id: 'color', value: { mode: 'thresholds' } },
             { id: 'thresholds', value: thresholds(panel.steps) },
             { id: 'custom.cellOptions', value: { type: 'color-text' } },
@@ -210,7 +210,12 @@ function timelineJson(panel: Extract<Panel, { kind: 'timeline' }>, links: readon
 }
 
 function fieldConfig(panel: Panel, more: JsonObject): JsonObject {
-  return { defaults: { unit: panel.unit, ...more }, overrides: [] };
+  return { defaults: { ...unitJson(panel.unit), ...more }, overrides: [] };
+}
+
+/** increase() estimates: a count of events is shown without the fraction. */
+function unitJson(unit: Unit): JsonObject {
+  return unit === 'count' ? { unit: 'short', decimals: 0 } : { unit };
 }
 
 function steps(of: readonly Step[]): JsonObject {

@@ -31,7 +31,7 @@ export const KEYS: Dashboard = {
           title: 'Real keys stopped',
           description:
             'Requests that carried a real key and were refused, in the chosen time. Even one is an incident.',
-          unit: 'short',
+          unit: 'count',
           width: 5,
           expr: total(ofGroups(MISUSE, 'reason="secret_leak"')),
           steps: NONE_IS_GOOD,
@@ -40,7 +40,7 @@ export const KEYS: Dashboard = {
           title: 'Placeholders misused',
           description:
             'Requests refused because of a placeholder: wrong host, wrong place, not their own, or in the clear.',
-          unit: 'short',
+          unit: 'count',
           width: 5,
           expr: total(ofGroups(MISUSE, 'reason!="secret_leak"')),
           steps: [
@@ -51,7 +51,7 @@ export const KEYS: Dashboard = {
         stat({
           title: 'Keys without a value',
           description: 'Requests that need one of these are refused (`secret_unavailable`).',
-          unit: 'short',
+          unit: 'count',
           width: 5,
           expr: `count(min by (key) (${ofProxies('sallyport_secret_available')}) == 0) or vector(0)`,
           steps: NONE_IS_GOOD,

@@ -10,8 +10,9 @@ export type Query = {
   readonly legend: string;
 };
 
-/** Units of Grafana that we use. */
+/** Units of Grafana that we use, and `count`: its `short` without decimals. */
 export type Unit =
+  | 'count'
   | 'short'
   | 'percentunit'
   | 's'

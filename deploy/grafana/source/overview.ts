@@ -6,6 +6,7 @@ import {
   GROUP,
   INSTANCE,
   NONE_IS_GOOD,
+  named,
   ofGroups,
   ofProxies,
   rate,
@@ -39,7 +40,7 @@ export const OVERVIEW: Dashboard = {
         stat({
           title: 'Proxies up',
           description: 'Proxies that answered the last scrape.',
-          unit: 'short',
+          unit: 'count',
           width: 4,
           expr: 'sum(up{job="sallyport",instance=~"$instance"})',
           steps: [
@@ -77,7 +78,7 @@ export const OVERVIEW: Dashboard = {
         stat({
           title: 'Open connections',
           description: 'Connections of sandboxes that are open now.',
-          unit: 'short',
+          unit: 'count',
           width: 4,
           expr: `sum(${ofGroups('sallyport_open_connections')})`,
         }),
@@ -85,7 +86,7 @@ export const OVERVIEW: Dashboard = {
           title: 'Record failures',
           description:
             'Records that could not be written, were lost, or were tampered with, in the chosen time.',
-          unit: 'short',
+          unit: 'count',
           width: 4,
           expr: `sum(increase(${ofProxies('sallyport_audit_failures_total')}[$__range]))`,
           steps: NONE_IS_GOOD,
@@ -125,7 +126,7 @@ export const OVERVIEW: Dashboard = {
           width: 8,
           queries: [
             {
-              expr: `sum by (group, treat) (${ofGroups('sallyport_open_connections')})`,
+              expr: named(`sum by (group, treat) (${ofGroups('sallyport_open_connections')})`),
               legend: '{{group}} {{treat}}',
             },
           ],
@@ -248,7 +249,7 @@ export const OVERVIEW: Dashboard = {
         table({
           title: 'Policy in force',
           description: 'Every replica should have the same hash. 1 in the last column means in force.',
-          unit: 'short',
+          unit: 'count',
           width: 12,
           expr: `max by (instance, group, mode, hash) (${ofGroups('sallyport_policy_info')})`,
           columns: ['instance', 'group', 'mode', 'hash'],

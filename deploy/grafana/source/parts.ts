@@ -33,7 +33,8 @@ export function ofProxies(metric: string, more = ''): string {
 
 /** Events per second, summed by labels. */
 export function rate(selector: string, by: string): string {
-  return `sum by (${by}) (rate(${selector}[$__rate_interval]))`;
+  const expr = `sum by (${by}) (rate(${selector}[$__rate_interval]))`;
+  return /\bgroup\b/.test(by) ? named(expr) : expr;
 }
 
 /** Events in the chosen time. Of series that all begin at zero, or for long. */
@@ -43,11 +44,12 @@ export function total(selector: string): string {
 
 /**
  * Decisions per minute. A host is a series of its own, and `increase()` does not see a series' first sample: summed
- * first, counted after. Clients that nobody knows have no group: they are `nobody`.
+ * first, counted after.
  */
 export function perMinute(selector: string, by: string): string {
   const summed = `sum by (instance, ${by}) (${selector})`;
-  return named(`60 * sum by (${by}) (rate((${summed})[$__rate_interval:15s]))`);
+  const expr = `60 * sum by (${by}) (rate((${summed})[$__rate_interval:15s]))`;
+  return /\bgroup\b/.test(by) ? named(expr) : expr;
 }
 
 /** Decisions in the chosen time, in all. */
@@ -61,7 +63,8 @@ export function decidedByHost(selector: string): string {
   return named(`topk(100, sum by (group, host, reason) (${counted}) > 0.5)`);
 }
 
-function named(expr: string): string {
+/** Clients that nobody knows have no group: they are called `nobody`. */
+export function named(expr: string): string {
   return `label_replace(${expr}, "group", "nobody", "group", "")`;
 }
 

@@ -19,7 +19,7 @@ export const PEOPLE: Dashboard = {
         stat({
           title: 'Waiting',
           description: 'Held requests that nobody has decided.',
-          unit: 'short',
+          unit: 'count',
           width: 6,
           expr: `sum(${PENDING}) or vector(0)`,
           steps: [
@@ -31,7 +31,7 @@ export const PEOPLE: Dashboard = {
         stat({
           title: 'Decided',
           description: 'Held requests that came to an end, in the chosen time.',
-          unit: 'short',
+          unit: 'count',
           width: 6,
           expr: `${total(ofGroups(DECIDED))} or vector(0)`,
         }),
@@ -51,7 +51,7 @@ export const PEOPLE: Dashboard = {
         stat({
           title: 'Locked down',
           description: 'Groups that are locked down now; all groups at once (`*`) count as one.',
-          unit: 'short',
+          unit: 'count',
           width: 6,
           expr: `sum(max by (group) (${LOCKDOWN}))`,
           steps: [
@@ -69,7 +69,7 @@ export const PEOPLE: Dashboard = {
           title: 'Waiting by group',
           description:
             'Held requests that nobody has decided. A line that does not come down is somebody who waits.',
-          unit: 'short',
+          unit: 'count',
           width: 12,
           queries: [{ expr: `sum by (group) (${PENDING})`, legend: '{{group}}' }],
           audit: ['group'],
@@ -97,7 +97,7 @@ export const PEOPLE: Dashboard = {
           title: 'Held for approval',
           description:
             'By group and the rule’s host, the most often held first. What is always approved is a rule to be written.',
-          unit: 'short',
+          unit: 'count',
           width: 12,
           expr: decidedByHost(ofGroups('sallyport_decisions_total', 'verdict="approve"')),
           columns: ['group', 'host', 'reason'],
@@ -108,7 +108,7 @@ export const PEOPLE: Dashboard = {
           kind: 'timeline',
           title: 'Lockdowns',
           description: 'When groups were locked down; `*` is all of them. The record says by whom and why.',
-          unit: 'short',
+          unit: 'count',
           width: 12,
           query: { expr: `max by (group) (${LOCKDOWN})`, legend: '{{group}}' },
           states: ['open', 'locked down'],

@@ -229,7 +229,10 @@ describe('what leaves no record', () => {
     metrics.policyInfo([{ group: 'g', hash: 'h', mode: 'monitor' }]);
     metrics.auditFailure();
     metrics.secretFetch('vault', 'ok');
-    metrics.secretAges(() => [{ key: 'K', seconds: 12, available: false }]);
+    metrics.secretAges(() => [
+      { key: 'K', seconds: 12, available: true },
+      { key: 'GONE', seconds: 12, available: false },
+    ]);
     const text = await metrics.render();
     for (const line of [
       'sallyport_open_connections{group="g",treat="tunnel"} 1',
@@ -244,13 +247,15 @@ describe('what leaves no record', () => {
       'sallyport_secret_fetch_total{source="vault",outcome="ok"} 1',
       'sallyport_secret_fetch_total{source="vault",outcome="error"} 0',
       'sallyport_secret_age_seconds{key="K"} 12',
-      'sallyport_secret_available{key="K"} 0',
+      'sallyport_secret_available{key="K"} 1',
+      'sallyport_secret_available{key="GONE"} 0',
       'sallyport_policy_last_reload_successful 0',
       'sallyport_lockdown{group="*"} 0',
       'sallyport_build_info{version="1.2.3",commit="abc"} 1',
     ]) {
       expect(text.split('\n')).toContain(line);
     }
+    expect(text).not.toContain('sallyport_secret_age_seconds{key="GONE"}');
   });
 
   it('is forgotten when it is replaced', async () => {
