@@ -1,9 +1,11 @@
 /** What the admin side may ask of a running proxy: views of its parts, and the reload. */
+import type { ApprovalLists, Decided, Decision } from './base/approvals.ts';
 import type { LocalControl } from './base/control.ts';
 import type { LiveFlow } from './base/live.ts';
 import { authorityText } from './flow/target.ts';
 import type { RunningProxy } from './lifecycle.ts';
 import { changeLockdown } from './state/lockdown.ts';
+import type { Ruling } from './state/rulings.ts';
 
 export function createControl(proxy: RunningProxy): LocalControl {
   const { parts } = proxy;
@@ -38,6 +40,9 @@ export function createControl(proxy: RunningProxy): LocalControl {
     },
     lockdown: () => ({ locks: parts.lockdown.locks() }),
     setLockdown: (ask) => changeLockdown(parts.lockdown, ask),
+    approvals: () => approvalLists(proxy),
+    decide: (decision) => decide(proxy, decision),
+    forget: (id) => forget(proxy, id),
   };
 }
 
@@ -82,4 +87,37 @@ function flowView(flow: LiveFlow) {
 
 function isoOrNull(at: number | undefined): string | null {
   return at === undefined ? null : new Date(at).toISOString();
+}
+
+function approvalLists({ parts }: RunningProxy): Promise<ApprovalLists> {
+  const { promise, resolve } = Promise.withResolvers<ApprovalLists>();
+  parts.rulings.list((rulings) => {
+    const remembered = rulings.filter(({ decision }) => decision === 'allow').map(rememberedView);
+    resolve({ approvals: parts.approvals.list(), remembered });
+  });
+  return promise;
+}
+
+function rememberedView({ id, group, what, rule, by, at, until }: Ruling) {
+  return {
+    id,
+    group,
+    what,
+    rule,
+    by,
+    since: new Date(at).toISOString(),
+    until: new Date(until).toISOString(),
+  };
+}
+
+function decide({ parts }: RunningProxy, decision: Decision): Promise<Decided> {
+  const { promise, resolve } = Promise.withResolvers<Decided>();
+  parts.approvals.decide(decision, resolve);
+  return promise;
+}
+
+function forget({ parts }: RunningProxy, id: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  parts.rulings.forget(id, resolve);
+  return promise;
 }

@@ -115,6 +115,8 @@ function sessionDeps(parts: Parts): SessionDeps {
   return {
     gate: parts.gate,
     limits: parts.limits,
+    approvals: parts.approvals,
+    ahead: parts.ahead,
     pool: parts.pool,
     vet: dialer.vet,
     live: parts.live,

@@ -108,6 +108,7 @@ function adopt(parts: Parts, now: Snapshot): void {
   parts.pool.retire(now.id);
   adoptIdentities(parts);
   parts.live.cutLosers(parts.revoker.verdict);
+  parts.approvals.review();
 }
 
 /** Tokens or groups came or went. */
@@ -140,6 +141,7 @@ function recordKeeper({ options, clock, trail, lockdown }: Parts): RecordKeeper 
 function tick(parts: Parts): void {
   parts.live.tick(parts.clock.mono());
   parts.live.cutLosers(parts.revoker.identity);
+  parts.approvals.tick(parts.clock.mono());
 }
 
 type Stop = {
@@ -155,6 +157,7 @@ type Stop = {
 
 async function stopProxy(parts: Parts, { server, transparent, stops, keeper, hurry }: Stop): Promise<void> {
   parts.state.draining = true;
+  parts.approvals.drain();
   server.close();
   await transparent.close();
   await untilEmpty(parts, parts.options.settings.proxy.drainMs, hurry);

@@ -22,6 +22,7 @@ import { createResolver, type Places, type Resolver } from './dial/resolve.ts';
 import { loadRoots, type Roots } from './dial/roots.ts';
 import type { Identity } from './flow/identity.ts';
 import { type Denied, denied } from './flow/reason.ts';
+import { ApprovalDesk } from './gate/approvals.ts';
 import { createGate } from './gate/gate.ts';
 import { createRevoker, type Revoker } from './gate/revoke.ts';
 import { createIdentifier, type Identifier } from './identify/identify.ts';
@@ -32,6 +33,8 @@ import { noteRefusedKeys } from './refused-keys.ts';
 import { type Caps, createShares, type Shares } from './shares.ts';
 import type { Lock, LockdownStore } from './state/lockdown.ts';
 import { openLockdown } from './state/lockdown-file.ts';
+import type { Rulings } from './state/rulings.ts';
+import { RulingsFile } from './state/rulings-file.ts';
 import type { StateStore } from './state/store.ts';
 import { type Bindings, createBindings } from './vault/bindings.ts';
 import { createKeyring, type Keyring } from './vault/keyring.ts';
@@ -48,6 +51,8 @@ export type ProxyOptions = {
   readonly clock?: Clock;
   /** what limits count in; default: this process alone */
   readonly store?: StateStore;
+  /** where decisions of people are kept; default: the state folder */
+  readonly rulings?: Rulings;
   readonly caps?: Partial<Caps>;
   /** locks of another process that stand in no file */
   readonly locks?: readonly Lock[];
@@ -77,6 +82,9 @@ export type Parts = Shares & {
   readonly lockdown: LockdownStore;
   readonly gate: Gate;
   readonly revoker: Revoker;
+  /** requests that wait for a person */
+  readonly approvals: ApprovalDesk;
+  readonly rulings: Rulings;
   /** is an identity still good under the policy in force, and its group not locked */
   readonly stillValid: (identity: Identity, client: string) => Denied | null;
   readonly newId: () => string;
@@ -134,6 +142,8 @@ export function createParts(options: ProxyOptions): Parts {
   const judging = createJudges(options, { clock, metrics, snapshots, identifier });
   const dial = createDialParts(options, { clock, metrics, state, places: shares.lookups });
   const keys = createKeyParts(options, { clock, metrics, ca: dial.roots.ca });
+  const newId = createIdSource(clock);
+  const desk = createDesk(options, { clock, metrics, state, newId, waiting: shares.waiting });
   trail.onEvent((event) => noteRefusedKeys(event, keys.keyring, snapshots));
   return {
     options,
@@ -149,7 +159,8 @@ export function createParts(options: ProxyOptions): Parts {
     ...dial,
     ...keys,
     ...judging,
-    newId: createIdSource(clock),
+    ...desk,
+    newId,
     state,
   };
 }
@@ -168,6 +179,20 @@ function createJudges(options: ProxyOptions, { clock, metrics, snapshots, identi
     return snapshot === null ? denied('not_ready') : identifier.stillValid(identity, client, snapshot);
   };
   return { lockdown, gate, stillValid, revoker: createRevoker({ gate, stillValid }) };
+}
+
+type DeskNeeds = Pick<Parts, 'clock' | 'metrics' | 'state' | 'newId' | 'waiting'>;
+
+function createDesk(options: ProxyOptions, { clock, metrics, state, newId, waiting }: DeskNeeds) {
+  const { settings, log } = options;
+  const onProblem = (message: string): void => log.error(message);
+  const rulings = options.rulings ?? new RulingsFile({ dir: settings.state.dir, clock, onProblem });
+  const approvals = new ApprovalDesk({ clock, newId, rulings, waiting, draining: () => state.draining });
+  approvals.subscribe((event) => {
+    if (event.kind === 'ended') metrics.approval(event.group, event.how);
+  });
+  metrics.approvalsPending(() => approvals.pending());
+  return { approvals, rulings };
 }
 
 type DialNeeds = { clock: Clock; metrics: Metrics; state: Parts['state']; places: Places };

@@ -20,6 +20,10 @@ export type Caps = {
   readonly earlyBytes: number;
   /** open HTTP/2 streams of clients */
   readonly streams: number;
+  /** requests that wait for a person */
+  readonly waiting: number;
+  /** what one group's clients have sent of bodies that wait for a person */
+  readonly aheadBytes: number;
 };
 
 export type Shares = {
@@ -31,6 +35,10 @@ export type Shares = {
   readonly early: HeldBytes;
   /** open HTTP/2 streams of clients */
   readonly streams: FairShare;
+  /** requests that wait for a person */
+  readonly waiting: FairShare;
+  /** room for the beginnings of their bodies */
+  readonly ahead: HeldBytes;
   /** sockets in all, those too that are being told that there is no seat for them */
   readonly maxLinks: number;
   /** a new policy is in force; `seats`: of all open connections */
@@ -44,11 +52,15 @@ const MAX_LOOKUPS = 256;
 const MAX_EARLY_BYTES_OF_GROUP = 32 * 1024 * 1024;
 /** Each costs what a connection costs, and more while its upstream does not read. */
 const MAX_H2_STREAMS = 8_192;
+const MAX_WAITING = 2_000;
+const MAX_AHEAD_BYTES_OF_GROUP = 16 * 1024 * 1024;
 const CAPS: Caps = {
   connections: MAX_CONNECTIONS,
   lookups: MAX_LOOKUPS,
   earlyBytes: MAX_EARLY_BYTES_OF_GROUP,
   streams: MAX_H2_STREAMS,
+  waiting: MAX_WAITING,
+  aheadBytes: MAX_AHEAD_BYTES_OF_GROUP,
 };
 
 export function createShares(
@@ -63,6 +75,7 @@ export function createShares(
   );
   const lookups = new FairShare(caps.lookups);
   const streams = new FairShare(caps.streams);
+  const waiting = new FairShare(caps.waiting);
   const limits = createLimits({ store: options.store ?? new MemoryStore(clock), clock });
   return {
     seats,
@@ -70,11 +83,14 @@ export function createShares(
     limits,
     early: new HeldBytes(caps.earlyBytes),
     streams,
+    waiting,
+    ahead: new HeldBytes(caps.aheadBytes),
     maxLinks: caps.connections + MAX_REFUSED_LINKS,
     adoptLimits: ({ set }, open) => {
       seats.divide(set.groups.size);
       lookups.divide(set.groups.size);
       streams.divide(set.groups.size);
+      waiting.divide(set.groups.size);
       limits.adopt(set.groups.values(), open);
     },
   };

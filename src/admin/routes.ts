@@ -1,6 +1,7 @@
 /** Every route of the admin side, and its description in OpenAPI 3.1, made of the same list. */
 import { z } from 'zod';
 import type { Route } from './route.ts';
+import { APPROVAL_ROUTES, APPROVAL_SCHEMAS } from './routes/approvals.ts';
 import { FLOW_ROUTES, FLOW_SCHEMAS } from './routes/flows.ts';
 import { HEALTH_ROUTES } from './routes/health.ts';
 import { LOCKDOWN_ROUTES, LOCKDOWN_SCHEMAS } from './routes/lockdown.ts';
@@ -26,6 +27,7 @@ export const ROUTES: readonly Route[] = [
   ...FLOW_ROUTES,
   ...LOCKDOWN_ROUTES,
   ...OPERATOR_ROUTES,
+  ...APPROVAL_ROUTES,
 ];
 
 const SCHEMAS = {
@@ -39,6 +41,7 @@ const SCHEMAS = {
   ...FLOW_SCHEMAS,
   ...LOCKDOWN_SCHEMAS,
   ...OPERATOR_SCHEMAS,
+  ...APPROVAL_SCHEMAS,
 } as const;
 
 /** What every route with a role may answer. */

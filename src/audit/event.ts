@@ -3,6 +3,7 @@
  * exchange, and what operators do. Stages build these values; `audit/chain.ts` turns them into lines, `metrics/` counts them
  * (design idea 6: counters and record cannot disagree because they are made of the same values).
  */
+import type { Ruling } from '../flow/approval.ts';
 import type { Reason, RuleRef } from '../flow/reason.ts';
 import type { Via } from '../flow/target.ts';
 import type { Treat } from '../flow/verdict.ts';
@@ -39,6 +40,8 @@ export type DecisionEvent = Common & {
   readonly kind: 'decision';
   readonly verdict: AuditVerdict;
   readonly rule: RuleRef | null;
+  /** the person who decided, and under which entry; absent: nobody was asked */
+  readonly approval?: Ruling | undefined;
   /** the rule's host pattern when allowed; null when refused; a metric label, not recorded */
   readonly hostLabel: string | null;
 };

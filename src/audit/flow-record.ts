@@ -3,11 +3,12 @@
  * on every way out (invariant I4). Stages fill in what they learn; the trail gets complete events.
  */
 import type { Clock } from '../base/clock.ts';
+import type { Ruling } from '../flow/approval.ts';
 import type { Identity } from '../flow/identity.ts';
 import { type Denied, REASONS, type Reason, type RuleRef } from '../flow/reason.ts';
 import type { Authority, Via } from '../flow/target.ts';
 import type { Allow, Treat } from '../flow/verdict.ts';
-import type { Ended } from './event.ts';
+import type { DecisionEvent, Ended } from './event.ts';
 import type { AuditTrail } from './writer.ts';
 
 export type FlowEnd = {
@@ -53,7 +54,9 @@ export class FlowRecord {
   treat: Treat | null = null;
   readonly #open: FlowOpening;
   #decided = false;
-  #verdict: 'allow' | 'deny' | 'would_deny' | null = null;
+  #verdict: DecisionEvent['verdict'] | null = null;
+  /** the person who decided */
+  #ruling: Ruling | undefined;
   #rule: RuleRef | null = null;
   #ended = false;
 
@@ -98,8 +101,9 @@ export class FlowRecord {
   ): void {
     this.treat = ask.treat;
     const would = verdict.wouldDeny;
+    this.#ruling = verdict.approval;
     this.#decide(
-      would === undefined ? 'allow' : 'would_deny',
+      would === undefined ? passed(verdict) : 'would_deny',
       would ?? null,
       verdict.rule,
       ask.label,
@@ -117,6 +121,7 @@ export class FlowRecord {
   deny(why: Denied): void {
     if (this.#decided) return;
     this.#withhold();
+    this.#ruling = why.ruling;
     this.#decide('deny', why.reason, why.rule, null, ignore);
   }
 
@@ -164,7 +169,7 @@ export class FlowRecord {
   }
 
   #decide(
-    verdict: 'allow' | 'deny' | 'would_deny',
+    verdict: DecisionEvent['verdict'],
     reason: Reason | null,
     rule: RuleRef | undefined,
     hostLabel: string | null,
@@ -191,6 +196,7 @@ export class FlowRecord {
         verdict,
         reason,
         rule: rule ?? null,
+        approval: this.#ruling,
         treat: this.treat,
         keys: this.keys,
         policy: this.policy,
@@ -207,6 +213,10 @@ export class FlowRecord {
  */
 function isLateRefusal(how: FlowEnd): boolean {
   return how.ended === 'refused' && how.reason != null && REASONS[how.reason].status < 500;
+}
+
+function passed({ approval }: Allow): 'allow' | 'approve' {
+  return approval === undefined ? 'allow' : 'approve';
 }
 
 function ignore(): void {}

@@ -106,8 +106,12 @@ function stillHolds(known: Shared, event: DecisionEvent | EndEvent): boolean {
 function decisionText(event: DecisionEvent, rule: string): string {
   return (
     `,"verdict":"${event.verdict}","reason":${word(event.reason)},"rule":${rule}` +
-    `,"treat":${word(event.treat)},"keys":${list(event.keys)}`
+    `,"treat":${word(event.treat)},"keys":${list(event.keys)}${ruling(event.approval)}`
   );
+}
+
+function ruling(by: DecisionEvent['approval']): string {
+  return by === undefined ? '' : `,"approval":{"id":${quoted(by.id)},"by":${quoted(by.by)}}`;
 }
 
 function endText(event: EndEvent, rule: string): string {

@@ -6,6 +6,7 @@
 import type { Treat } from '../flow/verdict.ts';
 import type { Problem } from '../policy/model.ts';
 import type { LimitsView } from './admission.ts';
+import type { ApprovalLists, Decided, Decision } from './approvals.ts';
 
 export type StatusView = {
   readonly version: string;
@@ -104,6 +105,10 @@ export type LocalControl = {
   readonly lockdown: () => { readonly locks: readonly LockView[] };
   /** resolves when what is locked has been cut */
   readonly setLockdown: (ask: LockdownAsk) => Promise<LockdownDone>;
+  readonly approvals: () => Promise<ApprovalLists>;
+  readonly decide: (decision: Decision) => Promise<Decided>;
+  /** takes back a yes that still holds; `by`: the operator. False: there is none with this id */
+  readonly forget: (id: string, by: string) => Promise<boolean>;
 };
 
 /** Of one process or of several, which take a moment to ask. */

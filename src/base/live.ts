@@ -2,6 +2,7 @@
  * What is open now: every client connection for deadlines, every judged flow for revocation, reload and
  * lockdown. One clock tick a second walks both; nothing has a timer of its own.
  */
+import type { Approval } from '../flow/approval.ts';
 import type { Identity } from '../flow/identity.ts';
 import type { Denied } from '../flow/reason.ts';
 import type { Target } from '../flow/target.ts';
@@ -21,6 +22,8 @@ export type LiveFlow = {
   readonly startedAt: number;
   /** the request under way, where it can be read */
   readonly facts: Facts | null;
+  /** the person's yes that it lives by; `waits`: it needs one and has none yet */
+  readonly approval?: Approval | 'waits' | null;
   readonly bytesUp: number;
   readonly bytesDown: number;
   cut(why: Denied): void;

@@ -3,11 +3,12 @@
  * not in `flow/` because they name sockets and parsed heads.
  */
 import type { FlowRecord } from '../audit/flow-record.ts';
+import type { Approval } from '../flow/approval.ts';
 import type { Identity } from '../flow/identity.ts';
 import type { Permit } from '../flow/permit.ts';
 import type { Denied } from '../flow/reason.ts';
 import type { Authority, Target, Via } from '../flow/target.ts';
-import type { Facts } from '../flow/verdict.ts';
+import type { Ask, Facts } from '../flow/verdict.ts';
 import type { RequestHead } from '../wire/http1-parse.ts';
 import type { Answerer } from './answer.ts';
 import type { ClientLink } from './link.ts';
@@ -17,7 +18,7 @@ import type { Seat } from './seats.ts';
 export type Gate = {
   /** stage one: may this identity open a connection to the target */
   connect(ask: { flow: string; identity: Identity; client: string; target: Target }): Permit | Denied;
-  /** stage two: may this one request be sent */
+  /** stage two: may this one request be sent; `Ask`: if a person says so, and nobody has (`approval`) */
   request(ask: {
     flow: string;
     identity: Identity;
@@ -25,7 +26,8 @@ export type Gate = {
     target: Target;
     scheme: 'https' | 'http';
     facts: Facts;
-  }): Permit | Denied;
+    approval?: Approval | null;
+  }): Permit | Ask | Denied;
   /** the matching rule's host pattern, for metric labels */
   label(group: string, at: Authority): string | null;
 };

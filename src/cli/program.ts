@@ -20,6 +20,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['learn', async () => (await import('./learn.ts')).addLearn],
   ['vault', async () => (await import('./vault.ts')).addVault],
   ['token', async () => (await import('./token.ts')).addToken],
+  ['approvals', async () => (await import('./approvals.ts')).addApprovals],
   ['lockdown', async () => (await import('./lockdown.ts')).addLockdown],
   ['operator', async () => (await import('./operator.ts')).addOperator],
   ['env', async () => (await import('./env.ts')).addEnv],

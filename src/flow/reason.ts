@@ -2,6 +2,8 @@
  * Every way in which Sallyport refuses: the closed table of contract section 5. One function turns a
  * Reason into bytes (`wire/reply.ts`), one into a metric label; a test ties this table to README.md.
  */
+import type { Ruling } from './approval.ts';
+
 type Row = {
   /** HTTP status code */
   readonly status: number;
@@ -39,7 +41,7 @@ export const REASONS = {
   secret_requires_tls: row(403, 2, false, 'Keys are sent inside TLS only'),
   upgrade_refused: row(403, 2, false, 'Upgrade refused'),
   approval_denied: row(403, 2, false, 'Denied by a person'),
-  approval_timeout: row(403, 2, false, 'Nobody approved in time'),
+  approval_timeout: row(403, 2, true, 'Nobody approved in time'),
   budget_spent: row(403, 2, false, 'Budget spent'),
   auth_required: row(407, 2, false, 'Proxy authentication required'),
   auth_invalid: row(407, 2, false, 'Proxy authentication invalid'),
@@ -76,6 +78,8 @@ export type Denied = {
   readonly rule?: RuleRef | undefined;
   /** `Retry-After`, milliseconds */
   readonly retryAfterMs?: number;
+  /** the person who refused it */
+  readonly ruling?: Ruling;
   /** `Allow` of a 405, where it is not the methods that any request may have */
   readonly allow?: string;
 };

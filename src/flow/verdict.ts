@@ -1,4 +1,5 @@
 /** What the policy says of one target or one request: the result type of `policy/decide.ts`. */
+import type { Approval } from './approval.ts';
 import type { Denied, Reason, RuleRef } from './reason.ts';
 
 /** How an allowed flow is carried: opaque bytes, TLS ended here, or plain HTTP. */
@@ -33,6 +34,8 @@ export type Allow = {
   readonly judgesRequests: boolean;
   /** the rule says `tls: tunnel`: requests to this host are the client's own affair, and none is sent for it */
   readonly sealed?: true;
+  /** a person let this one request through */
+  readonly approval?: Approval;
 };
 
 /** A person must decide first. */
@@ -40,7 +43,12 @@ export type Ask = {
   readonly kind: 'ask';
   readonly rule: RuleRef;
   readonly waitMs: number;
+  /** a yes covers the same request for so long; 0: this once */
   readonly rememberMs: number;
+  /** after a no the same request is refused at once for so long, and so much time passes between two yeses of the rule */
+  readonly cooldownMs: number;
+  /** a yes needs a one-time code */
+  readonly secondFactor: boolean;
   readonly then: Allow;
 };
 

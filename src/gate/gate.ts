@@ -1,15 +1,16 @@
 /**
  * Verdict -> Permit. The only place where a Permit is made (invariant I1): whatever dials has passed here.
- * The policy decides (`policy/decide.ts`); the gate adds what is not in its files: lockdown first of all, and
- * is a policy loaded.
+ * The policy decides (`policy/decide.ts`); the gate adds what is not in its files: lockdown first of all, is a policy
+ * loaded, and has a person said yes to this very request (invariant I8: that makes a Permit of an `ask` alone).
  */
 import type { Gate } from '../base/stages.ts';
 import type { Snapshot } from '../config/snapshot.ts';
+import { type Approval, approves } from '../flow/approval.ts';
 import type { Identity } from '../flow/identity.ts';
 import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 import type { Target } from '../flow/target.ts';
-import type { Verdict } from '../flow/verdict.ts';
+import type { Ask, Verdict } from '../flow/verdict.ts';
 import { decideConnect, decideRequest, hostLabel } from '../policy/decide.ts';
 
 export type GateOptions = {
@@ -38,13 +39,23 @@ export function createGate(options: GateOptions): Gate {
     if (snapshot === null) return NOT_READY;
     return mint(decide(snapshot), { flow, identity, target, snapshotId: snapshot.id });
   };
+  const connection = (judged: Permit | Ask | Denied): Permit | Denied => {
+    if (!('kind' in judged) || judged.kind === 'deny') return judged;
+    // A person is asked about requests, and the policy never says otherwise.
+    return denied('approval_denied', 'A connection by itself cannot be approved.', judged.rule);
+  };
   return {
     connect: ({ flow, identity, target }) =>
-      judge((snapshot) => decideConnect(snapshot.set, identity.group, target), flow, identity, target),
-    request: ({ flow, identity, target, scheme, facts }) =>
+      connection(
+        judge((snapshot) => decideConnect(snapshot.set, identity.group, target), flow, identity, target),
+      ),
+    request: ({ flow, identity, target, scheme, facts, approval = null }) =>
       judge(
         (snapshot) =>
-          unsealed(decideRequest(snapshot.set, identity.group, target, { scheme, facts }), scheme),
+          approved(
+            unsealed(decideRequest(snapshot.set, identity.group, target, { scheme, facts }), scheme),
+            approval !== null && approves(approval, { identity, target, scheme, facts }) ? approval : null,
+          ),
         flow,
         identity,
         target,
@@ -63,21 +74,13 @@ function unsealed(verdict: Verdict, scheme: 'https' | 'http'): Verdict {
   return denied('rule_denied', words, verdict.rule);
 }
 
+function approved(verdict: Verdict, approval: Approval | null): Verdict {
+  return verdict.kind === 'ask' && approval !== null ? { ...verdict.then, approval } : verdict;
+}
+
 function mint(
   verdict: Verdict,
   ticket: { flow: string; identity: Identity; target: Target; snapshotId: string },
-): Permit | Denied {
-  switch (verdict.kind) {
-    case 'deny':
-      return verdict;
-    case 'ask':
-      // Nobody can be asked yet, and silence is not a yes.
-      return denied(
-        'approval_denied',
-        'This call needs a person to approve it; nobody can be asked.',
-        verdict.rule,
-      );
-    case 'allow':
-      return { ...ticket, verdict } as Permit;
-  }
+): Permit | Ask | Denied {
+  return verdict.kind === 'allow' ? ({ ...ticket, verdict } as Permit) : verdict;
 }

@@ -7,6 +7,8 @@ import type { Gate } from '../base/stages.ts';
 import type { Identity } from '../flow/identity.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 
+const NOW_ASKS = 'The policy changed: a person has to approve this call now. Send it again.';
+
 export type Revoker = {
   /** the identity alone: cheap enough for every tick */
   readonly identity: (flow: LiveFlow) => Denied | null;
@@ -26,13 +28,21 @@ export function createRevoker(options: {
 }
 
 function judgeAgain(flow: LiveFlow, gate: Gate): Denied | null {
-  const { identity, client, target, facts, treat } = flow;
+  const { identity, client, target, facts, treat, approval = null } = flow;
   const ask = { flow: flow.id, identity, client, target };
   const permit =
     facts === null
       ? gate.connect(ask)
-      : gate.request({ ...ask, scheme: treat === 'intercept' ? 'https' : 'http', facts });
-  if ('kind' in permit) return permit;
+      : gate.request({
+          ...ask,
+          scheme: treat === 'intercept' ? 'https' : 'http',
+          facts,
+          approval: approval === 'waits' ? null : approval,
+        });
+  if ('kind' in permit) {
+    if (permit.kind === 'deny') return permit;
+    return approval === 'waits' ? null : denied('approval_denied', NOW_ASKS, permit.rule);
+  }
   if (facts === null && permit.verdict.treat !== treat) {
     return denied(
       'rule_denied',

@@ -1,4 +1,5 @@
 /** What an exchange is from its first to its last byte: who asks whom for what. Base of `exchange.ts`. */
+import type { Approval } from '../flow/approval.ts';
 import type { Identity } from '../flow/identity.ts';
 import type { Target } from '../flow/target.ts';
 import type { Facts, Treat } from '../flow/verdict.ts';
@@ -14,6 +15,8 @@ export class ExchangeFacts {
   readonly startedAt: number;
   readonly facts: Facts;
   readonly upgrade: Upgrade | null;
+  /** the person's yes that it lives by */
+  readonly approval: Approval | null;
 
   constructor(deps: ExchangeDeps, job: ExchangeJob) {
     this.id = job.record.requestId;
@@ -21,6 +24,7 @@ export class ExchangeFacts {
     this.client = job.client;
     this.target = job.target;
     this.treat = job.secure ? 'intercept' : 'plain';
+    this.approval = job.approval;
     this.startedAt = deps.clock.now();
     this.upgrade = job.head.upgrade === null ? null : new Upgrade(deps, job);
     const protocol = this.upgrade === null ? job.protocol : 'websocket';

@@ -1,6 +1,7 @@
 /** What an exchange works with, and what it is asked to do. Types only. */
 import type { FlowRecord } from '../audit/flow-record.ts';
 import type { Limits } from '../base/admission.ts';
+import type { Desk } from '../base/approvals.ts';
 import type { Clock } from '../base/clock.ts';
 import type { HeldBytes } from '../base/held-bytes.ts';
 import type { LiveRegistry } from '../base/live.ts';
@@ -8,17 +9,23 @@ import type { Rotation } from '../base/rotation.ts';
 import type { Seat } from '../base/seats.ts';
 import type { Gate, Session, SessionSide } from '../base/stages.ts';
 import type { UpstreamPool, Vet } from '../base/upstream.ts';
+import type { Approval } from '../flow/approval.ts';
 import type { Identity } from '../flow/identity.ts';
 import type { Denied } from '../flow/reason.ts';
 import type { Target } from '../flow/target.ts';
-import type { Facts } from '../flow/verdict.ts';
+import type { Ask, Facts } from '../flow/verdict.ts';
 import type { IdentityBindings } from '../secrets/binding.ts';
 import type { HostKeyIndex } from '../secrets/host-keys.ts';
 import type { RequestHead } from '../wire/http1-parse.ts';
+import type { Upgrade } from './upgrade.ts';
 
 export type ExchangeDeps = {
   readonly gate: Gate;
   readonly limits: Limits;
+  /** asks people */
+  readonly approvals: Desk;
+  /** room for the beginnings of bodies that wait for a person */
+  readonly ahead: HeldBytes;
   readonly pool: UpstreamPool;
   readonly vet: Vet;
   readonly live: LiveRegistry;
@@ -57,10 +64,19 @@ export type ExchangeJob = {
   readonly seat: Seat | null;
   readonly side: SessionSide;
   readonly record: FlowRecord;
+  /** a person's yes to this request; null: nobody was asked */
+  readonly approval: Approval | null;
+  /** waited for that, milliseconds */
+  readonly waitedMs: number;
+  /** A person has to be asked: the session ends this exchange without a word, and begins another one after a yes. */
+  readonly hold: (job: ExchangeJob, ask: Ask, of: Asks) => void;
   /** after a 101: `user` gets what the client says from now on, first of all what it has said already */
   readonly takeOver: (user: Pick<Session, 'feed' | 'finish'>) => { rest: Buffer; ended: boolean };
   /** the exchange is over; may another request follow on the client's connection */
   readonly done: (keepAlive: boolean) => void;
 };
+
+/** What is known of a request beside its job. */
+export type Asks = { readonly facts: Facts; readonly upgrade: Upgrade | null };
 
 export type Outcome = 'done' | 'refused' | 'cut' | 'timeout' | 'client_abort' | 'upstream_abort';

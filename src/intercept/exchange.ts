@@ -47,7 +47,7 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
     this.#job = job;
     this.#up = new RequestLeg(job.head);
     this.#slot = new UpstreamSlot(deps, this, job);
-    this.#activeAt = job.record.startedAt;
+    this.#activeAt = job.record.startedAt + job.waitedMs;
   }
 
   get bytesUp(): number {
@@ -63,8 +63,9 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
     const { record, identity, target } = this.#job;
     const { method, path } = this.facts;
     record.about({ identity, at: target, method, path, policy: this.#deps.policyHash(), treat: this.treat });
-    this.#deps.live.add(this);
     const ready = readyRequest(this.#deps, this.#job, this);
+    if ('kind' in ready && ready.kind === 'ask') return this.#job.hold(this.#job, ready, this);
+    this.#deps.live.add(this);
     if ('kind' in ready) return this.#refuse(ready, 'refused');
     const { permit, head, keys } = ready;
     this.#permit = permit;
@@ -167,7 +168,7 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
     // URLs and fields carry data out as well as bodies do.
     if (!use.up(this.#head.length)) return this.cut(SPENT);
     this.#activeAt = this.#deps.clock.mono();
-    this.#overheadMs = this.#activeAt - this.#job.record.startedAt - this.#slot.connectingMs;
+    this.#overheadMs = this.#activeAt - this.#job.record.startedAt - this.#slot.waitedMs;
     const { method, minor, keepAlive } = this.#job.head;
     const mayFollow = (): boolean => keepAlive && this.#up.done && !this.#deps.draining();
     const { upgrade } = this;

@@ -4,12 +4,11 @@
  */
 import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied, isDenied } from '../flow/reason.ts';
-import type { Facts } from '../flow/verdict.ts';
+import type { Ask } from '../flow/verdict.ts';
 import type { IdentityBindings } from '../secrets/binding.ts';
 import type { HostKeys } from '../secrets/host-keys.ts';
 import { findSignature, OTHER, type Resigning } from '../sigv4/resign.ts';
-import type { ExchangeDeps, ExchangeJob } from './exchange-job.ts';
-import type { Upgrade } from './upgrade.ts';
+import type { Asks, ExchangeDeps, ExchangeJob } from './exchange-job.ts';
 import { upstreamHead } from './upstream-head.ts';
 
 export const OUTDATED = denied('not_ready', 'The policy changed while this was decided; ask again.');
@@ -30,15 +29,16 @@ const OTHER_SIGNER = denied(
   'The request is signed with an access key id that is not the placeholder of a key set of this host.',
 );
 
-type Asks = { readonly facts: Facts; readonly upgrade: Upgrade | null };
-
-/** Reasons as the gate's, of a bad identity, of a malformed or refused upgrade, and of `substituteHead`. */
-export function readyRequest(deps: ExchangeDeps, job: ExchangeJob, asks: Asks): ReadyRequest | Denied {
-  const permit = judge(deps, job, asks);
-  if ('kind' in permit) return permit;
+/**
+ * Reasons as the gate's, of a bad identity, of a malformed or refused upgrade, and of `substituteHead`. `Ask`: all but
+ * a person's yes is there, so whoever is asked sees what could be sent.
+ */
+export function readyRequest(deps: ExchangeDeps, job: ExchangeJob, asks: Asks): ReadyRequest | Ask | Denied {
+  const permit = judgeRequest(deps, job, asks);
+  if ('kind' in permit && permit.kind === 'deny') return permit;
   const bindings = deps.bindings(job.identity);
   const keys = deps.hostKeys.at(bindings, job.target);
-  const dropOverrides = permit.verdict.judgesRequests;
+  const dropOverrides = ('kind' in permit ? permit.then : permit.verdict).judgesRequests;
   const { upgrade } = asks;
   const found = keys === null || keys.sets.length === 0 ? null : signatureOf(deps, job, keys);
   const isOther = found === OTHER;
@@ -50,6 +50,7 @@ export function readyRequest(deps: ExchangeDeps, job: ExchangeJob, asks: Asks): 
   // Whoever signs there with a key of his own could take anything out.
   if (isOther) return OTHER_SIGNER;
   job.record.keys = swapped.used;
+  if ('kind' in permit) return permit;
   return { permit, head: swapped.head, bindings, keys, resigning };
 }
 
@@ -59,11 +60,16 @@ function signatureOf(deps: ExchangeDeps, job: ExchangeJob, { sets }: HostKeys) {
   return findSignature({ method: head.method, path, head: head.text, sets, at, secure, now });
 }
 
-function judge(deps: ExchangeDeps, job: ExchangeJob, { facts, upgrade }: Asks): Permit | Denied {
-  const { identity, target, client, record, secure } = job;
+/** The gate's verdict, where the identity still holds and the handshake of an upgrade is one. */
+export function judgeRequest(
+  deps: ExchangeDeps,
+  job: ExchangeJob,
+  { facts, upgrade }: Asks,
+): Permit | Ask | Denied {
+  const { identity, target, client, record, secure, approval } = job;
   const invalid = upgrade?.problem ?? deps.stillValid(identity, client);
   if (invalid !== null) return invalid;
   const scheme = secure ? 'https' : 'http';
   const { flow } = record;
-  return deps.gate.request({ flow, identity, client, target, scheme, facts });
+  return deps.gate.request({ flow, identity, client, target, scheme, facts, approval });
 }

@@ -5,6 +5,7 @@ import type { FairShare } from '../base/fair-share.ts';
 import type { SessionSide, SessionTurn } from '../base/stages.ts';
 import type { Via } from '../flow/target.ts';
 import type { Facts } from '../flow/verdict.ts';
+import type { Exchange } from './exchange.ts';
 import type { ExchangeDeps } from './exchange-job.ts';
 
 export type SessionDeps = ExchangeDeps & {
@@ -16,6 +17,15 @@ export type SessionDeps = ExchangeDeps & {
   readonly holdsKey: (text: string) => boolean;
   /** an exception ended a connection */
   readonly onError: (error: unknown) => void;
+};
+
+/** The request under way: an exchange, or the wait for a person before there is one. */
+export type Serving = Pick<
+  Exchange,
+  'bytesUp' | 'bytesDown' | 'body' | 'bodyEnd' | 'flush' | 'drained' | 'clientGone' | 'tick' | 'cut'
+> & {
+  /** the client has ended its side */
+  clientEnded?(): void;
 };
 
 export type SessionAsk = {

@@ -4,17 +4,18 @@
  * (owner: `accept/http.ts`). Every request and every fault gets one record, whatever becomes of it.
  */
 import { FlowRecord } from '../audit/flow-record.ts';
-import { refusalFor } from '../base/refuse.ts';
 import type { Session, SessionSide, SessionTurn } from '../base/stages.ts';
-import { type Denied, denied, REASONS } from '../flow/reason.ts';
+import { type Denied, denied } from '../flow/reason.ts';
 import type { Via } from '../flow/target.ts';
 import type { RequestHead } from '../wire/http1-parse.ts';
 import { RequestReader, type RequestSink } from '../wire/http1-reader.ts';
 import { simpleReply } from '../wire/reply.ts';
 import { Exchange } from './exchange.ts';
 import type { ExchangeJob } from './exchange-job.ts';
+import { HeldExchange } from './held-exchange.ts';
 import { Linger } from './linger.ts';
-import type { SessionAsk, SessionDeps } from './session-job.ts';
+import { mayFollow, refuseRequest } from './refuse-request.ts';
+import type { Serving, SessionAsk, SessionDeps } from './session-job.ts';
 import { Valve } from './valve.ts';
 
 /** From the first byte of a head to its last. */
@@ -31,7 +32,7 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   readonly #side: SessionSide;
   readonly #valve: Valve;
   readonly #reader: RequestReader;
-  #exchange: Exchange | null = null;
+  #exchange: Serving | null = null;
   #current: RequestHead | null = null;
   /** gets what the client says after a 101 */
   #taker: Pick<Session, 'feed' | 'finish'> | null = null;
@@ -99,6 +100,8 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
     this.#clientEnded = true;
     if (this.#state !== 'open') return;
     this.#guard(() => (this.#taker ?? this.#reader).finish());
+    // A stream of HTTP/2 ends with its request; a connection that ends has no client any more.
+    if (this.#ask.protocol !== 'h2') this.#guard(() => this.#exchange?.clientEnded?.());
     if (this.#state === 'open' && this.#exchange === null && !this.#nextDue) this.#close();
   }
 
@@ -174,16 +177,8 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   record(via: Via | null = this.#ask.via): FlowRecord {
     const { client, flow } = this.#ask;
     const { trail, clock, newId, holdsKey } = this.#deps;
-    return new FlowRecord({
-      trail,
-      clock,
-      holdsKey,
-      stage: 'request',
-      flow,
-      requestId: newId(),
-      client,
-      via,
-    });
+    const requestId = newId();
+    return new FlowRecord({ trail, clock, holdsKey, stage: 'request', flow, requestId, client, via });
   }
 
   forward(to: Parameters<SessionTurn['forward']>[0]): void {
@@ -201,24 +196,31 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
       return { rest: this.#reader.takeRest(), ended: this.#clientEnded };
     };
     const record = this.record();
-    const job = { seat: null, ...to, protocol, head: this.current, client, side, record, done, takeOver };
-    this.#exchange = new Exchange(this.#deps, job);
-    this.#exchange.start();
+    const { current: head } = this;
+    const own = { protocol, head, client, side, record, done, takeOver, hold: this.#hold };
+    this.#begin({ seat: null, ...to, ...own, approval: null, waitedMs: 0 });
   }
+
+  #begin(job: ExchangeJob): Exchange {
+    const exchange = new Exchange(this.#deps, job);
+    this.#exchange = exchange;
+    exchange.start();
+    return exchange;
+  }
+
+  readonly #hold: ExchangeJob['hold'] = (job, ask, of) => {
+    const held = new HeldExchange(this.#deps, job, {
+      of,
+      go: (approval, waitedMs, hand) => this.#guard(() => hand(this.#begin({ ...job, approval, waitedMs }))),
+    });
+    this.#exchange = held;
+    held.wait(ask);
+  };
 
   refuse(record: FlowRecord, why: Denied): void {
     const head = this.#current;
-    record.deny(why);
-    const follows = head !== null && mayFollow(head) && REASONS[why.reason].status !== 400;
-    const keepAlive = follows && !this.#deps.draining();
-    const bytes = refusalFor(record, why, { close: !keepAlive, headOnly: head?.method === 'HEAD' });
-    this.#side.write(bytes);
-    record.end({
-      status: REASONS[why.reason].status,
-      ended: 'refused',
-      reason: why.reason,
-      bytesDown: bytes.length,
-    });
+    const keepAlive = mayFollow(head, why) && !this.#deps.draining();
+    refuseRequest({ side: this.#side, record, head }, why, { close: !keepAlive });
     this.#turnOver(keepAlive);
   }
 
@@ -291,10 +293,4 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
     this.#ask.side.end();
     this.#valve.openWide();
   }
-}
-
-/** After a refusal: only a next request can follow, no rest of a body and no bytes of another protocol. */
-function mayFollow(head: RequestHead): boolean {
-  // Contract section 5: after a refused CONNECT the connection is closed.
-  return head.keepAlive && head.framing.kind === 'none' && head.upgrade === null && head.method !== 'CONNECT';
 }

@@ -25,6 +25,7 @@ type SlotJob = {
   readonly protocol: Facts['protocol'];
   readonly identity: Identity;
   readonly seat: Seat | null;
+  readonly waitedMs: number;
 };
 
 /** A reason of our own: without one every abort makes an exception with a stack. */
@@ -32,8 +33,8 @@ const GONE = 'the exchange is over';
 
 export class UpstreamSlot {
   conn: UpstreamConn | null = null;
-  /** waited for connections in all, milliseconds */
-  connectingMs = 0;
+  /** waited for connections and people in all, milliseconds */
+  waitedMs: number;
   readonly #deps: SlotDeps;
   readonly #user: UpstreamUser;
   readonly #secure: boolean;
@@ -48,9 +49,10 @@ export class UpstreamSlot {
   #countedDown = 0;
   #over = false;
 
-  constructor(deps: SlotDeps, user: UpstreamUser, { secure, protocol, identity, seat }: SlotJob) {
+  constructor(deps: SlotDeps, user: UpstreamUser, { secure, protocol, identity, seat, waitedMs }: SlotJob) {
     this.#deps = deps;
     this.#user = user;
+    this.waitedMs = waitedMs;
     this.#secure = secure;
     this.#h2 = protocol === 'h2';
     this.#seat = seat;
@@ -94,7 +96,7 @@ export class UpstreamSlot {
     const from = this.#deps.clock.mono();
     this.#deps.pool.open(permit, this.#secure, this.#signal(), this.#h2).then(
       (opened) => {
-        this.connectingMs += this.#deps.clock.mono() - from;
+        this.waitedMs += this.#deps.clock.mono() - from;
         if ('kind' in opened) return this.#tell(told, opened);
         if (this.#over) return this.#deps.pool.discard(opened);
         this.#hold(opened);

@@ -27,12 +27,16 @@ export type Counts = {
   readonly leaves: Tally;
   readonly reloads: Tally;
   readonly secrets: Tally;
+  /** by group and outcome */
+  readonly approvals: Tally;
   policies: readonly PolicyInfo[];
   /** null: none was tried yet */
   lastReload: 'ok' | 'error' | null;
   ages: () => readonly SecretAge[];
   /** groups that are locked, `*` for all */
   locked: () => readonly string[];
+  /** held entries by group */
+  pending: () => ReadonlyMap<string, number>;
   records: number;
   failures: number;
 };
@@ -50,10 +54,12 @@ export function noCounts(about: Pick<Counts, 'build' | 'caNotAfter'>): Counts {
     leaves: new Tally(),
     reloads: new Tally(),
     secrets: new Tally(),
+    approvals: new Tally(),
     policies: [],
     lastReload: null,
     ages: () => [],
     locked: () => [],
+    pending: () => new Map(),
     records: 0,
     failures: 0,
   };

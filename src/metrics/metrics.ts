@@ -1,5 +1,5 @@
 /**
- * Every metric of contract section 9 but those of approvals. Counters are made of audit events, so they
+ * Every metric of contract section 9. Counters are made of audit events, so they
  * cannot disagree with the record; gauges and counts of things that leave no record have their own calls.
  * Created and wired by `proxy.ts`, rendered by `admin/`. `observe` is on every request's way.
  */
@@ -30,6 +30,10 @@ export type Metrics = {
   /** Replaces what `sallyport_policy_info` says. */
   policyInfo(entries: readonly PolicyInfo[]): void;
   auditFailure(): void;
+  /** what became of a request that an `approve` rule decides */
+  approval(group: string, outcome: string): void;
+  /** `fn` is asked at each scrape: held entries by group. */
+  approvalsPending(fn: () => ReadonlyMap<string, number>): void;
   secretFetch(source: string, outcome: string): void;
   /** `fn` is asked at each scrape. */
   secretAges(fn: () => readonly SecretAge[]): void;
@@ -83,6 +87,10 @@ export function createMetrics(about: About): Metrics {
     },
     auditFailure() {
       counts.failures += 1;
+    },
+    approval: (group, outcome) => counts.approvals.add(group, outcome),
+    approvalsPending(fn) {
+      counts.pending = fn;
     },
     secretFetch(source, outcome) {
       for (const each of ['ok', 'error']) counts.secrets.add(source, each, 0);

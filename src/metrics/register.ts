@@ -130,6 +130,18 @@ function registerCertificates(registry: Registry, counts: Counts): void {
 }
 
 function registerPolicy(registry: Registry, counts: Counts): void {
+  liveGauge(registry, {
+    name: 'sallyport_approvals_pending',
+    help: 'Calls that wait for a person; the same one asked several times is one.',
+    labels: ['group'],
+    rows: () => [...counts.pending()].map(([group, value]) => row({ group }, value)),
+  });
+  liveCounter(registry, {
+    name: 'sallyport_approvals_total',
+    help: 'Requests that an approve rule decided, by what became of them.',
+    labels: ['group', 'outcome'],
+    rows: () => [...counts.approvals.rows()].map(([group, outcome, value]) => row({ group, outcome }, value)),
+  });
   liveCounter(registry, {
     name: 'sallyport_policy_reloads_total',
     help: 'Loads of the policy files.',

@@ -98,10 +98,6 @@ function lintGroup(group: CompiledGroup, warn: Warn): void {
 function lintRule(rule: CompiledRule, warn: Warn): void {
   const path = ['rules', rule.index];
   if (rule.kind === 'deny') return;
-  if (rule.kind === 'approve') {
-    const message = 'this version cannot ask a person yet: what the rule would hold is refused';
-    warn([...path, 'approve'], message, 'write allow or deny until it can');
-  }
   if (rule.hosts.some((pattern) => pattern.kind === 'any')) {
     warn([...path, rule.kind], '`*` reaches every public host', 'name the hosts that are needed');
   }

@@ -100,7 +100,7 @@ export type ApproveRule = RuleBase &
     readonly kind: 'approve';
     readonly waitMs: number;
     readonly rememberMs: number;
-    /** after a refusal the same request is refused at once for so long; 0: asked again */
+    /** after a no the same request is refused at once, after a yes no other of the rule is allowed, for so long */
     readonly cooldownMs: number;
     readonly secondFactor: boolean;
   };

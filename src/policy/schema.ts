@@ -81,9 +81,10 @@ const approveRule = z.strictObject({
     .optional()
     .meta({ description: 'A yes covers the same group, host, method and path for so long. Default: once.' }),
   cooldown: duration.optional().meta({
-    description: 'After a no the same request is refused at once for so long. Default: asked again.',
+    description:
+      'After a no the same request is refused at once for so long, and after a yes nothing else that the rule holds can be allowed for so long. Default: neither.',
   }),
-  second_factor: z.boolean().optional().meta({ description: 'Deciding needs a one-time code as well.' }),
+  second_factor: z.boolean().optional().meta({ description: 'A yes needs a one-time code of the operator.' }),
 });
 
 const denyRule = z.strictObject({

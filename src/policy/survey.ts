@@ -36,7 +36,8 @@ export function survey(ask: SurveyAsk, note?: Note): HostRules {
   const found = collect(ask, note);
   const treat = treatOf(ask, found);
   const judges = (steps: readonly Found[]) => steps.some(({ rule }) => isConditional(rule));
-  const judgesRequests = judges(found.steps);
+  // Who approves a method must not be told another one in a field.
+  const judgesRequests = judges(found.steps) || found.steps.some(({ rule }) => rule.kind === 'approve');
   const otherwise = nothingAllows(ask, found.near === 'host' ? 'port_not_allowed' : 'host_not_allowed');
   const steps = found.steps.map(({ rule, pattern, guard }) => {
     const verdict = verdictOf({ ask, rule, guard, treat, judgesRequests, otherwise });
@@ -152,9 +153,17 @@ function verdictOf(of: VerdictAsk): Verdict {
     case 'allow':
       return grantOf(of, rule);
     case 'approve': {
-      const { ref, waitMs, rememberMs } = rule;
-      // biome-ignore lint/suspicious/noThenProperty: an Ask is data and never awaited
-      return { kind: 'ask', rule: ref, waitMs, rememberMs, then: grantOf(of, rule) };
+      const { ref, waitMs, rememberMs, cooldownMs, secondFactor } = rule;
+      return {
+        kind: 'ask',
+        rule: ref,
+        waitMs,
+        rememberMs,
+        cooldownMs,
+        secondFactor,
+        // biome-ignore lint/suspicious/noThenProperty: an Ask is data and never awaited
+        then: grantOf(of, rule),
+      };
     }
     default:
       return rule satisfies never;

@@ -2,6 +2,7 @@
 import type { ControlPlane, FlowView, GroupView, WorkerView } from '../base/control.ts';
 import type { Endpoint } from '../config/settings.ts';
 import { changeLockdown, type LockdownStore } from '../state/lockdown.ts';
+import { crewApprovals } from './approvals.ts';
 import type { WorkerReport } from './messages.ts';
 import type { Seat } from './seat.ts';
 import type { Supervisor } from './supervisor.ts';
@@ -60,6 +61,7 @@ export function createCrewControl(
       return lists.flatMap((flows): readonly FlowView[] => flows ?? []);
     },
     reload: () => crew.reload(),
+    ...crewApprovals(crew.seats),
     lockdown: () => ({ locks: lockdown.locks() }),
     setLockdown: async (change) => {
       const result = await changeLockdown(lockdown, change);

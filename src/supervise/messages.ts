@@ -2,6 +2,7 @@
  * What the supervising process and its workers say to each other, by the channel of `child_process.fork` with its
  * `advanced` serialization (Maps arrive as Maps). Both ends are the same program. Types, and the guards of the border.
  */
+import type { ApprovalLists, Decided, Decision } from '../base/approvals.ts';
 import type { FlowView, GroupView, ReloadResult, StatusView } from '../base/control.ts';
 import type { Endpoint, Settings } from '../config/settings.ts';
 import type { MetricsJson } from '../metrics/merge.ts';
@@ -31,12 +32,17 @@ export type Answers = {
   readonly metrics: MetricsJson;
   /** it has looked at the lockdown, and cut what is locked */
   readonly lockdown: true;
+  readonly approvals: ApprovalLists;
+  readonly decide: Decided;
+  readonly forget: boolean;
 };
 
 /** What a question is about, where it is about something. */
 type About = {
   /** locks that stand in no file */
   readonly lockdown: readonly Lock[];
+  readonly decide: Decision;
+  readonly forget: { readonly id: string; readonly by: string };
 };
 
 export type Question = keyof Answers;
@@ -97,6 +103,9 @@ const FROM_WORKER: ReadonlySet<unknown> = new Set<FromWorker['kind']>([
   'reload',
   'metrics',
   'lockdown',
+  'approvals',
+  'decide',
+  'forget',
   'take',
   'spend',
   'hold',

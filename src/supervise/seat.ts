@@ -73,6 +73,9 @@ export class Seat {
     reload: new Pending(),
     metrics: new Pending(),
     lockdown: new Pending(),
+    approvals: new Pending(),
+    decide: new Pending(),
+    forget: new Pending(),
   };
   readonly #over = Promise.withResolvers<void>();
   #child: ChildProcess | null = null;
@@ -199,6 +202,9 @@ export class Seat {
       case 'flows':
       case 'reload':
       case 'lockdown':
+      case 'approvals':
+      case 'decide':
+      case 'forget':
         return this.#answer(message);
     }
   }

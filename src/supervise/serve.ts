@@ -102,6 +102,12 @@ async function answer(
     case 'lockdown':
       holdLocks(asked.about);
       return tell({ kind: 'lockdown', id, value: true });
+    case 'approvals':
+      return tell({ kind: 'approvals', id, value: await control.approvals() });
+    case 'decide':
+      return tell({ kind: 'decide', id, value: await control.decide(asked.about) });
+    case 'forget':
+      return tell({ kind: 'forget', id, value: await control.forget(asked.about.id, asked.about.by) });
   }
 }
 

@@ -15,6 +15,7 @@ export type Running = {
   readonly home: Installation;
   readonly child: ChildProcess;
   readonly port: number;
+  readonly adminPort: number;
   /** everything it has written to both streams */
   readonly said: () => string;
   /** an answer of the admin side; the body as JSON, or as text where it is none */
@@ -70,6 +71,7 @@ export async function startProcess(opts: {
     home,
     child,
     port: Number(ports[1]),
+    adminPort: Number(ports[2]),
     said: () => said,
     token,
     adminUrl: `http://127.0.0.1:${ports[2]}`,

@@ -5,6 +5,7 @@
 import net from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { REASONS, type Reason } from '../../src/flow/reason.ts';
+import { decide, theHeld } from '../helpers/approvals.ts';
 import { type DnsStub, startDnsStub } from '../helpers/dns-stub.ts';
 import {
   intercepted,
@@ -67,7 +68,7 @@ describe('refusals', () => {
             tunnelled(`silent.test:443`),
             intercepted(`plain.test:${plain.port}`),
             `allow: "inner.test"`,
-            `approve: "pay.test", methods: [POST], addresses: [127.0.0.0/8]`,
+            `approve: "pay.test", methods: [POST], wait: 500ms, addresses: [127.0.0.0/8]`,
           ],
           { sources: '127.0.0.1/32', more: 'profile: keys\n' },
         ),
@@ -124,6 +125,11 @@ describe('refusals', () => {
       return reply;
     };
   const host = () => `Host: api.test:${web.port}\r\n`;
+
+  const paying = inside(
+    () => 'POST / HTTP/1.1\r\nHost: pay.test\r\nContent-Length: 0\r\n\r\n',
+    () => 'pay.test:443',
+  );
 
   const table: readonly [Reason, string, Ask][] = [
     ['bad_request', 'bytes that are no HTTP', raw(() => 'NONSENSE\r\n\r\n')],
@@ -191,13 +197,16 @@ describe('refusals', () => {
       'an upgrade',
       inside(() => `GET /v1/x HTTP/1.1\r\n${host()}Connection: upgrade\r\nUpgrade: h2c\r\n\r\n`),
     ],
+    ['approval_timeout', 'what nobody approved in time', paying],
     [
       'approval_denied',
-      'what a person would have to approve',
-      inside(
-        () => 'POST / HTTP/1.1\r\nHost: pay.test\r\nContent-Length: 0\r\n\r\n',
-        () => 'pay.test:443',
-      ),
+      'what a person refused',
+      async () => {
+        const reply = paying();
+        const { id } = await theHeld(world);
+        await decide(world, id, { decision: 'deny' });
+        return reply;
+      },
     ],
     [
       'auth_invalid',

@@ -1,9 +1,10 @@
-/** I8: an approval cannot lift a hard deny. In this version nobody can be asked, so `approve` never lets anything out. */
+/** I8: an approval cannot lift a hard deny: what is denied is not asked about, and a yes is for the request that was shown. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { decide, held, theHeld } from '../helpers/approvals.ts';
 import { policy } from '../helpers/scene.ts';
 import { connectTls, tryConnect } from '../helpers/talk.ts';
 import { httpUpstream, type Upstream } from '../helpers/upstream.ts';
-import { makeWorld, type World } from '../helpers/world.ts';
+import { eventually, makeWorld, type World } from '../helpers/world.ts';
 
 describe('I8: approval and deny', () => {
   let world: World;
@@ -17,7 +18,7 @@ describe('I8: approval and deny', () => {
       policies: {
         'agents.yaml': policy([
           `deny: "${at}", paths: ["/payouts/**"], reason: never`,
-          `approve: "${at}", methods: [POST], addresses: [127.0.0.0/8]`,
+          `approve: "${at}", methods: [POST], wait: 2s, addresses: [127.0.0.0/8]`,
           `allow: "${at}", methods: [GET], addresses: [127.0.0.0/8]`,
           `approve: ["paste.test", "shut.test"], addresses: [127.0.0.0/8]`,
         ]),
@@ -40,6 +41,7 @@ describe('I8: approval and deny', () => {
 
   it('a denied path is rule_denied at once, whether or not a later rule would ask a person', async () => {
     expect((await send('POST', '/payouts/1')).json()).toMatchObject({ reason: 'rule_denied' });
+    expect(held(world)).toEqual([]);
     expect((await send('GET', '/payouts/1')).json()).toMatchObject({ reason: 'rule_denied' });
   });
 
@@ -49,9 +51,37 @@ describe('I8: approval and deny', () => {
     expect(answer.json()['detail']).toContain('guardrail');
   });
 
-  it('what a person would have to approve is refused: silence is not a yes', async () => {
-    expect((await send('POST', '/charges')).json()).toMatchObject({ status: 403, reason: 'approval_denied' });
+  it('what nobody approves is refused: silence is not a yes', async () => {
+    expect((await send('POST', '/charges')).json()).toMatchObject({
+      status: 403,
+      reason: 'approval_timeout',
+    });
     expect(web.seen).toEqual([]);
+  });
+
+  it('a yes does not lift what a new policy denies, at whatever moment it comes', async () => {
+    const reply = send('POST', '/late');
+    const { id } = await theHeld(world);
+    world.setPolicy(
+      'guardrails.yaml',
+      `version: 1\nrules:\n  - { deny: [pay.test], paths: [/late], reason: guardrail }\n  - { deny: [paste.test], reason: guardrail }\n`,
+    );
+    expect(await decide(world, id)).toMatchObject({ kind: 'over' });
+    expect((await reply).json()).toMatchObject({ reason: 'rule_denied' });
+    expect(web.seen).toEqual([]);
+    world.setPolicy('guardrails.yaml', 'version: 1\nrules:\n  - { deny: [paste.test], reason: guardrail }\n');
+  });
+
+  it('a yes to one request is none to another one', async () => {
+    const one = send('POST', '/one');
+    const other = send('POST', '/other');
+    const shown = await eventually(() => held(world).find(({ path }) => path === '/one'));
+    await eventually(() => held(world).length === 2);
+    await decide(world, shown.id);
+    expect((await one).status).toBe(200);
+    expect((await other).json()).toMatchObject({ reason: 'approval_timeout' });
+    expect(web.seen.map(({ url }) => url)).toEqual(['/one']);
+    web.seen.length = 0;
   });
 
   it('what a rule allows beside it goes through', async () => {

@@ -4,6 +4,7 @@ import { onTestFinished } from 'vitest';
 import type { Admin, AdminOptions } from '../../../src/admin/server.ts';
 import { createAdmin } from '../../../src/admin/server.ts';
 import type { OperatorEvent } from '../../../src/audit/event.ts';
+import type { ApprovalView, Decided, Decision } from '../../../src/base/approvals.ts';
 import { systemClock } from '../../../src/base/clock.ts';
 import type { ControlPlane, LockView, ReloadResult } from '../../../src/base/control.ts';
 import { createMetrics } from '../../../src/metrics/metrics.ts';
@@ -17,7 +18,34 @@ export type FakeControl = { -readonly [K in keyof ControlPlane]: ControlPlane[K]
   result: ReloadResult;
   reloads: number;
   locks: LockView[];
+  decided: Decided;
+  decisions: Decision[];
   problem: string | null;
+};
+
+/** One call that waits. */
+export const HELD: ApprovalView = {
+  id: '01ARZ3NDEKTSV4RRFFQ69G5FAV',
+  group: 'ai-agents',
+  identity: 'tok_1',
+  client: '172.25.0.3',
+  host: 'api.stripe.com:443',
+  method: 'POST',
+  path: '/v1/charges',
+  url: 'https://api.stripe.com/v1/charges',
+  protocol: 'http',
+  keys: ['STRIPE_KEY'],
+  rule: { file: 'policies/a.yaml', line: 7, text: 'approve api.stripe.com' },
+  since: '2026-03-01T12:00:00.000Z',
+  expires: '2026-03-01T12:05:00.000Z',
+  waiting: 2,
+  same: 1,
+  body: { bytes: 10, length: 10, type: null, text: 'amount=100', whole: true },
+  remember: 600,
+  second_factor: false,
+  not_before: null,
+  key: 'a'.repeat(64),
+  likeness: 'b'.repeat(64),
 };
 
 export function fakeControl(): FakeControl {
@@ -26,6 +54,8 @@ export function fakeControl(): FakeControl {
     result: { ok: true, policy: 'abc' },
     reloads: 0,
     locks: [],
+    decided: { kind: 'done', group: 'ai-agents', released: 1, remembered: null },
+    decisions: [],
     problem: null,
     ready: () => ({ ready: control.why.length === 0, why: control.why }),
     status: () => ({
@@ -83,6 +113,12 @@ export function fakeControl(): FakeControl {
       if (on) control.locks.push({ group, since: '2026-03-01T12:00:00.000Z', by, reason });
       return { changed, problem: control.problem };
     },
+    approvals: async () => ({ approvals: [HELD], remembered: [] }),
+    decide: async (decision) => {
+      control.decisions.push(decision);
+      return control.decided;
+    },
+    forget: async (id) => id === HELD.id,
   };
   return control;
 }

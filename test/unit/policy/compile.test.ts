@@ -310,7 +310,6 @@ describe('warnings', () => {
     ['mode: monitor\nrules: [{ deny: "*" }]', 'monitor mode lets through'],
     ['rules: [{ allow: "*" }]', '`*` reaches every public host'],
     ['rules: []', 'a group without rules'],
-    ['rules: [{ approve: a.test }]', 'this version cannot ask a person yet'],
     ['rules: [{ allow: a.test }]\nlimits: { connections: 5 }', 'fewer than most clients open'],
     ['rules: [{ allow: a.test }]\nlimits: { connections: 20000 }', 'more than one process keeps for a group'],
     ['rules: [{ allow: a.test }]\nlimits: { requests: 1/s }', 'lets in only 1 at once'],

@@ -1,0 +1,78 @@
+/**
+ * Calls that wait for a person in several workers, as one list: what is asked in two of them is one entry, and one
+ * decision is carried out in both. Each worker keeps what its own connections asked. Used by `control.ts`.
+ */
+import type { ApprovalLists, ApprovalView, Decided, Decision } from '../base/approvals.ts';
+import type { ControlPlane } from '../base/control.ts';
+import type { AboutOf, Answers, Question } from './messages.ts';
+
+/** What of a worker is asked. */
+type Asked = {
+  ask<K extends Question>(what: K, about: AboutOf<K>): Promise<Answers[K] | null>;
+};
+
+export function crewApprovals(
+  seats: readonly Asked[],
+): Pick<ControlPlane, 'approvals' | 'decide' | 'forget'> {
+  let last: Promise<unknown> = Promise.resolve();
+  const look = () => Promise.all(seats.map((seat) => seat.ask('approvals', null)));
+  return {
+    approvals: async () => merged(await look()),
+    // One at a time, so that of two operators the second one finds it decided.
+    decide: (decision) => {
+      const mine = last.then(() => decide(seats, decision));
+      last = mine.catch(() => {});
+      return mine;
+    },
+    forget: async (id, by) => {
+      for (const seat of seats) if ((await seat.ask('forget', { id, by })) === true) return true;
+      return false;
+    },
+  };
+}
+
+async function decide(seats: readonly Asked[], decision: Decision): Promise<Decided> {
+  const lists = await Promise.all(seats.map((seat) => seat.ask('approvals', null)));
+  const at = lists.findIndex((list) => list?.approvals.some(({ id }) => id === decision.id) === true);
+  const seat = seats[at];
+  const shown = lists[at]?.approvals.find(({ id }) => id === decision.id);
+  if (seat === undefined || shown === undefined) return late(seats, decision);
+  const decided = (await seat.ask('decide', decision)) ?? FAILED;
+  if (decided.kind !== 'done') return decided;
+  const { key, likeness } = shown;
+  const others = seats.filter(
+    (_, index) => index !== at && lists[index]?.approvals.some((view) => view.key === key) === true,
+  );
+  const more = await Promise.all(
+    others.map((other) => other.ask('decide', { ...decision, like: { key, likeness } })),
+  );
+  const released = more.map((one) => (one?.kind === 'done' ? one.released : 0));
+  return { ...decided, released: released.reduce((sum, count) => sum + count, decided.released) };
+}
+
+/** A worker that did not answer may have carried it out. */
+const FAILED: Decided = { kind: 'failed' };
+
+/** No worker holds it any more: one of them may know what became of it. */
+async function late(seats: readonly Asked[], decision: Decision): Promise<Decided> {
+  const told = await Promise.all(seats.map((seat) => seat.ask('decide', decision)));
+  return told.find((one) => one !== null && one.kind !== 'unknown') ?? { kind: 'unknown' };
+}
+
+function merged(lists: readonly (ApprovalLists | null)[]): ApprovalLists {
+  const byKey = new Map<string, ApprovalView>();
+  const remembered = new Map(lists.flatMap((list) => list?.remembered ?? []).map((view) => [view.id, view]));
+  for (const view of lists.flatMap((list) => list?.approvals ?? [])) {
+    const known = byKey.get(view.key);
+    byKey.set(view.key, known === undefined ? view : joined(known, view));
+  }
+  const approvals = [...byKey.values()].sort((a, b) => a.since.localeCompare(b.since));
+  return { approvals, remembered: [...remembered.values()] };
+}
+
+/** The older one is shown. */
+function joined(one: ApprovalView, two: ApprovalView): ApprovalView {
+  const [first, second] = one.since <= two.since ? [one, two] : [two, one];
+  const same = first.same + (first.likeness === second.likeness ? second.same : 0);
+  return { ...first, waiting: first.waiting + second.waiting, same };
+}

@@ -1,0 +1,117 @@
+/** `approvals` on the command line, of a proxy of one process and of two: real clients wait, a person decides in another shell. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { policy } from '../helpers/scene.ts';
+import { open, type Talk } from '../helpers/talk.ts';
+import { httpUpstream, type Upstream } from '../helpers/upstream.ts';
+import { eventually } from '../helpers/world.ts';
+import { type Running, startProcess } from './process-harness.ts';
+
+const LIMIT_MS = 60_000;
+
+const listed = z.array(z.looseObject({ id: z.string(), waiting: z.number(), same: z.number() }));
+
+describe.each([1, 2])('a proxy of %i processes', (workers) => {
+  let web: Upstream;
+  let running: Running;
+  const clients: Talk[] = [];
+
+  beforeAll(async () => {
+    web = await httpUpstream();
+    const more = 'wait: 1m, addresses: [127.0.0.0/8]';
+    running = await startProcess({
+      policies: {
+        'agents.yaml': policy([
+          `approve: "pay.test:${web.port}", methods: [POST], ${more}`,
+          `approve: "pay.test:${web.port}", methods: [PUT], remember: 10m, ${more}`,
+        ]),
+      },
+      settings: `proxy: { listen: "127.0.0.1:0", workers: ${workers}, drain: 1s }\nadmin: { listen: "127.0.0.1:0" }\ndns: { hosts: { "pay.test": [127.0.0.1] } }\n`,
+    });
+  }, LIMIT_MS);
+  afterAll(async () => {
+    for (const client of clients) client.destroy();
+    await running.remove();
+    await web.close();
+  });
+
+  const send = async (line: string): Promise<Talk> => {
+    const client = await open(running.port);
+    clients.push(client);
+    const at = `pay.test:${web.port}`;
+    const [method, path] = line.split(' ');
+    client.write(`${method} http://${at}${path} HTTP/1.1\r\nHost: ${at}\r\nContent-Length: 1\r\n\r\nx`);
+    return client;
+  };
+  const run = (...args: string[]) =>
+    running.home.run(['approvals', ...args], {
+      env: { SALLYPORT_ADMIN_LISTEN: `127.0.0.1:${running.adminPort}` },
+    });
+  const waiting = async (count: number) =>
+    eventually(async () => {
+      const { out, err, status } = await run('list', '--json');
+      if (status !== 0) throw new Error(err);
+      const shown = listed.parse(JSON.parse(out));
+      return shown.reduce((sum, one) => sum + one.waiting, 0) === count && shown;
+    }, LIMIT_MS);
+
+  it(
+    'shows what waits as one entry however many ask, and one yes lets all of them go on',
+    async () => {
+      const asked = await Promise.all(Array.from({ length: 6 }, () => send('POST /charge')));
+      const [entry, ...others] = await waiting(6);
+      expect([others, entry?.same]).toEqual([[], 6]);
+      const text = await run('list');
+      expect(text.out).toMatch(
+        /agents {2}POST http:\/\/pay\.test:\d+\/charge[\s\S]*6 waiting[\s\S]*body, 1 bytes: x/,
+      );
+      const yes = await run('allow', entry?.id ?? '');
+      expect([yes.status, yes.out, yes.err]).toEqual([0, 'Let through: 6 calls.\n', '']);
+      for (const client of asked) expect((await client.reply()).status).toBe(200);
+      const late = await run('allow', entry?.id ?? '');
+      expect([late.status, late.err]).toEqual([1, 'sallyport: It was allowed by admin before.\n']);
+      const found = running.records();
+      expect(found.filter(({ verdict, kind }) => kind === 'decision' && verdict === 'approve')).toHaveLength(
+        6,
+      );
+      expect(found.filter(({ action }) => action === 'approval.allow')).toMatchObject([
+        { operator: 'admin', group: 'agents', subject: entry?.id },
+      ]);
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'remembers a yes for every process, until it is taken back',
+    async () => {
+      await send('PUT /kept');
+      const [entry] = await waiting(1);
+      const yes = await run('allow', entry?.id ?? '');
+      expect(yes.out).toMatch(/^Let through: 1 call; the same needs no other yes until /);
+      const again = await Promise.all(Array.from({ length: 6 }, () => send('PUT /kept')));
+      for (const client of again) expect((await client.reply()).status).toBe(200);
+      const shown = await run('list');
+      expect(shown.out).toMatch(/^Nothing waits\.\nremembered until .* by admin: PUT pay\.test:\d+\/kept/);
+      const forgot = await run('forget', entry?.id ?? '');
+      expect(forgot.status).toBe(0);
+      const asked = await send('PUT /kept');
+      const [next] = await waiting(1);
+      const no = await run('deny', next?.id ?? '', '--reason', 'Not now.');
+      expect(no.out).toBe('Refused: 1 call.\n');
+      expect((await asked.reply()).json()).toMatchObject({ reason: 'approval_denied', detail: 'Not now.' });
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'refuses what is held when it stops',
+    async () => {
+      const asked = await send('POST /stopping');
+      await waiting(1);
+      running.child.kill('SIGTERM');
+      expect((await asked.reply()).json()).toMatchObject({ reason: 'draining' });
+      expect(await running.gone).toEqual([0, null]);
+    },
+    LIMIT_MS,
+  );
+});
