@@ -44,8 +44,34 @@ export function guardProcess(script: string): 2 | null {
   // Where the option is missing (a Node that cannot be replaced): the listener takes the signal from the inspector.
   process.on('SIGUSR1', () => {});
   if (command === 'start') startAgain(script);
+  process.on('uncaughtException', dieQuietly);
   return null;
 }
+
+/**
+ * Where it happened, and nothing of what it happened to: Node would print the message and all members of the error,
+ * which may quote a request with a key in it. What was open gets its end records at the next start.
+ */
+function dieQuietly(error: unknown): never {
+  process.stderr.write(`sallyport: ended by an error in the program\n${placeOf(error)}\n`);
+  process.exit(1);
+}
+
+/** Kind, code and calls of an error; with SALLYPORT_DEBUG its message as well. */
+export function placeOf(error: unknown, debug = (process.env['SALLYPORT_DEBUG'] ?? '') !== ''): string {
+  if (!(error instanceof Error)) return typeof error;
+  const stack = error.stack ?? '';
+  if (debug) return stack;
+  const calls = stack.split('\n').filter((line) => CALL.test(line));
+  const code =
+    'code' in error && typeof error.code === 'string' && CODE.test(error.code) ? ` ${error.code}` : '';
+  return [`${error.constructor.name}${code}`, ...calls].join('\n');
+}
+
+/** A line of a stack trace, which a message of several lines could not pass for: places in our files or in Node. */
+const CALL =
+  /^ {4}at (?:async )?(?:[\w.$<>[\]# ]{1,120} \()?(?:file:\/\/\/|node:|\/)[\w./@+-]{1,240}:\d+:\d+\)?$/;
+const CODE = /^[A-Z][A-Z0-9_]{1,60}$/;
 
 /** Why the command must not run; `null`: it may. */
 export function problemOf({ execArgv, env, inspector }: Facts): string | null {

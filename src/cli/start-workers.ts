@@ -44,7 +44,8 @@ export async function startWorkers(
     version,
     log,
     clock: systemClock,
-    fork: forkWorker,
+    env: { ...io.env },
+    fork: () => forkWorker(io.env),
     locks: () => lockdown.unwritten(),
   }).catch(async (error: unknown) => {
     await people.close();
@@ -83,8 +84,16 @@ export async function startWorkers(
   }
 }
 
-function forkWorker(): ChildProcess {
+/**
+ * What a worker needs before it is told the rest: how Node, its libraries and the system's trust work. `env:` keys and
+ * what opens the vault come by the channel: /proc shows the environment of a process for as long as it runs.
+ */
+const OF_THE_PROCESS =
+  /^(?:NODE_[A-Z0-9_]+|UV_[A-Z_]+|OPENSSL_[A-Z]+|SSL_CERT_(?:FILE|DIR)|LD_[A-Z_]+|MALLOC_[A-Z_]+|PATH|HOME|USER|LANG|LC_[A-Z]+|TZ|TMPDIR|TERM|NO_COLOR|FORCE_COLOR|SALLYPORT_DEBUG)$/;
+
+function forkWorker(env: CliIo['env']): ChildProcess {
   return fork(SCRIPT, ['worker'], {
+    env: Object.fromEntries(Object.entries(env).filter(([name]) => OF_THE_PROCESS.test(name))),
     serialization: 'advanced',
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });

@@ -41,16 +41,16 @@ function ownChannel(): Channel {
 }
 
 async function serve(begin: Begin, store: StateStore, io: CliIo): Promise<Served> {
-  const { worker, settings, version } = begin;
+  const { worker, settings, version, env } = begin;
   const log: Log = createLog({ stream: io.stderr, worker });
-  const { authority, placeholderKey } = ensureInstall(settings, { now: Date.now(), env: io.env });
+  const { authority, placeholderKey } = ensureInstall(settings, { now: Date.now(), env });
   const proxy = await startProxy({
     settings,
     log,
     version,
     authority,
     placeholderKey,
-    env: io.env,
+    env,
     worker,
     store,
     locks: begin.locks,

@@ -18,6 +18,8 @@ export type Begin = {
   readonly workers: number;
   readonly settings: Settings;
   readonly version: string;
+  /** the supervising process's variables: keys among them do not stand in the worker's own environment */
+  readonly env: Readonly<Record<string, string | undefined>>;
   /** that the supervising process holds and could not write */
   readonly locks: readonly Lock[];
   /** addresses of the other processes that no sandbox may reach */

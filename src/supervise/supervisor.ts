@@ -12,7 +12,7 @@ import type { Endpoint, Settings } from '../config/settings.ts';
 import { growing, type MetricsJson, mergeMetrics, summed } from '../metrics/merge.ts';
 import type { Lock } from '../state/lockdown.ts';
 import { MemoryStore } from '../state/memory.ts';
-import type { Addresses } from './messages.ts';
+import type { Addresses, Begin } from './messages.ts';
 import { probePort } from './probe-port.ts';
 import { Seat } from './seat.ts';
 import { StoreHost } from './store-host.ts';
@@ -21,6 +21,8 @@ export type SupervisorOptions = {
   readonly settings: Settings;
   readonly workers: number;
   readonly version: string;
+  /** what the workers are told of the environment */
+  readonly env: Begin['env'];
   readonly log: Log;
   readonly clock: Clock;
   /** starts one process that serves as a worker */
@@ -94,6 +96,7 @@ class Crew implements Supervisor {
           workers: opts.workers,
           settings: this.#settings(),
           version: opts.version,
+          env: opts.env,
           locks: opts.locks(),
           own: this.#own(),
         }),

@@ -37,12 +37,20 @@ export async function startProcess(opts: {
   settings: string;
   /** shell text that ends in `exec "$@"` */
   through?: string;
+  env?: Record<string, string>;
+  /** before it starts */
+  prepare?: (home: Installation) => Promise<void>;
 }): Promise<Running> {
   const home = installation(opts);
+  await opts.prepare?.(home);
   const command = [process.execPath, SCRIPT, 'start'];
   const [program = '', ...args] =
     opts.through === undefined ? command : ['/bin/sh', '-c', opts.through, 'sh', ...command];
-  const child = spawn(program, args, { cwd: home.dir, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program, args, {
+    cwd: home.dir,
+    env: { ...process.env, ...opts.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let said = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (bytes: Buffer) => {
@@ -109,7 +117,7 @@ function end(pid: number): void {
 }
 
 /** A zombie that init has not collected yet writes no more. */
-function alive(pid: number): boolean {
+export function alive(pid: number): boolean {
   try {
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
   } catch {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { coreLimit, type Facts, problemOf } from '../../src/process-guard.ts';
+import { coreLimit, type Facts, placeOf, problemOf } from '../../src/process-guard.ts';
 
 const FINE: Facts = { execArgv: ['--disable-sigusr1'], env: {}, inspector: undefined };
 
@@ -39,6 +39,20 @@ describe('a process that will hold keys', () => {
     expect(problemOf({ ...FINE, inspector: 'ws://127.0.0.1:9229/x' })).toContain('inspector');
     expect(problemOf({ ...FINE, env: { NODE_DEBUG: 'tls' } })).toContain('NODE_DEBUG');
     expect(problemOf({ ...FINE, env: { NODE_DEBUG: '' } })).toBeNull();
+  });
+
+  it('says where an error ended it, and nothing of what the error is about', () => {
+    const error = Object.assign(new TypeError('bad key sk-secret\n    at sk-secret (sk-secret)'), {
+      code: 'ERR_TEST',
+      buffer: Buffer.from('sk-secret'),
+    });
+    const place = placeOf(error, false);
+    expect(place).toMatch(/^TypeError ERR_TEST\n {4}at .*process-guard\.test\.ts:\d+:\d+/);
+    expect(place).not.toContain('secret');
+    expect(placeOf(error, true)).toContain('bad key');
+    for (const thrown of ['sk-secret', { toString: () => 'sk-secret' }, null]) {
+      expect(placeOf(thrown, false)).toMatch(/^(?:string|object)$/);
+    }
   });
 
   it('reads the limit of core files', () => {

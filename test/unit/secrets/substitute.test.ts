@@ -270,11 +270,18 @@ describe('a placeholder that is not this identity\u2019s', () => {
   });
 });
 
+const octets = (text: string): string =>
+  Buffer.from(text)
+    .toString('hex')
+    .replace(/../g, (pair) => `%${pair}`);
+
 describe('a real key from a sandbox', () => {
   it.each([
     ['a header', headOf([`Authorization: Bearer ${REAL_OPENAI}`])],
     ['the path', headOf([], `GET /${REAL_OPENAI} HTTP/1.1`)],
     ['a cookie', headOf([`Cookie: k=${REAL_OPENAI}`])],
+    ['a path of encoded octets', headOf([], `GET /${octets(REAL_OPENAI)} HTTP/1.1`)],
+    ['a query of some encoded octets', headOf([], `GET /?k=%73${REAL_OPENAI.slice(1)} HTTP/1.1`)],
     ['a percent-encoded query', headOf([], 'GET /?k=maps%2BREAL%2Fkey%3D0123456789%26more HTTP/1.1')],
   ])('is refused in %s, whatever the host', (_where, head) => {
     expect(substitute(mine, head)).toBe('secret_leak');
@@ -300,6 +307,7 @@ describe('a real key from a sandbox', () => {
     expect(substitute(after.mine, headOf([`Authorization: Bearer ${text}`]))).toBe('secret_leak');
     expect(substitute(after.mine, headOf([`X: a${text}b`]))).toBe('secret_leak');
     expect(substitute(after.mine, headOf([basic(`u:${text}`)]))).toBe('secret_leak');
+    expect(substitute(after.mine, headOf([], `GET /?k=${octets(text)} HTTP/1.1`))).toBe('secret_leak');
     expect(substitute(after.mine, headOf([`X: ${text.slice(0, -1)}`]))).not.toBe('secret_leak');
   });
 });
