@@ -195,9 +195,9 @@ function object(found: Buffer | undefined, request: SeenRequest, response: http.
     response.statusCode = 404;
     return void response.end(request.method === 'HEAD' ? '' : '<Error><Code>NoSuchKey</Code></Error>');
   }
-  const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
+  const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? [];
   const whole = from === undefined || to === undefined;
-  const data = whole ? found : found.subarray(Number(from), Number(to) + 1);
+  const data = whole ? found : found.subarray(Number(from), to === '' ? found.length : Number(to) + 1);
   response.statusCode = whole ? 200 : 206;
   if (!whole)
     response.setHeader('content-range', `bytes ${from}-${Number(from) + data.length - 1}/${found.length}`);
