@@ -11,6 +11,7 @@ import { SIGNED_CHUNKS, SIGNED_CHUNKS_TRAILER, SignedChunks } from '../sigv4/chu
 import { UNSIGNED_PAYLOAD } from '../sigv4/claim.ts';
 import type { Resigned, Resigning } from '../sigv4/resign.ts';
 import type { RequestFraming } from '../wire/http1-parse.ts';
+import { GrownBody } from './grown-body.ts';
 
 export type SignedSink = {
   /** slices of what was fed among them */
@@ -59,23 +60,22 @@ export class SignedBody {
   readonly #sink: SignedSink;
   readonly #kind: Kind;
   readonly #hash = createHash('sha256');
-  /** what came, before it can go on: copies */
-  #held: Buffer[] = [];
+  /** what came before it could go on */
+  #held: GrownBody;
   #length = 0;
   #ended = false;
   #over = false;
   /** until the head is on its way nothing is flushed at the end of a read, whose buffer others use then */
   #sent = false;
-  #signed: Resigned | null = null;
+  #head: string | null = null;
   #chunks: SignedChunks | null = null;
 
   /** What becomes of the body, or why it cannot be signed again. */
   static of(ask: SignedAsk, sink: SignedSink): SignedBody | Denied {
     const kind = kindOf(ask.resigning);
     if (typeof kind !== 'string') return kind;
-    const { framing } = ask;
-    const most = ask.resigning.readsBody ? MAX_READ_BODY_BYTES : MAX_HELD_BODY_BYTES;
-    if (kind === 'hold' && framing.kind === 'length' && framing.length > most) return TOO_LARGE;
+    const { framing, resigning } = ask;
+    if (kind === 'hold' && framing.kind === 'length' && framing.length > mostOf(resigning)) return TOO_LARGE;
     return new SignedBody(ask, kind, sink);
   }
 
@@ -83,6 +83,7 @@ export class SignedBody {
     this.#ask = ask;
     this.#kind = kind;
     this.#sink = sink;
+    this.#held = new GrownBody(mostOf(ask.resigning), ask.room);
   }
 
   /** Signs at once where nothing of the body is needed for it. Not before the leg knows this body. */
@@ -120,7 +121,7 @@ export class SignedBody {
       const { readsBody, claim } = this.#ask.resigning;
       if (claim.payload !== null && HASH.test(claim.payload) && !this.#matches())
         return this.#fail(OTHER_BODY);
-      const text = readsBody ? Buffer.concat(this.#held).toString('latin1') : '';
+      const text = readsBody ? this.#held.bytes.toString('latin1') : '';
       return this.#sign(this.#hash.digest('hex'), text);
     }
     if (this.#kind === 'chunks') return this.#chunks === null ? undefined : this.#endChunks(this.#chunks);
@@ -131,7 +132,7 @@ export class SignedBody {
   /** The head as it goes up. */
   reframe(head: string): string {
     this.#sent = true;
-    return this.#signed?.head ?? head;
+    return this.#head ?? head;
   }
 
   pause(): void {}
@@ -140,10 +141,8 @@ export class SignedBody {
 
   stop(): void {
     this.#over = true;
-    this.#held = [];
+    this.#forget();
     this.#chunks?.stop();
-    this.#signed?.own.drop();
-    this.#signed?.real.drop();
     this.#ask.room.giveBack();
   }
 
@@ -162,12 +161,12 @@ export class SignedBody {
 
   #take(signed: Resigned | Denied): void {
     if (isDenied(signed)) return this.#fail(signed);
-    if (this.#over) {
+    if (this.#over || this.#kind !== 'chunks') {
       signed.own.drop();
       signed.real.drop();
-      return;
     }
-    this.#signed = signed;
+    if (this.#over) return;
+    this.#head = signed.head;
     this.#sink.used(signed.used);
     if (this.#kind === 'hold') this.#release();
     if (this.#kind === 'chunks') this.#begin(signed);
@@ -175,8 +174,12 @@ export class SignedBody {
   }
 
   #release(): void {
-    this.#tell(this.#held.splice(0));
+    this.#tell([this.#held.bytes]);
     this.#sink.done();
+  }
+
+  #forget(): void {
+    this.#held = new GrownBody(0, this.#ask.room);
   }
 
   #begin(signed: Resigned): void {
@@ -184,17 +187,17 @@ export class SignedBody {
     const { at, scope, payload } = resigning.claim;
     const chunks = new SignedChunks({ at, scope, trailer: payload === SIGNED_CHUNKS_TRAILER, room }, signed);
     this.#chunks = chunks;
-    for (const bytes of this.#held.splice(0)) if (!this.#over) this.#pass(chunks, bytes);
+    const { bytes } = this.#held;
+    this.#forget();
+    this.#pass(chunks, bytes);
     if (this.#ended && !this.#over) this.#endChunks(chunks);
   }
 
   // ---- the body
 
   #hold(bytes: Buffer): void {
-    const most = this.#ask.resigning.readsBody ? MAX_READ_BODY_BYTES : MAX_HELD_BODY_BYTES;
-    if (this.#length > most) return this.#fail(TOO_LARGE);
-    if (!this.#ask.room.take(bytes.length)) return this.#fail(NO_ROOM);
-    this.#held.push(Buffer.from(bytes));
+    const why = this.#held.add(bytes);
+    if (why !== null) this.#fail(why === 'large' ? TOO_LARGE : NO_ROOM);
   }
 
   /** The last bytes of a body whose length is known go only if all were what the head said. */
@@ -238,6 +241,10 @@ export class SignedBody {
     this.#over = true;
     this.#sink.failed(why);
   }
+}
+
+function mostOf({ readsBody }: Resigning): number {
+  return readsBody ? MAX_READ_BODY_BYTES : MAX_HELD_BODY_BYTES;
 }
 
 function kindOf(resigning: Resigning): Kind | Denied {

@@ -52,9 +52,9 @@ export class HostKeys {
     this.#leaks = leaks;
     if (this.#bindings.every(({ peek }, at) => peek() === this.#values[at])) return this.#set;
     this.#values = this.#bindings.map(({ peek }) => peek());
-    const now = this.#bindings.flatMap(({ env, placeholder }, at) => {
+    const now = this.#bindings.flatMap(({ env, placeholder, spec }, at) => {
       const value = this.#values[at] ?? null;
-      return value === null ? [] : scrubPatterns({ env, placeholder, value });
+      return value === null ? [] : scrubPatterns({ env, placeholder, value, spaced: spec.aws !== undefined });
     });
     this.#set = new PatternSet([...now, ...this.#patterns]);
     this.#patterns = now;

@@ -14,11 +14,14 @@ export type ScrubKey = {
   readonly env: string;
   readonly placeholder: string;
   readonly value: SecretValue;
+  /** also as AWS writes what it made a signature of: hex with a space between the bytes */
+  readonly spaced?: boolean;
 };
 
 type Form =
   | { readonly kind: 'plain' }
   | { readonly kind: 'hex'; readonly upper: boolean }
+  | { readonly kind: 'spaced' }
   | { readonly kind: 'base64'; readonly length: number; readonly alignment: Alignment };
 
 export type ScrubTag = { readonly env: string; readonly placeholder: string; readonly form: Form };
@@ -30,7 +33,7 @@ const OPENINGS = /[%\\&]/;
 const MIN_SCRUBBED_BYTES = 8;
 
 /** All that is looked for of one key; a copy of it, since a value is wiped when it is dropped. */
-export function scrubPatterns({ env, placeholder, value }: ScrubKey): readonly Pattern<ScrubTag>[] {
+export function scrubPatterns({ env, placeholder, value, spaced }: ScrubKey): readonly Pattern<ScrubTag>[] {
   const bytes = value.expose();
   if (bytes.length < MIN_SCRUBBED_BYTES) return [];
   const plain = { lead: null, trail: null };
@@ -40,6 +43,9 @@ export function scrubPatterns({ env, placeholder, value }: ScrubKey): readonly P
     { ...plain, codes: Buffer.from(bytes), tag: tag({ kind: 'plain' }) },
     { ...plain, codes: Buffer.from(digits, 'latin1'), tag: tag({ kind: 'hex', upper: false }) },
     { ...plain, codes: Buffer.from(digits.toUpperCase(), 'latin1'), tag: tag({ kind: 'hex', upper: true }) },
+    ...(spaced === true
+      ? [{ ...plain, codes: Buffer.from(spacedHex(bytes), 'latin1'), tag: tag({ kind: 'spaced' }) }]
+      : []),
     ...ALIGNMENTS.flatMap((alignment) =>
       [false, true].map((urlSafe) => ({
         ...spellBase64(bytes, alignment, urlSafe),
@@ -99,7 +105,13 @@ function written({ tag, text }: Match<ScrubTag>): string {
       const digits = Buffer.from(placeholder, 'latin1').toString('hex');
       return form.upper ? digits.toUpperCase() : digits;
     }
+    case 'spaced':
+      return spacedHex(Buffer.from(placeholder, 'latin1'));
     case 'base64':
       return writeBase64(placeholder, text, form);
   }
+}
+
+function spacedHex(bytes: Buffer): string {
+  return bytes.toString('hex').replace(/..(?!$)/g, '$& ');
 }

@@ -74,10 +74,9 @@ export function isS3(service: string): boolean {
  * never changed.
  */
 export function pathForms(path: string, service: string): readonly string[] {
-  const forms = isS3(service)
+  return isS3(service)
     ? [path, encodePath(uriDecode(path))]
     : [encodePath(normalPath(path)), encodePath(path)];
-  return [...new Set(forms)];
 }
 
 function encodePath(path: string): string {

@@ -128,15 +128,15 @@ export class Resigning {
       { accessKeyId: id.placeholder, secretAccessKey: secret.placeholder },
       claim.scope,
     );
-    const path = this.#verifiedPath(own, payload);
-    if (path === null) {
+    const form = this.#verifiedForm(own, payload);
+    if (form === -1) {
       own.drop();
       return denied(
         'placeholder_wrong_place',
         'The AWS signature is not one of the placeholder set over this very request.',
       );
     }
-    const signed = await this.#signAnew(head, { path, payload });
+    const signed = await this.#signAnew(head, { form, payload });
     if (isDenied(signed)) {
       own.drop();
       return signed;
@@ -144,23 +144,23 @@ export class Resigning {
     return { ...signed, own, ownSignature: claim.signature };
   }
 
-  /** The form of the path under which the signature verifies. */
-  #verifiedPath(own: Signer, payload: string): string | null {
+  /** Which form of the path verifies under the placeholders; -1: none. */
+  #verifiedForm(own: Signer, payload: string): number {
     const { claim } = this;
     const { method, path, pairs, fields } = this.#parts;
     const query = canonicalQuery(pairs);
     const { signedHeaders } = claim;
-    if (!signedHeaders.every((name) => fields.some((field) => field.name === name))) return null;
-    const verifies = (form: string): boolean => {
-      const text = canonicalRequest({ method, path: form, query, fields, signedHeaders, payload });
+    if (!signedHeaders.every((name) => fields.some((field) => field.name === name))) return -1;
+    const verifies = (written: string): boolean => {
+      const text = canonicalRequest({ method, path: written, query, fields, signedHeaders, payload });
       return own.verifies(stringToSign(claim.at, claim.scope, sha256(text)), claim.signature);
     };
-    return pathForms(path, claim.scope.service).find(verifies) ?? null;
+    return pathForms(path, claim.scope.service).findIndex(verifies);
   }
 
   async #signAnew(
     vacated: string,
-    as: { readonly path: string; readonly payload: string },
+    as: { readonly form: number; readonly payload: string },
   ): Promise<Omit<Resigned, 'own' | 'ownSignature'> | Denied> {
     const { claim } = this;
     const values = valuesOf(this.#set);
@@ -177,11 +177,12 @@ export class Resigning {
     const signedHeaders = [...names].sort();
     const list = signedHeaders.join(';');
     const head = claim.carrier === 'query' ? putCredential(tokened, credential, list) : tokened;
-    const { method, pairs } = present(head);
+    const { method, path: sent, pairs } = present(head);
+    const path = pathForms(sent, claim.scope.service)[as.form] ?? sent;
     const query = canonicalQuery(pairs);
     const text = canonicalRequest({
       method,
-      path: as.path,
+      path,
       query,
       fields,
       signedHeaders,

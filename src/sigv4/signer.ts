@@ -40,9 +40,9 @@ export async function signerFor(credentials: Credentials, scope: Scope): Promise
       const expected = sign(text);
       return claimed.length === expected.length && timingSafeEqual(claimed, expected);
     },
+    // The library's own copy is not wiped: until its cache was emptied another request may have been given the same.
     drop: () => {
       key.fill(0);
-      derived.fill(0);
     },
   };
 }

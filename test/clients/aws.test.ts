@@ -2,30 +2,35 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type AwsWorld, awsWorld, REAL_SET } from '../helpers/aws-world.ts';
 import { describeClient, programFile } from './client.ts';
-import { makeSandbox, type Sandbox } from './sandbox.ts';
+import { makeSandbox } from './sandbox.ts';
 
 const LIMIT_MS = 120_000;
 
-function scene(): { use(): { aws: AwsWorld; sandbox: Sandbox; run(script: string): Promise<string> } } {
-  let aws: AwsWorld | null = null;
-  let sandbox: Sandbox | null = null;
+type Scene = {
+  readonly aws: AwsWorld;
+  /** runs a script that must end well, and that never sees the real id */
+  readonly run: (script: string) => Promise<string>;
+};
+
+function scene(): () => Scene {
+  let made: Scene | null = null;
+  let stop: (() => Promise<void>) | null = null;
   beforeAll(async () => {
-    aws = await awsWorld();
-    sandbox = await makeSandbox(aws.world);
+    const aws = await awsWorld();
+    stop = () => aws.stop();
+    const sandbox = await makeSandbox(aws.world);
+    const run = async (script: string): Promise<string> => {
+      const ran = await sandbox.run(script, { limitMs: LIMIT_MS });
+      expect(ran.stdout + ran.stderr).not.toContain(REAL_SET.id);
+      expect(ran.status, ran.stdout + ran.stderr).toBe(0);
+      return ran.stdout;
+    };
+    made = { aws, run };
   }, LIMIT_MS);
-  afterAll(() => aws?.stop());
-  return {
-    use: () => {
-      if (aws === null || sandbox === null) throw new Error('not set up');
-      const { run } = sandbox;
-      const strict = async (script: string): Promise<string> => {
-        const ran = await run(script, { limitMs: LIMIT_MS });
-        expect(ran.stdout + ran.stderr).not.toContain(REAL_SET.id);
-        expect(ran.status, ran.stdout + ran.stderr).toBe(0);
-        return ran.stdout;
-      };
-      return { aws, sandbox, run: strict };
-    },
+  afterAll(() => stop?.());
+  return () => {
+    if (made === null) throw new Error('not set up');
+    return made;
   };
 }
 
@@ -33,12 +38,12 @@ describeClient(
   { name: 'boto3', version: 'python3 -c "import boto3; print(boto3.__version__)"' },
   'boto3',
   () => {
-    const at = scene();
+    const use = scene();
 
     it(
       'puts, gets, lists, uploads in parts, presigns, and calls DynamoDB and STS',
       async () => {
-        const { aws, run } = at.use();
+        const { aws, run } = use();
         const out = await run(
           `python3 ${programFile('boto3_client.py')} https://${aws.at.plain} "$HOME"\ncurl -fsS "$(cat presigned)"`,
         );
@@ -59,15 +64,22 @@ describeClient(
     );
 
     it(
-      'says why a role may not be assumed in the sandbox',
+      'says why a host, or a role assumed in the sandbox, is refused',
       async () => {
-        const { aws, run } = at.use();
+        const { aws, run } = use();
         const script = `import boto3
-try:
-    boto3.client("sts", endpoint_url="https://${aws.at.plain}", region_name="us-east-1").assume_role(RoleArn="arn:aws:iam::1:role/xxxxxxxxxxx", RoleSessionName="xx")
-except Exception as error:
-    print(error)`;
-        expect(await run(`python3 - <<'END'\n${script}\nEND`)).toMatch(/403|placeholder_wrong_place/);
+from botocore.config import Config
+def ask(endpoint):
+    try:
+        sts = boto3.client("sts", endpoint_url=endpoint, region_name="us-east-1", config=Config(retries={"total_max_attempts": 1}))
+        sts.assume_role(RoleArn="arn:aws:iam::1:role/xxxxxxxxxxx", RoleSessionName="xx")
+    except Exception as error:
+        print(error)
+ask("https://${aws.at.plain}")
+ask("https://evil.test")`;
+        const told = await run(`python3 - <<'END'\n${script}\nEND`);
+        expect(told).toContain('"reason":"placeholder_wrong_place"');
+        expect(told).toContain('Failed to connect to proxy URL');
       },
       LIMIT_MS,
     );
@@ -75,12 +87,12 @@ except Exception as error:
 );
 
 describeClient({ name: 'aws', version: 'aws --version' }, 'the AWS command line', () => {
-  const at = scene();
+  const use = scene();
 
   it(
     'copies a file in parts',
     async () => {
-      const { aws, run } = at.use();
+      const { aws, run } = use();
       const base = `aws --endpoint-url https://${aws.at.plain} --region us-east-1`;
       await run(`head -c 9000000 /dev/zero > file\n${base} s3 cp --quiet file s3://bucket/file`);
       expect(aws.plain.objects.get('/bucket/file')?.equals(Buffer.alloc(9_000_000))).toBe(true);
@@ -93,12 +105,12 @@ describeClient(
   { name: 'curl', version: 'curl --help all | grep aws-sigv4 && curl --version' },
   'curl --aws-sigv4',
   () => {
-    const at = scene();
+    const use = scene();
 
     it(
       'puts and gets an object',
       async () => {
-        const { aws, run } = at.use();
+        const { aws, run } = use();
         const curl =
           'curl -fsS --aws-sigv4 aws:amz:us-east-1:s3 --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY"';
         const sum = '-H "x-amz-content-sha256: $(printf hello | sha256sum | cut -d\\  -f1)"';

@@ -133,6 +133,13 @@ function unchunked(body: Buffer, by: Credentials & Signed & { readonly checked: 
   return { body: Buffer.concat(parts) };
 }
 
+/** Bytes as S3 shows them. */
+export function spaced(text: string): string {
+  return Buffer.from(text)
+    .toString('hex')
+    .replace(/..(?!$)/g, '$& ');
+}
+
 /** S3 tells everything that it made its own signature of. */
 function refuse(
   request: SeenRequest,
@@ -144,7 +151,7 @@ function refuse(
   response.setHeader('content-type', 'application/xml');
   const told = JSON.stringify(request.headers);
   response.end(
-    `<Error><Code>${problem}</Code><AWSAccessKeyId>${real.id}</AWSAccessKeyId><CanonicalRequest>${told}</CanonicalRequest></Error>`,
+    `<Error><Code>${problem}</Code><AWSAccessKeyId>${real.id}</AWSAccessKeyId><CanonicalRequest>${told}</CanonicalRequest><CanonicalRequestBytes>${spaced(told)}</CanonicalRequestBytes></Error>`,
   );
 }
 
