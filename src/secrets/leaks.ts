@@ -14,6 +14,8 @@ export type LeakIndex = {
   readonly longest: number;
   /** `text` is latin-1: one character per byte. */
   found(text: string): boolean;
+  /** Wipes its copies of current values, once another index has taken its place. */
+  wipe(): void;
 };
 
 /** What is kept of a value that is no longer valid. */
@@ -53,20 +55,19 @@ export function buildLeakIndex(ask: {
   current: readonly SecretValue[];
   revoked: readonly RevokedDigest[];
 }): LeakIndex {
-  const needles = buildNeedles(
-    ask.current.flatMap((value) =>
-      spellings(value.expose().toString('latin1')).map((text) => ({
-        bytes: Buffer.from(text, 'latin1'),
-        tag: null,
-      })),
-    ),
+  const copies = ask.current.flatMap((value) =>
+    spellings(value.expose().toString('latin1')).map((text) => Buffer.from(text, 'latin1')),
   );
+  const needles = buildNeedles(copies.map((bytes) => ({ bytes, tag: null })));
   const revoked = ask.revoked.filter((digest) => digest.length >= MIN_LEAK_BYTES);
   const holdsRevoked = revoked.length === 0 ? () => false : revokedFinder(revoked);
   return {
     size: needles.size + revoked.length,
     longest: revoked.reduce((most, { length }) => Math.max(most, length), needles.longest),
     found: (text) => needles.has(text) || holdsRevoked(text),
+    wipe: () => {
+      for (const bytes of copies) bytes.fill(0);
+    },
   };
 }
 

@@ -168,7 +168,12 @@ class Ring {
     for (const source of this.#sources.values()) source.close?.();
     for (const held of this.#held.values()) held.value?.zero();
     this.#held.clear();
-    this.leaks = buildLeakIndex({ current: [], revoked: [] });
+    this.#replaceLeaks(buildLeakIndex({ current: [], revoked: [] }));
+  }
+
+  #replaceLeaks(next: LeakIndex): void {
+    this.leaks.wipe();
+    this.leaks = next;
   }
 
   #enqueue(): Promise<void> {
@@ -200,10 +205,11 @@ class Ring {
     const values = new Set([...this.#held.values()].map((held) => held.value));
     const old = [...before.values()].map((held) => held.value);
     this.#retired.add(old.flatMap((value) => (value === null || values.has(value) ? [] : value)));
-    this.leaks = buildLeakIndex({
+    const leaks = buildLeakIndex({
       current: [...values].flatMap((value) => value ?? []),
       revoked: [...revoked, ...this.#retired.list()],
     });
+    this.#replaceLeaks(leaks);
     if (!sameValues(before, this.#held)) for (const listener of this.#listeners) listener();
   }
 

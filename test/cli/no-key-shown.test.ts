@@ -274,7 +274,11 @@ dns: { hosts: { "api.test": [127.0.0.1], "other.test": [127.0.0.1] } }
     expect(Object.keys(shown)).toHaveLength(workers === 1 ? 1 : 3);
     process.kill(child ?? pid, 'SIGWINCH');
     await eventually(() => running.said().includes('ended by an error in the program'), 15_000);
-    const replaced = childrenOf(pid);
+    const all = (): number[] | null => {
+      const now = childrenOf(pid);
+      return now.length === children.length && !now.includes(child ?? 0) ? now : null;
+    };
+    const replaced = child === undefined ? [] : await eventually(all, 15_000);
     if (child !== undefined) process.kill(pid, 'SIGWINCH');
     await running.gone;
     // Workers that lost their supervisor end what they have, and write while they do.

@@ -50,6 +50,22 @@ describe('a keyring', () => {
     expect(outcomes).toEqual(['env ok', 'env error']);
   });
 
+  it('wipes a value that was replaced, and its copies in what searches for it', async () => {
+    const env: Record<string, string> = { A: 'first-value-of-a' };
+    const keyring = ring({ env: createEnvSource(env) });
+    await keyring.load([ref('env', 'A')]);
+    const [value, leaks] = [keyring.current(ref('env', 'A')), keyring.leaks()];
+    expect(leaks.found('first-value-of-a')).toBe(true);
+    env['A'] = 'second-value-of-a';
+    await keyring.refresh();
+    expect(value?.expose().every((byte) => byte === 0)).toBe(true);
+    expect(leaks.found('first-value-of-a')).toBe(false);
+    expect(keyring.leaks().found('first-value-of-a')).toBe(true);
+    const held = keyring.leaks();
+    keyring.close();
+    expect(held.found('second-value-of-a')).toBe(false);
+  });
+
   it('does not repeat the words of an error that is not its own: they may hold a value', async () => {
     const source: SecretSource = {
       kind: 'command',
