@@ -6,13 +6,15 @@ set -eu
 
 usage() {
   cat <<'END'
-verify.sh [--proxy URL] [--allowed URL] [--closed "HOST:PORT ..."] [--timeout SECONDS] [--gaps] [--json]
+verify.sh [--proxy URL] [--allowed URL] [--closed "HOST:PORT ..."] [--timeout SECONDS] [--redirected] [--gaps] [--json]
 
   --proxy URL     the proxy; default $VERIFY_PROXY, else HTTPS_PROXY, else http://sallyport:8080
   --allowed URL   a URL that the policy allows and that answers; default $VERIFY_ALLOWED, else not tried
   --closed LIST   addresses with ports that must not answer, beside those that are tried anyway: the admin side and
                   metrics; default $VERIFY_CLOSED
   --timeout N     how long a connection may take, in seconds; default 2
+  --redirected    ports 443, 80 and 53 of anybody lead to the proxy here (nftables/redirect.nft): that something takes a
+                  connection there is right; that it is the proxy, and says no, is what is looked at
   --gaps          status 0 also when checks were skipped
   --json          the findings as a list of { check, status, detail }
 
@@ -26,13 +28,14 @@ has() { command -v "$1" >/dev/null 2>&1; }
 proxy=${VERIFY_PROXY:-${HTTPS_PROXY:-${https_proxy:-http://sallyport:8080}}}
 allowed=${VERIFY_ALLOWED:-}
 closed=${VERIFY_CLOSED:-}
-wait_s=2 gaps=no json=no
+wait_s=2 redirected=no gaps=no json=no
 while [ $# -gt 0 ]; do
   case $1 in
     --proxy) proxy=${2:?--proxy needs a URL} && shift ;;
     --allowed) allowed=${2:?--allowed needs a URL} && shift ;;
     --closed) closed=${2:?--closed needs a list} && shift ;;
     --timeout) wait_s=${2:?--timeout needs seconds} && shift ;;
+    --redirected) redirected=yes ;;
     --gaps) gaps=yes ;;
     --json) json=yes ;;
     --help | -h) usage && exit 0 ;;
@@ -121,6 +124,7 @@ knock_all() {
   pattern=$1
   shift
   for one in "$@"; do
+    case $redirected:${one##*/} in yes:443 | yes:80 | yes:53) continue ;; esac
     {
       answer=$(knock "${one%/*}" "${one##*/}")
       case "|$pattern|" in *"|$answer|"*) printf ' %s port %s (%s)' "${one%/*}" "${one##*/}" "$answer" ;; esac
@@ -146,7 +150,7 @@ check_probe() {
 
 check_tcp() {
   found=$(knock_all 'open|refused' 1.1.1.1/443 1.1.1.1/80 8.8.8.8/443 9.9.9.9/443 93.184.216.34/443 140.82.121.4/22 1.1.1.1/853)
-  judge 'direct TCP' "$found" '7 ports of public addresses: nothing answers' 'reached without the proxy:'
+  judge 'direct TCP' "$found" 'ports of public addresses: nothing answers' 'reached without the proxy:'
 }
 
 check_dns_tcp() {
@@ -166,20 +170,22 @@ s = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
 s.settimeout(float(sys.argv[2]))
 try:
     s.sendto(b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x03com\x00\x00\x01\x00\x01", (sys.argv[1], 53))
-    s.recv(512)
-    print("answers")
+    answer = s.recv(512)
+    print("answers" if sys.argv[3] == "no" or answer[6:8] != b"\0\0" else "knows nothing")
 except OSError:
     pass
 '
 
-# asks SERVER: does it answer a question over UDP, whatever the answer?
+# asks SERVER: does it answer a question over UDP, whatever the answer; where it may be the proxy: with an address?
 asks() {
   if has python3; then
-    [ "$(python3 -c "$UDP_PYTHON" "$1" "$wait_s")" = answers ]
+    [ "$(python3 -c "$UDP_PYTHON" "$1" "$wait_s" "$redirected")" = answers ]
   elif has dig; then
-    dig +time="$wait_s" +tries=1 example.com "@$1" 2>&1 | grep -q 'status:'
+    [ "$redirected" = yes ] && sign='ANSWER: [1-9]' || sign='status:'
+    dig +time="$wait_s" +tries=1 example.com "@$1" 2>&1 | grep -q "$sign"
   else
-    limited nslookup example.com "$1" 2>&1 | grep -Eq '^Name:|NXDOMAIN|REFUSED|SERVFAIL|No answer|[Nn]on-authoritative'
+    [ "$redirected" = yes ] && sign='^Name:' || sign='^Name:|NXDOMAIN|REFUSED|SERVFAIL|No answer|[Nn]on-authoritative'
+    limited nslookup example.com "$1" 2>&1 | grep -Eq "$sign"
   fi
 }
 
@@ -225,6 +231,11 @@ check_resolver() {
 
 check_metadata() {
   found=$(knock_all 'open|refused' 169.254.169.254/80 169.254.170.2/80 168.63.129.16/80 100.100.100.200/80 fd00:ec2::254/80)
+  if [ "$redirected" = yes ] && has curl; then
+    for host in 169.254.169.254 168.63.129.16; do
+      curl -s -m "$limit_s" --noproxy '*' "http://$host/latest/meta-data/" | grep -q '"urn:sallyport:' || found="$found $host"
+    done
+  fi
   judge metadata "$found" 'no metadata service answers' 'reached:'
 }
 
@@ -253,7 +264,7 @@ check_gateway() {
   done
   # shellcheck disable=SC2086 # a list of words
   found=$(knock_all 'open|refused' $list)
-  judge 'host gateway' "$found" "12 ports of each of $(hosts_around | wc -l | tr -d ' ') addresses: nothing answers" 'the host answers:'
+  judge 'host gateway' "$found" "the usual ports of each of $(hosts_around | wc -l | tr -d ' ') addresses: nothing answers" 'the host answers:'
 }
 
 check_closed() {

@@ -11,7 +11,7 @@ const DEPLOY = path.join(ROOT, 'deploy');
 const SCRIPTS = readdirSync(DEPLOY, { recursive: true, encoding: 'utf8' }).filter(
   (name) =>
     statSync(path.join(DEPLOY, name)).isFile() &&
-    readFileSync(path.join(DEPLOY, name), 'utf8').startsWith('#!/'),
+    readFileSync(path.join(DEPLOY, name), 'utf8').startsWith('#!/bin/'),
 );
 
 describeWith(['shellcheck'], 'shellcheck', () => {
