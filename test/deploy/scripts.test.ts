@@ -23,6 +23,8 @@ describeWith(['shellcheck'], 'shellcheck', () => {
       expect(statSync(file).mode & 0o111, name).toBe(0o111);
       expect(execFileSync('shellcheck', ['-s', 'sh', file], { encoding: 'utf8' }), name).toBe('');
     }
+    // Read by other shells, never run.
+    execFileSync('shellcheck', ['-s', 'sh', path.join(DEPLOY, 'openclaw/profile.sh')]);
   });
 });
 
