@@ -10,6 +10,7 @@ import type { Log } from '../base/log.ts';
 import { loadPolicies } from '../config/load.ts';
 import type { Endpoint, Settings } from '../config/settings.ts';
 import { METRICS_TYPE } from '../metrics/merge.ts';
+import { createNotices } from '../notices.ts';
 import { lockBySignal } from '../operators/signal.ts';
 import { createCrewControl, spreadLockdown } from '../supervise/control.ts';
 import { startSupervisor } from '../supervise/supervisor.ts';
@@ -35,6 +36,7 @@ export async function startWorkers(
 ): Promise<void> {
   const { log, token, version } = about;
   const workers = workersOf(settings);
+  const notices = createNotices({ settings, clock: systemClock, log });
   const people = openPeopleRecord(settings, log);
   const { lockdown, record } = people;
   const startedAt = systemClock.now();
@@ -47,11 +49,12 @@ export async function startWorkers(
     env: { ...io.env },
     fork: () => forkWorker(io.env),
     locks: () => lockdown.unwritten(),
+    onDesk: notices.take,
   }).catch(async (error: unknown) => {
     await people.close();
     return toCliError(error);
   });
-  const stops: (() => Promise<void>)[] = [() => crew.stop(), () => people.close()];
+  const stops: (() => Promise<void>)[] = [() => notices.close(), () => crew.stop(), () => people.close()];
   let admin: Endpoint = settings.admin.listen;
   try {
     const control = createCrewControl(crew, {

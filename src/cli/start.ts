@@ -11,6 +11,7 @@ import { createLog, type Log } from '../base/log.ts';
 import type { Settings } from '../config/settings.ts';
 import { createControl } from '../control.ts';
 import { startProxy } from '../lifecycle.ts';
+import { createNotices } from '../notices.ts';
 import { lockBySignal } from '../operators/signal.ts';
 import { ensureInstall } from './install.ts';
 import { CliError, type CliIo } from './io.ts';
@@ -46,11 +47,13 @@ async function start(settings: Settings, io: CliIo): Promise<void> {
   const { authority, placeholderKey, adminToken: token } = installed;
   const version = programVersion();
   if (workersOf(settings) > 1) return startWorkers(settings, io, { log, token, version });
+  const notices = createNotices({ settings, clock: systemClock, log });
   const proxy = await startProxy({ settings, log, version, authority, placeholderKey, env: io.env }).catch(
     toCliError,
   );
-  const stops: (() => Promise<void>)[] = [() => proxy.stop()];
+  const stops: (() => Promise<void>)[] = [() => notices.close(), () => proxy.stop()];
   try {
+    proxy.parts.approvals.subscribe(notices.take);
     const { metrics, state, snapshots } = proxy.parts;
     const record = (event: OperatorEvent): void => proxy.parts.trail.operator(event);
     const own = await openAdmin(

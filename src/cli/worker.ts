@@ -66,6 +66,11 @@ async function serve(begin: Begin, store: StateStore, io: CliIo): Promise<Served
     metrics: () => parts.metrics.json(),
     own: () => [...parts.state.listeners, ...parts.state.others],
     holdLocks: (locks) => parts.lockdown.hold(locks),
+    onDesk: (fn) => {
+      parts.approvals.subscribe((event) => {
+        if (event.kind !== 'ended') fn(event);
+      });
+    },
     setOthers: (own) => {
       parts.state.peers = own;
     },

@@ -12,6 +12,7 @@ import { type EndpointText, parseEndpoint, parsePeer } from './endpoint.ts';
 import { applyEnvironment, withVariableForm } from './environment.ts';
 import { problemsOf } from './issues.ts';
 import { fixedAnswers, transparentProblem } from './settings-checks.ts';
+import { type NotifySettings, notifyShape } from './settings-notify.ts';
 import { type Locate, readYaml, type YamlFile } from './yaml-file.ts';
 
 /** A listening or peer address; IPv6 without brackets. */
@@ -36,6 +37,7 @@ export type Settings = {
   };
   readonly admin: { readonly listen: Endpoint };
   readonly metrics: { readonly listen: Endpoint | null };
+  readonly notify: NotifySettings;
   /** absolute folder */
   readonly policies: string;
   /** absolute folder */
@@ -72,7 +74,7 @@ export type SettingsSource = {
 
 const DEFAULT_FILE = 'sallyport.yaml';
 const DNS_PORT = 53;
-const SECTIONS = ['proxy', 'transparent', 'admin', 'metrics', 'state', 'dns', 'tls', 'audit'];
+const SECTIONS = ['proxy', 'transparent', 'admin', 'metrics', 'notify', 'state', 'dns', 'tls', 'audit'];
 
 const listen = z
   .string()
@@ -128,6 +130,7 @@ const settingsSchema = z
         .default(null)
         .meta({ description: 'Second address that serves /metrics alone, for Prometheus.' }),
     }),
+    notify: section(notifyShape),
     policies: folder.default('policies').meta({ description: 'Folder of the policy files.' }),
     certs: folder.default('certs').meta({ description: 'Folder of the interception CA.' }),
     state: section({
@@ -254,6 +257,7 @@ function resolved(
     },
     admin: { listen: endpoint(admin.listen) },
     metrics: { listen: optional(metrics.listen) },
+    notify: data.notify,
     policies: resolve(root, data.policies),
     certs: resolve(root, data.certs),
     state: { dir: resolve(root, state.dir), redis: state.redis },

@@ -171,7 +171,8 @@ export class ApprovalDesk implements Desk {
           this.#undecided(entry);
           return told({ kind: 'failed' });
         }
-        return told(this.#carryOut(entry, { ruling, view, chosen, ask }));
+        const first = decision.like === undefined;
+        return told(this.#carryOut(entry, { ruling, view, chosen, ask, first }));
       };
       // Another process that holds the same has written it down.
       const kept = decision.like !== undefined || (ruling.until <= now && ruling.coolUntil <= now);
@@ -191,7 +192,7 @@ export class ApprovalDesk implements Desk {
 
   #carryOut(
     entry: Entry,
-    of: { ruling: Ruling; view: ApprovalView; chosen: readonly Waiter[]; ask: Ask },
+    of: { ruling: Ruling; view: ApprovalView; chosen: readonly Waiter[]; ask: Ask; first: boolean },
   ): Decided {
     const { ruling, view, ask } = of;
     const chosen = of.chosen.filter((waiter) => entry.waiters.has(waiter));
@@ -203,7 +204,8 @@ export class ApprovalDesk implements Desk {
     if (entry.waiters.size > 0) this.#rename(entry, { how, by: ruling.by });
     const remembered = how === 'allowed' && ruling.until > ruling.at;
     if (chosen.length === 0 && !remembered) return { kind: 'over', how: 'withdrawn', by: null };
-    this.#tell({ kind: 'decided', view, decision: ruling.decision, by: ruling.by });
+    // What another process shows was told of there.
+    if (of.first) this.#tell({ kind: 'decided', view, decision: ruling.decision, by: ruling.by });
     for (const { held } of chosen) {
       this.#count(entry.group, how);
       held.told(how === 'allowed' ? approvalOf(held, ruling) : refusedBy(ask, ruling));

@@ -2,7 +2,7 @@
  * What the supervising process and its workers say to each other, by the channel of `child_process.fork` with its
  * `advanced` serialization (Maps arrive as Maps). Both ends are the same program. Types, and the guards of the border.
  */
-import type { ApprovalLists, Decided, Decision } from '../base/approvals.ts';
+import type { ApprovalLists, Decided, Decision, DeskEvent } from '../base/approvals.ts';
 import type { FlowView, GroupView, ReloadResult, StatusView } from '../base/control.ts';
 import type { Endpoint, Settings } from '../config/settings.ts';
 import type { MetricsJson } from '../metrics/merge.ts';
@@ -94,6 +94,8 @@ export type FromWorker =
   | Counted
   | { readonly kind: 'ready'; readonly at: Addresses; readonly own: readonly Endpoint[] }
   | { readonly kind: 'failed'; readonly message: string; readonly code: string }
+  /** what operators hear of */
+  | { readonly kind: 'desk'; readonly event: DeskEvent }
   | AnswerTo<Question>;
 
 const TO_WORKER: ReadonlySet<unknown> = new Set<ToWorker['kind']>(['begin', 'own', 'counted', 'ask', 'stop']);
@@ -108,6 +110,7 @@ const FROM_WORKER: ReadonlySet<unknown> = new Set<FromWorker['kind']>([
   'approvals',
   'decide',
   'forget',
+  'desk',
   'take',
   'spend',
   'hold',

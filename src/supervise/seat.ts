@@ -3,6 +3,7 @@
  * seat keeps its number and with it its audit chain, so the replacement goes on where the dead one stopped.
  */
 import type { ChildProcess } from 'node:child_process';
+import type { DeskEvent } from '../base/approvals.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Endpoint } from '../config/settings.ts';
@@ -32,6 +33,8 @@ export type SeatOptions = {
   /** a process took the seat and serves */
   readonly onReady: () => void;
   readonly onCounted: (seat: Seat, message: Counted) => void;
+  /** something happened to a call that waits for a person */
+  readonly onDesk: (event: DeskEvent) => void;
   /** the process is gone, however it went */
   readonly onGone: (seat: Seat) => void;
   /** between two looks whether the process still answers, and how long it may take; milliseconds */
@@ -195,6 +198,8 @@ export class Seat {
       case 'hold':
       case 'release':
         return this.#opts.onCounted(this, message);
+      case 'desk':
+        return this.#opts.onDesk(message.event);
       case 'metrics':
         this.lastMetrics = message.value;
         return this.#answer(message);

@@ -2,6 +2,8 @@
  * The worker's end of the channel: begins when it is told with what, answers questions, drains when it is told to or
  * when the supervising process is gone. Run by `cli/worker.ts`.
  */
+
+import type { DeskEvent } from '../base/approvals.ts';
 import { systemClock } from '../base/clock.ts';
 import type { LocalControl } from '../base/control.ts';
 import type { Endpoint } from '../config/settings.ts';
@@ -28,6 +30,8 @@ export type Served = {
   readonly own: () => readonly Endpoint[];
   /** locks that another process holds; what is locked is cut when it returns */
   readonly holdLocks: (locks: readonly Lock[]) => void;
+  /** calls `fn` with what operators hear of */
+  readonly onDesk: (fn: (event: DeskEvent) => void) => void;
   readonly setOthers: (own: readonly Endpoint[]) => void;
   /** a question could not be answered: whoever asked hears nothing */
   readonly onError: (error: unknown) => void;
@@ -77,6 +81,7 @@ export async function serveChannel(
     return false;
   }
   onRunning(served);
+  served.onDesk((event) => channel.tell({ kind: 'desk', event }));
   channel.tell({ kind: 'ready', at: served.at, own: served.own() });
   // It may have been told to end while it started.
   if (stop !== null) end(false);

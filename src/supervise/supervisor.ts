@@ -4,6 +4,7 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { DeskEvent } from '../base/approvals.ts';
 import type { Clock } from '../base/clock.ts';
 import type { ReloadResult } from '../base/control.ts';
 import type { Log } from '../base/log.ts';
@@ -27,6 +28,8 @@ export type SupervisorOptions = {
   readonly clock: Clock;
   /** starts one process that serves as a worker */
   readonly fork: () => ChildProcess;
+  /** something happened to a call that waits for a person, in one of the workers */
+  readonly onDesk: (event: DeskEvent) => void;
   /** locks that stand in no file */
   readonly locks: () => readonly Lock[];
 };
@@ -101,6 +104,7 @@ class Crew implements Supervisor {
           own: this.#own(),
         }),
         onReady: () => this.#shareOwn(),
+        onDesk: opts.onDesk,
         onCounted: (from, message) => this.#store.serve(from.worker, message, (answer) => from.tell(answer)),
         onGone: (from) => {
           this.#store.gone(from.worker);
@@ -195,6 +199,8 @@ class Crew implements Supervisor {
       ...settings,
       proxy: { ...settings.proxy, listen: proxy },
       transparent: { ...settings.transparent, ...transparent },
+      // Told by this process alone; who serves sandboxes need not hold it.
+      notify: { ...settings.notify, url: null },
     };
   }
 

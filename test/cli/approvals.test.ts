@@ -1,6 +1,10 @@
 /** `approvals` on the command line, of a proxy of one process and of two: real clients wait, a person decides in another shell. */
+import { createHmac } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { jsonLines } from '../helpers/json.ts';
 import { policy } from '../helpers/scene.ts';
 import { open, type Talk } from '../helpers/talk.ts';
 import { httpUpstream, type Upstream } from '../helpers/upstream.ts';
@@ -13,11 +17,13 @@ const listed = z.array(z.looseObject({ id: z.string(), waiting: z.number(), same
 
 describe.each([1, 2])('a proxy of %i processes', (workers) => {
   let web: Upstream;
+  let hook: Upstream;
   let running: Running;
   const clients: Talk[] = [];
 
   beforeAll(async () => {
     web = await httpUpstream();
+    hook = await httpUpstream();
     const more = 'wait: 1m, addresses: [127.0.0.0/8]';
     running = await startProcess({
       policies: {
@@ -26,13 +32,14 @@ describe.each([1, 2])('a proxy of %i processes', (workers) => {
           `approve: "pay.test:${web.port}", methods: [PUT], remember: 10m, ${more}`,
         ]),
       },
-      settings: `proxy: { listen: "127.0.0.1:0", workers: ${workers}, drain: 1s }\nadmin: { listen: "127.0.0.1:0" }\ndns: { hosts: { "pay.test": [127.0.0.1] } }\n`,
+      settings: `proxy: { listen: "127.0.0.1:0", workers: ${workers}, drain: 1s }\nadmin: { listen: "127.0.0.1:0" }\nnotify: { url: "http://127.0.0.1:${hook.port}/hook?token=T0P" }\ndns: { hosts: { "pay.test": [127.0.0.1] } }\n`,
     });
   }, LIMIT_MS);
   afterAll(async () => {
     for (const client of clients) client.destroy();
     await running.remove();
     await web.close();
+    await hook.close();
   });
 
   const send = async (line: string): Promise<Talk> => {
@@ -68,6 +75,22 @@ describe.each([1, 2])('a proxy of %i processes', (workers) => {
       const yes = await run('allow', entry?.id ?? '');
       expect([yes.status, yes.out, yes.err]).toEqual([0, 'Let through: 6 calls.\n', '']);
       for (const client of asked) expect((await client.reply()).status).toBe(200);
+      const told = await eventually(() => hook.seen.length >= 2 && hook.seen, LIMIT_MS);
+      expect(told.flatMap(({ body }) => jsonLines(`${body.toString()}\n`))).toMatchObject([
+        { event: 'approval.held', approval: { group: 'agents', method: 'POST', path: '/charge' } },
+        { event: 'approval.decided', decision: 'allow', by: 'admin' },
+      ]);
+      const secret = readFileSync(join(running.home.dir, '.sallyport', 'notify.key'), 'utf8').trim();
+      for (const { url, headers, body } of told) {
+        const signed = createHmac('sha256', secret).update(
+          `${String(headers['x-sallyport-timestamp'])}.${body.toString()}`,
+        );
+        expect([url, headers['x-sallyport-signature']]).toEqual([
+          '/hook?token=T0P',
+          `v1=${signed.digest('hex')}`,
+        ]);
+      }
+      expect(running.said()).not.toContain('T0P');
       const late = await run('allow', entry?.id ?? '');
       expect([late.status, late.err]).toEqual([1, 'sallyport: It was allowed by admin before.\n']);
       const found = running.records();

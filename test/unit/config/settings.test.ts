@@ -43,6 +43,7 @@ describe('settings', () => {
       transparent: { tls: null, http: null, dns: null, address: null },
       admin: { listen: { host: '127.0.0.1', port: 9090 } },
       metrics: { listen: null },
+      notify: { url: null, format: 'json' },
       policies: join(cwd, 'policies'),
       certs: join(cwd, 'certs'),
       state: { dir: join(cwd, '.sallyport'), redis: null },

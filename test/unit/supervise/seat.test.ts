@@ -37,6 +37,7 @@ describe('a seat', () => {
       begin: () => begin,
       log: createLog({ stream: new PassThrough() }),
       clock: systemClock,
+      onDesk: () => {},
       onReady: () => {
         ready += 1;
       },
