@@ -54,7 +54,15 @@ function keyOf(i: number, places: readonly Place[]): { binding: Binding; value: 
   };
   const placeholder = makePlaceholder(randomBytes(32), shapeOf(text));
   return {
-    binding: { env: spec.env, placeholder, spec, allows: () => true, value: () => value, peek: () => value },
+    binding: {
+      env: spec.env,
+      placeholder,
+      spec,
+      allows: () => true,
+      value: () => value,
+      peek: () => value,
+      former: () => [],
+    },
     value,
   };
 }

@@ -21,6 +21,8 @@ export type Binding = {
   readonly value: () => SecretValue | null;
   /** the same without counting as use of the key */
   readonly peek: () => SecretValue | null;
+  /** values that it had before: never put in, but taken out of answers */
+  readonly former: () => readonly SecretValue[];
 };
 
 export type IdentityBindings = {

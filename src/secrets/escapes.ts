@@ -22,6 +22,7 @@ export function escapePercent(text: string): string {
 export function spell(text: string, spelling: Spelling): string {
   switch (spelling) {
     case 'plain':
+    case 'folded':
       return text;
     case 'percent':
       return escapePercent(text);

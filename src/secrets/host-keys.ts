@@ -7,7 +7,7 @@ import type { Binding, IdentityBindings } from './binding.ts';
 import { type KeySet, keySetsOf } from './key-set.ts';
 import type { LeakIndex } from './leaks.ts';
 import { placeholderPatterns } from './part-swap.ts';
-import { type Pattern, PatternSet } from './patterns.ts';
+import { PatternSet } from './patterns.ts';
 import { type ScrubSet, type ScrubTag, scrubPatterns } from './scrub.ts';
 import type { SecretValue } from './value.ts';
 
@@ -26,7 +26,6 @@ export class HostKeys {
   /** as the values of the set were compared last; it is made anew whenever some value changes */
   #leaks: LeakIndex | null = null;
   #values: readonly (SecretValue | null)[] = [];
-  #patterns: readonly Pattern<ScrubTag>[] = [];
   #set: ScrubSet = new PatternSet<ScrubTag>([]);
   #placeholders: PatternSet<string> | null = null;
 
@@ -45,21 +44,27 @@ export class HostKeys {
     return this.#placeholders;
   }
 
-  /** The values of now and the ones before them: an upstream may still have those when a key was just rotated. */
+  /** The values of now and those before them: an upstream may still have one when a key was rotated. */
   scrubSet(): ScrubSet {
     const { leaks } = this.#identity;
     if (leaks === this.#leaks) return this.#set;
     this.#leaks = leaks;
-    if (this.#bindings.every(({ peek }, at) => peek() === this.#values[at])) return this.#set;
-    this.#values = this.#bindings.map(({ peek }) => peek());
-    const now = this.#bindings.flatMap(({ env, placeholder, spec }, at) => {
-      const value = this.#values[at] ?? null;
-      return value === null ? [] : scrubPatterns({ env, placeholder, value, spaced: spec.aws !== undefined });
-    });
-    this.#set = new PatternSet([...now, ...this.#patterns]);
-    this.#patterns = now;
+    const values = this.#bindings.flatMap(({ peek, former }) => [peek(), ...former()]);
+    if (sameItems(values, this.#values)) return this.#set;
+    this.#values = values;
+    this.#set = new PatternSet(
+      this.#bindings.flatMap(({ env, placeholder, spec, peek, former }) =>
+        [...former(), peek()].flatMap((value) =>
+          value === null ? [] : scrubPatterns({ env, placeholder, value, spaced: spec.aws !== undefined }),
+        ),
+      ),
+    );
     return this.#set;
   }
+}
+
+function sameItems(one: readonly unknown[], other: readonly unknown[]): boolean {
+  return one.length === other.length && one.every((item, at) => item === other[at]);
 }
 
 export class HostKeyIndex {

@@ -29,6 +29,8 @@ export type ScrubSet = PatternSet<ScrubTag>;
 
 /** What an escape begins with. */
 const OPENINGS = /[%\\&]/;
+const SPACE = 0x20;
+const PLUS = 0x2b;
 /** Shorter keys are not looked for: they would match ordinary text. */
 const MIN_SCRUBBED_BYTES = 8;
 
@@ -41,6 +43,16 @@ export function scrubPatterns({ env, placeholder, value, spaced }: ScrubKey): re
   const digits = bytes.toString('hex');
   return [
     { ...plain, codes: Buffer.from(bytes), tag: tag({ kind: 'plain' }) },
+    // In a form a space is a plus.
+    ...(bytes.includes(SPACE)
+      ? [
+          {
+            ...plain,
+            codes: Buffer.from(bytes.map((byte) => (byte === SPACE ? PLUS : byte))),
+            tag: tag({ kind: 'plain' }),
+          },
+        ]
+      : []),
     { ...plain, codes: Buffer.from(digits, 'latin1'), tag: tag({ kind: 'hex', upper: false }) },
     { ...plain, codes: Buffer.from(digits.toUpperCase(), 'latin1'), tag: tag({ kind: 'hex', upper: true }) },
     ...(spaced === true
@@ -61,7 +73,7 @@ export class Scrubber {
 
   /** `patterns` is asked at each piece: keys rotate while a stream is open */
   constructor(patterns: () => ScrubSet, found: (env: string) => void) {
-    this.#stream = new StreamRewriter(streamAsk(patterns, found));
+    this.#stream = new StreamRewriter({ ...streamAsk(patterns, found), folds: true });
   }
 
   feed(bytes: Buffer, out: Pieces): void {

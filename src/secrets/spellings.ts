@@ -5,7 +5,8 @@
 
 /** `2`: escaped again, as in a URL inside of a URL or JSON inside of JSON, up to `MAX_LEVELS` times. */
 export type Escaped = 'percent' | 'json' | 'percent2' | 'json2' | 'html';
-export type Spelling = 'plain' | Escaped;
+/** `folded`: base64 whose line ends are left out */
+export type Spelling = 'plain' | Escaped | 'folded';
 
 /** The escape is not whole: more text is needed. */
 export const CUT = -1;

@@ -4,9 +4,11 @@
  * longer, and what was put in is never searched. Held back is only an end that may be the beginning of a match.
  * Used by `scrub.ts` for responses and `body-swap.ts` for requests.
  */
+
+import { foldedView, runBefore } from './folded.ts';
 import type { Found, PatternSet } from './patterns.ts';
 import type { Escaped, Spelling } from './spellings.ts';
-import { decodedView, escapedAt, indexAt, offsetAt, plainView, type View } from './views.ts';
+import { decodedView, endAt, escapedAt, indexAt, plainView, startAt, type View } from './views.ts';
 
 export type Match<T> = {
   readonly tag: T;
@@ -23,6 +25,8 @@ export type StreamAsk<T> = {
   readonly patterns: () => PatternSet<T>;
   /** what to put in, latin-1; null: the stream is over */
   readonly replace: (match: Match<T>) => string | null;
+  /** may base64 go over several lines */
+  readonly folds?: boolean;
   /** sees all that is passed on between two matches, in each spelling, before it is; false: the stream is over */
   readonly passing?: (texts: Readonly<Record<Passing, string>>) => boolean;
 };
@@ -43,6 +47,8 @@ export class StreamRewriter<T> {
   /** how many bytes of `#held` belong to an escape that was passed on, by spelling */
   readonly #skip: Record<Escaped, number> = { percent: 0, json: 0, percent2: 0, json2: 0, html: 0 };
   readonly #escaped: readonly Escaped[];
+  /** how many characters of base64 were passed on last */
+  #base64 = 0;
 
   constructor(ask: StreamAsk<T>) {
     this.#ask = ask;
@@ -127,6 +133,8 @@ export class StreamRewriter<T> {
       const view = decodedView(spelling, text, { skip: this.#skip[spelling], wanted, final });
       if (view !== null) views.push(view);
     }
+    const folded = this.#ask.folds === true ? foldedView(text, { before: this.#base64, final }) : null;
+    if (folded !== null) views.push(folded);
     return views;
   }
 
@@ -143,6 +151,7 @@ export class StreamRewriter<T> {
 
   #keep(text: string, from: number): void {
     const skip = this.#skip;
+    if (this.#ask.folds === true) this.#base64 = runBefore(text, from, this.#base64);
     if (from === text.length) {
       for (const spelling of this.#escaped) skip[spelling] = Math.max(0, skip[spelling] - from);
       this.#held = '';
@@ -182,7 +191,7 @@ function allHits<T>(views: readonly View[], patterns: PatternSet<T>): readonly H
 }
 
 function hitOf<T>(view: View, { start, end, tag }: Found<T>): readonly Hit<T>[] {
-  const at = { start: offsetAt(view, start), end: offsetAt(view, end) };
+  const at = { start: startAt(view, start), end: endAt(view, end) };
   // Nothing in it is escaped: the plain view has it, too.
   if (view.breaks !== null && at.end - at.start === end - start) return [];
   const match = (): Match<T> => ({ tag, spelling: view.spelling, text: view.text.slice(start, end) });
@@ -196,7 +205,7 @@ function pendingFrom<T>(views: readonly View[], patterns: PatternSet<T>, from: n
     if (view.text === '') continue;
     const at = patterns.pendingAt(view.text, indexAt(view, from));
     // Behind the last whole character there may be an escape that is cut off.
-    least = Math.min(least, at === view.text.length ? view.incomplete : offsetAt(view, at));
+    least = Math.min(least, at === view.text.length ? view.incomplete : startAt(view, at));
   }
   return least;
 }

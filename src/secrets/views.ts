@@ -19,7 +19,7 @@ export type View = {
 };
 
 /** Where source and text drift apart: one entry for each escape. */
-type Breaks = {
+export type Breaks = {
   /** source offsets */
   readonly from: number[];
   readonly to: number[];
@@ -139,7 +139,15 @@ export function indexAt(view: View, offset: number): number {
 }
 
 /** Where in the source the view's character begins. */
-export function offsetAt(view: View, index: number): number {
+export function startAt(view: View, index: number): number {
+  const { breaks } = view;
+  const last = breaks === null ? -1 : lastBelow(breaks.index, index + 1);
+  const isBehind = breaks?.count[last] === 0 && breaks.index[last] === index;
+  return isBehind ? (breaks.to[last] ?? 0) : endAt(view, index);
+}
+
+/** Where in the source the view's text before the character ends: elsewhere only if what stands between means nothing. */
+export function endAt(view: View, index: number): number {
   const { breaks, base } = view;
   if (breaks === null) return index;
   const last = lastBelow(breaks.index, index + 1);
@@ -155,7 +163,8 @@ function decodedIndex(breaks: Breaks, base: number, offset: number): number {
   if (last === -1) return Math.max(0, offset - base);
   const to = breaks.to[last] ?? 0;
   const index = breaks.index[last] ?? 0;
-  return offset <= to ? index + 1 : index + (breaks.count[last] ?? 0) + offset - to;
+  const count = breaks.count[last] ?? 0;
+  return offset <= to ? index + Math.min(1, count) : index + count + offset - to;
 }
 
 /** Position of the last of the rising numbers that is below `limit`; -1: none is. */

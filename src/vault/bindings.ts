@@ -141,6 +141,7 @@ function createMaker({ keyring, placeholderKey, shapesFile }: BindingsOptions): 
         allows: (at) => spec.hosts.some((pattern) => matchesHost(pattern, at)),
         value: () => keyring.current(spec.from),
         peek: () => keyring.peek(spec.from),
+        former: () => keyring.former(spec.from),
       };
     },
     searchable: (id, group) =>

@@ -9,6 +9,7 @@ import type { SourceRef } from '../policy/model.ts';
 import { buildLeakIndex, type LeakIndex, type RevokedDigest } from '../secrets/leaks.ts';
 import type { SecretValue } from '../secrets/value.ts';
 import { withDeadline } from './deadline.ts';
+import { FormerValues } from './former.ts';
 import { createRetired } from './retired.ts';
 import { type SecretSource, SecretSourceError } from './source.ts';
 
@@ -27,6 +28,8 @@ export type Keyring = {
   current(ref: SourceRef): SecretValue | null;
   /** The value now, or `null`, to look at its shape only. */
   peek(ref: SourceRef): SecretValue | null;
+  /** Values that it had before, the latest last: what answers are still searched for. */
+  former(ref: SourceRef): readonly SecretValue[];
   /** Fetches everything again; what changed is used by the next request. Never rejects. */
   refresh(): Promise<void>;
   /** An upstream refused these: their sources are asked again, though not more often than they bear. */
@@ -75,6 +78,7 @@ export function createKeyring(opts: KeyringOptions): Keyring {
     load: (refs) => ring.load(refs),
     current: (ref) => ring.use(ref),
     peek: (ref) => ring.peek(ref),
+    former: (ref) => ring.former(ref),
     refresh: () => ring.refresh(),
     refreshSoon: (refs) => ring.refreshSoon(refs),
     reread: () => ring.reread(),
@@ -93,6 +97,7 @@ class Ring {
   readonly #listeners = new Set<() => void>();
   readonly #unwatch: readonly (() => void)[];
   readonly #retired = createRetired();
+  readonly #former: FormerValues;
   #refs: readonly SourceRef[] = [];
   /** one fetch of everything after the other, so that an old answer never overwrites a newer one */
   #queue: Promise<void> = Promise.resolve();
@@ -103,6 +108,7 @@ class Ring {
 
   constructor(opts: KeyringOptions) {
     this.#opts = opts;
+    this.#former = new FormerValues(opts.clock);
     this.#sources = new Map(Object.entries(opts.sources));
     this.#unwatch = [...this.#sources.values()].map(
       (source) => source.watch?.(() => void this.refresh()) ?? (() => {}),
@@ -131,6 +137,10 @@ class Ring {
 
   peek(ref: SourceRef): SecretValue | null {
     return this.#held.get(idOf(ref))?.value ?? null;
+  }
+
+  former(ref: SourceRef): readonly SecretValue[] {
+    return this.#former.list(idOf(ref));
   }
 
   use(ref: SourceRef): SecretValue | null {
@@ -168,6 +178,7 @@ class Ring {
     for (const source of this.#sources.values()) source.close?.();
     for (const held of this.#held.values()) held.value?.zero();
     this.#held.clear();
+    this.#former.close();
     this.#replaceLeaks(buildLeakIndex({ current: [], revoked: [] }));
   }
 
@@ -203,8 +214,12 @@ class Ring {
     this.#held.clear();
     for (const { id, ref, outcome } of fetched) this.#held.set(id, this.#next(before.get(id), ref, outcome));
     const values = new Set([...this.#held.values()].map((held) => held.value));
-    const old = [...before.values()].map((held) => held.value);
-    this.#retired.add(old.flatMap((value) => (value === null || values.has(value) ? [] : value)));
+    const old = [...before].flatMap(([id, { value }]) =>
+      value === null || values.has(value) ? [] : [{ id, value }],
+    );
+    for (const { id, value } of old) this.#former.add(id, value);
+    this.#former.sweep();
+    this.#retired.add(old.map(({ value }) => value));
     const leaks = buildLeakIndex({
       current: [...values].flatMap((value) => value ?? []),
       revoked: [...revoked, ...this.#retired.list()],

@@ -142,6 +142,25 @@ describe('a scrubbed stream', () => {
     );
   });
 
+  it('holds the placeholder in base64 of several lines', () => {
+    const width = fc.integer({ min: 16, max: 80 });
+    const end = fc.constantFrom('\n', '\r\n', '\\n', '\\r\\n', '\\\\n');
+    const filler = fc.string({ unit: graphic, minLength: 60, maxLength: 120 });
+    fc.assert(
+      fc.property(key, filler, filler, width, end, cuts, (one, before, after, wide, lineEnd, lengths) => {
+        const alike = { ...one, placeholder: one.placeholder.padEnd(60, 'x').slice(0, one.value.length) };
+        const lines = (text: string): string =>
+          (base64('base64')(text).match(new RegExp(`.{1,${wide}}`, 'g')) ?? []).join(lineEnd);
+        const got = scrub(`"${lines(before + one.value + after)}"`, setOf([alike]), lengths);
+        const text = got.slice(1, -1).split(lineEnd).join('');
+        expect(Buffer.from(text, 'base64').toString('latin1')).toBe(before + alike.placeholder + after);
+        // The lines before it are as they were.
+        expect(got.startsWith(`"${lines(before).slice(0, -8)}`)).toBe(true);
+      }),
+      { numRuns: 3000 },
+    );
+  });
+
   it('is the same however it is cut, with keys that overlap, nearly match and are spelt in every way', () => {
     const base = fc.string({
       unit: fc.constantFrom('a', 'b', '4', '%', '\\', '1'),

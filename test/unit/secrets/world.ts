@@ -95,6 +95,7 @@ export function world(keys: readonly Key[] = KEYS, revoked: readonly RevokedDige
       allows: (at) => at.host === key.host,
       value: () => value,
       peek: () => value,
+      former: () => [],
     };
   });
   const values = keys.flatMap((key) => (key.value === null ? [] : new SecretValue(key.env, key.value)));

@@ -26,6 +26,7 @@ export function keySet(
     allows: () => true,
     value: () => (value === '' ? null : new SecretValue(role, Buffer.from(value))),
     peek: () => null,
+    former: () => [],
   });
   const token =
     placeholders.token === undefined ? [] : [member('token', placeholders.token, real.token ?? '')];
