@@ -85,6 +85,11 @@ export class FlowRecord {
     this.treat = known.treat;
   }
 
+  /** A key was taken out of what comes back. */
+  tookOut(env: string): void {
+    if (!this.scrubbed.includes(env)) this.scrubbed = [...this.scrubbed, env];
+  }
+
   get decided(): boolean {
     return this.#decided;
   }

@@ -45,9 +45,7 @@ export function scrubFor(
   return {
     patterns: () => keys.scrubSet(),
     asIs: keys.onlySets ? isObject : null,
-    found: (env) => {
-      if (!record.scrubbed.includes(env)) record.scrubbed = [...record.scrubbed, env];
-    },
+    found: (env) => record.tookOut(env),
     apart: (step) => exchange.apart(step),
     drain: () => void slot.conn?.socket.resume(),
     room: new HeldShare(deps.held, identity.group),

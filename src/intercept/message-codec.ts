@@ -1,5 +1,5 @@
 /**
- * Compressed messages of a client as plain bytes and back (RFC 7692 section 7.2). What was looked at is what is sent:
+ * Compressed messages of one side as plain bytes, and a client's back (RFC 7692 section 7.2). What was looked at is what is sent:
  * a message is always written anew, with no reference to earlier ones, so the upstream's window need not be ours.
  * Synchronous on purpose: sizes are capped so that one message takes a few milliseconds.
  */
@@ -21,11 +21,14 @@ const LEVEL = 3;
 /** zlib cannot write raw data for the smallest window. */
 const LEAST_BITS = 9;
 
+/** Of the side whose messages these are. */
+export type CodecTerms = Pick<DeflateTerms, 'takeover' | 'windowBits'>;
+
 export class MessageCodec {
-  readonly #terms: DeflateTerms;
+  readonly #terms: CodecTerms;
   #window: Buffer | null = null;
 
-  constructor(terms: DeflateTerms) {
+  constructor(terms: CodecTerms) {
     this.#terms = terms;
   }
 

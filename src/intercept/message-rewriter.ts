@@ -7,7 +7,6 @@
 import { randomFillSync } from 'node:crypto';
 import { type Denied, denied } from '../flow/reason.ts';
 import type { SubstitutedMessage } from '../secrets/substitute.ts';
-import type { DeflateTerms } from '../wire/deflate-terms.ts';
 import {
   copyMasked,
   type Frame,
@@ -17,12 +16,12 @@ import {
   OPCODE,
   wholeFrame,
 } from '../wire/websocket.ts';
-import { MessageCodec } from './message-codec.ts';
+import { type CodecTerms, MessageCodec } from './message-codec.ts';
 import { Output, type Sink } from './output.ts';
 
 export type RewriterAsk = {
   /** null: no compression was agreed on */
-  readonly deflate: DeflateTerms | null;
+  readonly deflate: CodecTerms | null;
   /** keys in, or a refusal; latin-1 */
   readonly substitute: (text: string) => SubstitutedMessage | Denied;
   /** keys that were put in */

@@ -1,6 +1,6 @@
 /**
  * Both sides of a connection that switched to WebSocket: bytes both ways with backpressure, opaque unless messages
- * may hold placeholders; what the upstream says is passed on as it is. Made by `upgrade.ts` after the 101; takes
+ * may hold placeholders; what the upstream says is passed on as it is unless a key is bound to it. Made by `upgrade.ts` after the 101; takes
  * over the client's bytes from the session and the upstream's from the exchange, which still owns record and end.
  */
 import { type GroupUse, SPENT } from '../base/admission.ts';
@@ -9,9 +9,10 @@ import type { Rotation } from '../base/rotation.ts';
 import type { SessionSide } from '../base/stages.ts';
 import type { UpstreamConn, UpstreamUser } from '../base/upstream.ts';
 import { type Denied, denied, type Reason } from '../flow/reason.ts';
-import { CLOSE, closeFrame, FrameReader } from '../wire/websocket.ts';
+import { CLOSE, closeFrame } from '../wire/websocket.ts';
 import type { Outcome } from './exchange-job.ts';
 import type { MessageRewriter } from './message-rewriter.ts';
+import type { MessageScrubber } from './message-scrubber.ts';
 
 export type RelayAsk = {
   readonly side: SessionSide;
@@ -19,6 +20,8 @@ export type RelayAsk = {
   readonly clock: Clock;
   /** null: bytes of the client pass as they are */
   readonly rewriter: ((fail: (why: Denied) => void) => MessageRewriter) | null;
+  /** null: bytes of the upstream pass as they are */
+  readonly scrubber: ((fail: (why: Denied) => void) => MessageScrubber) | null;
   /** where a client that sends much waits for its next turn, */
   readonly rotation: Rotation;
   /** as this party */
@@ -39,8 +42,8 @@ const CLOSE_CODES: Partial<Record<Reason, number>> = {
   body_too_large: CLOSE.tooBig,
   overloaded: CLOSE.tryLater,
   secret_unavailable: CLOSE.tryLater,
+  upstream_bad_response: CLOSE.protocol,
 };
-const nothing = (): void => {};
 
 export class UpgradeRelay implements UpstreamUser {
   bytesUp = 0;
@@ -49,8 +52,7 @@ export class UpgradeRelay implements UpstreamUser {
   activeAt: number;
   readonly #ask: RelayAsk;
   readonly #rewriter: MessageRewriter | null;
-  /** tells whether the upstream's stream stands between two frames; null: nothing of ours is ever put in */
-  readonly #follower: FrameReader | null;
+  readonly #scrubber: MessageScrubber | null;
   /** of the client, not looked at yet: one read, since no more is taken meanwhile */
   #waiting = EMPTY;
   /** a turn is due */
@@ -63,10 +65,7 @@ export class UpgradeRelay implements UpstreamUser {
     this.#ask = ask;
     this.activeAt = ask.clock.mono();
     this.#rewriter = ask.rewriter?.((why) => this.#fail(why)) ?? null;
-    const follow = { frame: nothing, payload: nothing, end: nothing, fault: nothing };
-    // Whether compression was agreed on does not move the boundaries.
-    this.#follower =
-      this.#rewriter === null ? null : new FrameReader({ from: 'server', deflate: true }, follow);
+    this.#scrubber = ask.scrubber?.((why) => this.#fail(why, 'upstream_abort')) ?? null;
   }
 
   // ---- the client, by way of the session
@@ -94,6 +93,7 @@ export class UpgradeRelay implements UpstreamUser {
     this.#over = true;
     this.#waiting = EMPTY;
     this.#rewriter?.close();
+    this.#scrubber?.close();
   }
 
   #rewrite(rewriter: MessageRewriter): void {
@@ -130,14 +130,12 @@ export class UpgradeRelay implements UpstreamUser {
     if (this.#clientEnded && this.#waiting.length === 0 && !this.#over) this.#ask.conn.socket.end();
   }
 
-  #fail(why: Denied): void {
+  #fail(why: Denied, ended: Outcome = 'refused'): void {
     if (this.#over) return;
     const { side, end } = this.#ask;
-    // Inside a frame of the upstream ours would be taken for its payload.
-    if (this.#follower?.atBoundary === true) {
-      side.write(closeFrame(CLOSE_CODES[why.reason] ?? CLOSE.misuse, why.reason));
-    }
-    end('refused', why);
+    // The scrubber writes whole frames. Inside one of the upstream's ours would be taken for its payload.
+    if (this.#scrubber !== null) side.write(closeFrame(CLOSE_CODES[why.reason] ?? CLOSE.misuse, why.reason));
+    end(ended, why);
   }
 
   // ---- the upstream
@@ -147,8 +145,14 @@ export class UpgradeRelay implements UpstreamUser {
     this.activeAt = this.#ask.clock.mono();
     this.bytesDown += bytes.length;
     if (!this.#ask.use.down(bytes.length)) return this.#ask.cut(SPENT);
-    this.#follower?.feed(bytes);
-    if (!this.#ask.side.write(bytes)) this.#ask.conn.socket.pause();
+    if (!this.#passDown(bytes)) this.#ask.conn.socket.pause();
+  }
+
+  /** False: the client wants a pause. */
+  #passDown(bytes: Buffer): boolean {
+    if (this.#scrubber === null) return this.#ask.side.write(bytes);
+    this.#scrubber.feed(bytes);
+    return this.#over || this.#scrubber.flush(this.#ask.side);
   }
 
   onDrain(): void {

@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { type Denied, denied } from '../flow/reason.ts';
+import type { HostKeys } from '../secrets/host-keys.ts';
 import { substituteMessage } from '../secrets/substitute.ts';
 import { DEFLATE, type DeflateTerms, readDeflate } from '../wire/deflate-terms.ts';
 import type { ResponseHead } from '../wire/http1-parse.ts';
@@ -12,6 +13,7 @@ import { type RequestRebuild, rebuildRequestHead } from '../wire/http1-write.ts'
 import { type Offer, parseAgreement, parseOffer, withExtensions } from '../wire/websocket-handshake.ts';
 import type { ExchangeDeps, ExchangeJob } from './exchange-job.ts';
 import { MessageRewriter } from './message-rewriter.ts';
+import { MessageScrubber } from './message-scrubber.ts';
 import { type RelayAsk, UpgradeRelay } from './upgrade-relay.ts';
 
 /** RFC 6455 section 1.3. */
@@ -23,6 +25,8 @@ export class Upgrade {
   readonly #offer: Offer | Denied;
   /** messages of the client may hold placeholders */
   #looksInside = false;
+  /** keys that must not come back; null: none is bound to the host */
+  #keys: HostKeys | null = null;
   #deflate: DeflateTerms | null = null;
   #relay: UpgradeRelay | null = null;
 
@@ -58,11 +62,13 @@ export class Upgrade {
     this.#looksInside = this.#deps
       .bindings(identity)
       .bindings.some(({ allows, spec }) => allows(target) && spec.places.some(isMessage));
+    this.#keys = this.#deps.hostKeys.at(this.#deps.bindings(identity), target);
     const upgrade = 'websocket';
-    if (!this.#looksInside) return rebuildRequestHead(head, { ...to, upgrade });
+    if (this.#keys === null) return rebuildRequestHead(head, { ...to, upgrade });
     // An extension that we do not know could hide what a message says.
     const drop = (name: string): boolean => name === 'sec-websocket-extensions';
-    const known = offer.extensions.filter(({ name }) => name === DEFLATE);
+    // Messages that are not compressed can be searched as they come, of any length.
+    const known = this.#looksInside ? offer.extensions.filter(({ name }) => name === DEFLATE) : [];
     return withExtensions(rebuildRequestHead(head, { ...to, upgrade, drop }), known);
   }
 
@@ -73,9 +79,9 @@ export class Upgrade {
     const accept = createHash('sha1').update(`${offer.key}${GUID}`).digest('base64');
     const agreed = parseAgreement(head, offer, accept);
     if ('kind' in agreed) return agreed;
-    if (!this.#looksInside) return null;
+    if (this.#keys === null) return null;
     const deflate = readDeflate(agreed);
-    if (deflate === 'bad')
+    if (deflate === 'bad' || (deflate !== null && !this.#looksInside))
       return denied('upstream_bad_response', '101 with an extension that nobody asked for');
     this.#deflate = deflate;
     return null;
@@ -88,6 +94,8 @@ export class Upgrade {
     const { side, client, takeOver } = this.#job;
     const { conn, early, use, cut, end } = from;
     const rewriter = this.#looksInside ? (fail: (why: Denied) => void) => this.#rewriter(fail) : null;
+    const keys = this.#keys;
+    const scrubber = keys === null ? null : (fail: (why: Denied) => void) => this.#scrubber(keys, fail);
     const { clock, rotation, onError } = this.#deps;
     const relay = new UpgradeRelay({
       side,
@@ -97,6 +105,7 @@ export class Upgrade {
       clock,
       rotation,
       rewriter,
+      scrubber,
       onError,
       cut,
       end,
@@ -123,6 +132,19 @@ export class Upgrade {
       used: (names) => {
         record.keys = [...new Set([...record.keys, ...names])];
       },
+      take: (bytes) => held.take(identity.group, bytes),
+      give: (bytes) => held.give(identity.group, bytes),
+      fail,
+    });
+  }
+
+  #scrubber(keys: HostKeys, fail: (why: Denied) => void): MessageScrubber {
+    const { identity, record } = this.#job;
+    const { held } = this.#deps;
+    return new MessageScrubber({
+      deflate: this.#deflate,
+      patterns: () => keys.scrubSet(),
+      found: (env) => record.tookOut(env),
       take: (bytes) => held.take(identity.group, bytes),
       give: (bytes) => held.give(identity.group, bytes),
       fail,

@@ -9,6 +9,8 @@ export const DEFLATE = 'permessage-deflate';
 export type DeflateTerms = {
   /** a message may refer back to the ones before it */
   readonly takeover: boolean;
+  /** the same of the upstream's messages */
+  readonly serverTakeover: boolean;
   /** the upstream's window for what it receives, as an exponent of 2 */
   readonly windowBits: number;
 };
@@ -31,6 +33,7 @@ export function readDeflate(agreed: readonly Extension[]): DeflateTerms | null |
   }
   return {
     takeover: !seen.has('client_no_context_takeover'),
+    serverTakeover: !seen.has('server_no_context_takeover'),
     windowBits: Number(seen.get('client_max_window_bits') ?? MAX_BITS),
   };
 }

@@ -24,14 +24,16 @@ describe('a WebSocket', () => {
   let world: World;
   let upstream: WsUpstream;
   let plain: WsUpstream;
+  let keyless: WsUpstream;
   let http: Upstream;
   let placeholder: string;
-  const at = { ws: '', plain: '', http: '' };
+  const at = { ws: '', plain: '', keyless: '', http: '' };
   const rules = (...more: string[]): string =>
     policy(
       [
         intercepted(at.ws, 'idle: 60s'),
         intercepted(at.plain),
+        intercepted(at.keyless),
         intercepted(at.http),
         intercepted('low.test:80'),
         ...more,
@@ -42,6 +44,7 @@ describe('a WebSocket', () => {
   beforeAll(async () => {
     upstream = await wsUpstream({ name: 'ws.test', deflate: true });
     plain = await wsUpstream();
+    keyless = await wsUpstream({ name: 'keyless.test', deflate: true });
     http = await httpUpstream({
       name: 'http.test',
       answer: (_request, response) => {
@@ -51,6 +54,7 @@ describe('a WebSocket', () => {
     });
     at.ws = `ws.test:${upstream.port}`;
     at.plain = `plain.test:${plain.port}`;
+    at.keyless = `keyless.test:${keyless.port}`;
     at.http = `http.test:${http.port}`;
     world = await makeWorld({
       policies: {
@@ -63,6 +67,7 @@ describe('a WebSocket', () => {
       hosts: {
         'ws.test': ['127.0.0.1'],
         'plain.test': ['127.0.0.1'],
+        'keyless.test': ['127.0.0.1'],
         'low.test': ['127.0.0.80'],
         'http.test': ['127.0.0.1'],
       },
@@ -74,7 +79,7 @@ describe('a WebSocket', () => {
 
   afterAll(async () => {
     await world.stop();
-    for (const one of [upstream, plain, http]) await one.close();
+    for (const one of [upstream, plain, keyless, http]) await one.close();
   });
 
   const opened = async (path: string, options: Parameters<typeof wsThrough>[2] = {}): Promise<WebSocket> => {
@@ -109,22 +114,32 @@ describe('a WebSocket', () => {
   });
 
   it.each([
-    ['compressed', true],
-    ['not compressed', false],
-  ])('carries large, fragmented and binary messages, %s, byte for byte', async (_how, perMessageDeflate) => {
-    const socket = await opened('/bulk', { perMessageDeflate });
-    expect(socket.extensions.includes('permessage-deflate')).toBe(perMessageDeflate);
-    const large = Array.from({ length: 300_000 }, (_, n) => n.toString(36)).join(' ');
-    socket.send(large);
-    expect(await nextMessage(socket)).toBe(large);
-    socket.send('in ', { fin: false });
-    socket.send('pieces', { fin: true });
-    expect(await nextMessage(socket)).toBe('in pieces');
-    const binary = Buffer.from(Uint8Array.from({ length: 70_000 }, (_, n) => n * 7));
-    socket.send(binary);
-    expect(await told(socket, 'message')).toEqual(binary);
-    socket.terminate();
-  });
+    [
+      'compressed, where no key is bound',
+      () => `wss://${at.keyless}/bulk`,
+      { perMessageDeflate: true },
+      true,
+    ],
+    ['searched for keys', () => `wss://${at.ws}/bulk`, { perMessageDeflate: true }, false],
+    ['not compressed', () => `wss://${at.ws}/bulk`, { perMessageDeflate: false }, false],
+  ])(
+    'carries large, fragmented and binary messages, %s, byte for byte',
+    async (_how, url, options, isCompressed) => {
+      const socket = await wsThrough(world, url(), options);
+      await once(socket, 'open');
+      expect(socket.extensions.includes('permessage-deflate')).toBe(isCompressed);
+      const large = Array.from({ length: 300_000 }, (_, n) => n.toString(36)).join(' ');
+      socket.send(large);
+      expect(await nextMessage(socket)).toBe(large);
+      socket.send('in ', { fin: false });
+      socket.send('pieces', { fin: true });
+      expect(await nextMessage(socket)).toBe('in pieces');
+      const binary = Buffer.from(Uint8Array.from({ length: 70_000 }, (_, n) => n * 7));
+      socket.send(binary);
+      expect(await told(socket, 'message')).toEqual(binary);
+      socket.terminate();
+    },
+  );
 
   it('passes pings, pongs and the close of the server', async () => {
     const socket = await opened('/ping');

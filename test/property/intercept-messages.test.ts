@@ -6,9 +6,9 @@ import zlib from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Denied } from '../../src/flow/reason.ts';
+import type { CodecTerms } from '../../src/intercept/message-codec.ts';
 import { MessageRewriter } from '../../src/intercept/message-rewriter.ts';
 import { substituteMessage } from '../../src/secrets/substitute.ts';
-import type { DeflateTerms } from '../../src/wire/deflate-terms.ts';
 import { copyMasked, FrameReader, wholeFrame } from '../../src/wire/websocket.ts';
 import { authority, SHAPES, world } from '../unit/secrets/world.ts';
 
@@ -32,11 +32,7 @@ type Wrote = { readonly opcode: number; readonly data: Buffer; readonly compress
 type Got = { readonly opcode: number; readonly data: string };
 
 /** A client that keeps its window from one compressed message to the next, as most do. */
-function clientBytes(
-  messages: readonly Wrote[],
-  terms: DeflateTerms | null,
-  cuts: readonly number[],
-): Buffer {
+function clientBytes(messages: readonly Wrote[], terms: CodecTerms | null, cuts: readonly number[]): Buffer {
   let window = Buffer.alloc(0);
   const frames = messages.flatMap(({ opcode, data, compress }) => {
     const rsv1 = compress && terms !== null;
@@ -118,7 +114,7 @@ function upstreamMessages(bytes: Buffer): Got[] {
 
 function through(
   bytes: Buffer,
-  terms: DeflateTerms | null,
+  terms: CodecTerms | null,
   reads: readonly number[],
 ): { sent: Buffer; refused: Denied | null; used: Set<string>; taken: number } {
   const sent: Buffer[] = [];
@@ -167,7 +163,7 @@ const messages = fc.array(
   { minLength: 1, maxLength: 6 },
 );
 const sizes = fc.array(fc.integer({ min: 1, max: 60 }), { maxLength: 40 });
-const terms = fc.constantFrom<DeflateTerms | null>(
+const terms = fc.constantFrom<CodecTerms | null>(
   null,
   { takeover: true, windowBits: 15 },
   { takeover: false, windowBits: 15 },

@@ -152,13 +152,19 @@ describe('the terms of permessage-deflate', () => {
   };
 
   it.each([
-    ['permessage-deflate', { takeover: true, windowBits: 15 }],
-    ['permessage-deflate; client_no_context_takeover', { takeover: false, windowBits: 15 }],
+    ['permessage-deflate', { takeover: true, serverTakeover: true, windowBits: 15 }],
+    [
+      'permessage-deflate; client_no_context_takeover',
+      { takeover: false, serverTakeover: true, windowBits: 15 },
+    ],
     [
       'permessage-deflate; server_no_context_takeover; client_max_window_bits=9',
-      { takeover: true, windowBits: 9 },
+      { takeover: true, serverTakeover: false, windowBits: 9 },
     ],
-    ['permessage-deflate; server_max_window_bits="8"', { takeover: true, windowBits: 15 }],
+    [
+      'permessage-deflate; server_max_window_bits="8"',
+      { takeover: true, serverTakeover: true, windowBits: 15 },
+    ],
   ])('%s', (text, terms) => {
     expect(agreed(text)).toEqual(terms);
   });

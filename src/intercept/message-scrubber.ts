@@ -1,0 +1,186 @@
+/**
+ * The upstream's half of a WebSocket to a host that keys are bound to: frames are read strictly and written anew with
+ * keys taken out, of binary messages, pings and close reasons as well. What is not compressed streams; a compressed
+ * message is held until it is whole, and passed on uncompressed. Driven by `upgrade-relay.ts`; holds no socket.
+ */
+import { type Denied, denied } from '../flow/reason.ts';
+import { Scrubber, type ScrubSet, scrubFields } from '../secrets/scrub.ts';
+import type { Pieces } from '../secrets/stream.ts';
+import type { DeflateTerms } from '../wire/deflate-terms.ts';
+import { type Frame, FrameReader, type FrameSink, frameHead, OPCODE, wholeFrame } from '../wire/websocket.ts';
+import { MessageCodec } from './message-codec.ts';
+import { Output, type Sink } from './output.ts';
+
+export type MessageScrubAsk = {
+  /** null: no compression was agreed on */
+  readonly deflate: DeflateTerms | null;
+  /** what must not pass, as of now */
+  readonly patterns: () => ScrubSet;
+  /** the name of a key that was taken out */
+  readonly found: (env: string) => void;
+  /** room for compressed messages that have got large */
+  readonly take: (bytes: number) => boolean;
+  readonly give: (bytes: number) => void;
+  /** the connection must end; nothing that is still here goes out */
+  readonly fail: (why: Denied) => void;
+};
+
+/** A compressed message, before and after: it is read in one step. */
+const MAX_MESSAGE_BYTES = 2 * 1024 * 1024;
+/** Held without asking. */
+const FREE_BYTES = 64 * 1024;
+const MAX_CONTROL_BYTES = 125;
+const CODE_BYTES = 2;
+const EMPTY = Buffer.alloc(0);
+
+const TOO_LARGE = denied(
+  'response_unscrubbable',
+  `A compressed message that is searched for keys has at most ${MAX_MESSAGE_BYTES} bytes.`,
+);
+const MALFORMED = denied('upstream_bad_response', 'The upstream sent a malformed compressed message.');
+const NO_ROOM = denied('overloaded', 'Too many large messages of this group are under way.');
+
+export class MessageScrubber implements FrameSink {
+  readonly #ask: MessageScrubAsk;
+  readonly #reader: FrameReader;
+  readonly #codec: MessageCodec | null;
+  readonly #out = new Output();
+  readonly #control = Buffer.alloc(MAX_CONTROL_BYTES);
+  #frame: Frame | null = null;
+  /** of the message under way; null: between two */
+  #scrubber: Scrubber | null = null;
+  /** of the next frame of it that is written */
+  #opcode: number = OPCODE.text;
+  #compressed = false;
+  /** scrubbed, to go into the next frame */
+  #pieces: Pieces = [];
+  /** of a compressed message */
+  #held = EMPTY;
+  #heldLength = 0;
+  #taken = 0;
+  #over = false;
+
+  constructor(ask: MessageScrubAsk) {
+    this.#ask = ask;
+    const { deflate } = ask;
+    this.#reader = new FrameReader({ from: 'server', deflate: deflate !== null }, this);
+    this.#codec =
+      deflate === null ? null : new MessageCodec({ ...deflate, takeover: deflate.serverTakeover });
+  }
+
+  feed(bytes: Buffer): void {
+    this.#reader.feed(bytes);
+    // What came of a message goes on, as a fragment: its end may be long in coming.
+    if (!this.#over && this.#pieces.length > 0) this.#send(false);
+  }
+
+  /** Sends what is ready. False: the client wants a pause. */
+  flush(client: Sink): boolean {
+    return this.#out.flush(client);
+  }
+
+  /** The connection is over. */
+  close(): void {
+    this.#over = true;
+    this.#reader.stop();
+    this.#out.drop();
+    this.#pieces = [];
+    this.#letGo();
+  }
+
+  // ---- from the reader
+
+  frame(frame: Frame): void {
+    this.#frame = frame;
+    if (frame.opcode >= OPCODE.close) return;
+    if (frame.opcode !== OPCODE.continuation) {
+      this.#opcode = frame.opcode;
+      this.#compressed = frame.rsv1;
+      this.#scrubber = new Scrubber(this.#ask.patterns, this.#ask.found);
+    }
+    if (this.#compressed && this.#heldLength + frame.length > MAX_MESSAGE_BYTES) this.#fail(TOO_LARGE);
+  }
+
+  payload(bytes: Buffer, at: number): void {
+    if (this.#frame !== null && this.#frame.opcode >= OPCODE.close) bytes.copy(this.#control, at);
+    else if (this.#compressed) this.#hold(bytes);
+    else this.#scrubber?.feed(bytes, this.#pieces);
+  }
+
+  end(frame: Frame): void {
+    this.#frame = null;
+    if (frame.opcode >= OPCODE.close) return this.#sendControl(frame);
+    if (!frame.fin) return;
+    if (this.#compressed) this.#inflate();
+    else this.#scrubber?.end(this.#pieces);
+    if (!this.#over) this.#send(true);
+    this.#scrubber = null;
+  }
+
+  fault(detail: string): void {
+    this.#fail(denied('upstream_bad_response', `Malformed WebSocket frame: ${detail}.`));
+  }
+
+  // ---- messages
+
+  #send(fin: boolean): void {
+    const pieces = this.#pieces.splice(0);
+    const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    this.#out.add(frameHead({ fin, rsv1: false, opcode: this.#opcode, length, mask: null }));
+    for (const piece of pieces) this.#out.add(piece);
+    this.#opcode = OPCODE.continuation;
+  }
+
+  /** A ping that held a key is not answered with the same bytes: an upstream that pings with keys is no loss. */
+  #sendControl({ opcode, length }: Frame): void {
+    const code = opcode === OPCODE.close ? Math.min(CODE_BYTES, length) : 0;
+    const text = this.#control.toString('latin1', code, length);
+    const scrubbed = scrubFields(text, this.#ask.patterns(), this.#ask.found);
+    const payload = Buffer.concat([this.#control.subarray(0, code), Buffer.from(scrubbed, 'latin1')]);
+    const frame = { fin: true, rsv1: false, opcode, mask: null };
+    this.#out.add(wholeFrame(frame, payload.subarray(0, MAX_CONTROL_BYTES)));
+  }
+
+  #hold(bytes: Buffer): void {
+    const needed = this.#heldLength + bytes.length;
+    if (needed > this.#held.length && !this.#grow(needed)) return;
+    bytes.copy(this.#held, this.#heldLength);
+    this.#heldLength = needed;
+  }
+
+  /** By doubling, whatever length a frame announces: memory follows the bytes that came. */
+  #grow(needed: number): boolean {
+    const size = Math.max(needed, Math.min(MAX_MESSAGE_BYTES, this.#held.length * 2));
+    const more = Math.max(0, size - FREE_BYTES) - this.#taken;
+    if (more > 0 && !this.#ask.take(more)) {
+      this.#fail(NO_ROOM);
+      return false;
+    }
+    this.#taken += Math.max(0, more);
+    const grown = Buffer.allocUnsafe(size);
+    this.#held.copy(grown, 0, 0, this.#heldLength);
+    this.#held = grown;
+    return true;
+  }
+
+  #inflate(): void {
+    const plain = this.#codec?.inflate(this.#held.subarray(0, this.#heldLength), MAX_MESSAGE_BYTES) ?? 'bad';
+    if (plain === 'large') return this.#fail(TOO_LARGE);
+    if (plain === 'bad') return this.#fail(MALFORMED);
+    this.#scrubber?.whole(plain, this.#pieces);
+    this.#letGo();
+  }
+
+  #letGo(): void {
+    this.#held = EMPTY;
+    this.#heldLength = 0;
+    if (this.#taken > 0) this.#ask.give(this.#taken);
+    this.#taken = 0;
+  }
+
+  #fail(why: Denied): void {
+    if (this.#over) return;
+    this.close();
+    this.#ask.fail(why);
+  }
+}
