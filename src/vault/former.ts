@@ -21,23 +21,23 @@ export class FormerValues {
     this.#clock = clock;
   }
 
-  /** Takes a copy. */
-  add(key: string, value: SecretValue): void {
-    const gone = {
-      value: new SecretValue(value.name, value.expose()),
-      until: this.#clock.mono() + FORMER_MS,
-    };
-    this.#keep(key, [...(this.#byKey.get(key) ?? []), gone]);
+  /** Copies these, by key, and forgets what is too old. @returns the values that were given */
+  add(
+    old: readonly (readonly [key: string, held: { readonly value: SecretValue | null }])[],
+  ): readonly SecretValue[] {
+    const until = this.#clock.mono() + FORMER_MS;
+    const given = old.flatMap(([key, { value }]) => (value === null ? [] : [{ key, value }]));
+    for (const { key, value } of given) {
+      const gone = { value: new SecretValue(value.name, value.expose()), until };
+      this.#keep(key, [...(this.#byKey.get(key) ?? []), gone]);
+    }
+    for (const [key, all] of this.#byKey) this.#keep(key, all);
+    return given.map(({ value }) => value);
   }
 
   /** The latest last. */
   list(key: string): readonly SecretValue[] {
     return (this.#byKey.get(key) ?? []).map(({ value }) => value);
-  }
-
-  /** Forgets what is too old; to be called now and then. */
-  sweep(): void {
-    for (const [key, all] of this.#byKey) this.#keep(key, all);
   }
 
   close(): void {

@@ -214,12 +214,8 @@ class Ring {
     this.#held.clear();
     for (const { id, ref, outcome } of fetched) this.#held.set(id, this.#next(before.get(id), ref, outcome));
     const values = new Set([...this.#held.values()].map((held) => held.value));
-    const old = [...before].flatMap(([id, { value }]) =>
-      value === null || values.has(value) ? [] : [{ id, value }],
-    );
-    for (const { id, value } of old) this.#former.add(id, value);
-    this.#former.sweep();
-    this.#retired.add(old.map(({ value }) => value));
+    const old = [...before].filter(([, { value }]) => !values.has(value));
+    this.#retired.add(this.#former.add(old));
     const leaks = buildLeakIndex({
       current: [...values].flatMap((value) => value ?? []),
       revoked: [...revoked, ...this.#retired.list()],
