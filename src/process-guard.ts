@@ -10,6 +10,8 @@ import { url as inspectorUrl } from 'node:inspector';
 
 const SHELL = '/bin/sh';
 const NO_SIGNAL = '--disable-sigusr1';
+/** The second image knows by it that it is the second. */
+const TRIED = 'SALLYPORT_STARTED_AGAIN';
 /** Commands that hold keys for as long as they run. */
 const SERVING: ReadonlySet<string> = new Set(['start', 'worker']);
 
@@ -105,14 +107,20 @@ function keepMemoryOutOfDumps(): void {
   }
 }
 
+/** Once: what could not be lowered then, or is not known here, is not tried again. */
 function startAgain(script: string): void {
-  const done = process.execArgv.includes(NO_SIGNAL);
-  if (!done && typeof process.execve === 'function' && isProgram(SHELL)) {
-    const again = [process.execPath, ...process.execArgv, NO_SIGNAL, script, ...process.argv.slice(2)];
-    // `-S`: the soft limit, which no hard limit forbids to lower.
-    process.execve(SHELL, ['sh', '-c', 'ulimit -S -c 0; exec "$@"', 'sh', ...again]);
-  }
   const limit = coreLimit(readLimits());
+  const tried = process.env[TRIED] !== undefined;
+  delete process.env[TRIED];
+  if (!tried && typeof process.execve === 'function') {
+    const options = process.execArgv.filter((one) => one !== NO_SIGNAL);
+    const again = [process.execPath, ...options, NO_SIGNAL, script, ...process.argv.slice(2)];
+    const env = { ...process.env, [TRIED]: '1' };
+    // `-S`: the soft limit, which no hard limit forbids to lower.
+    const lowered = ['sh', '-c', 'ulimit -S -c 0 2>/dev/null; exec "$@"', 'sh', ...again];
+    if (limit !== '0' && isProgram(SHELL)) process.execve(SHELL, lowered, env);
+    if (!process.execArgv.includes(NO_SIGNAL)) process.execve(process.execPath, again, env);
+  }
   if (limit !== null && limit !== '0') {
     process.stderr.write(`sallyport: core dumps are not off (limit ${limit}); start with: ulimit -c 0\n`);
   }

@@ -22,7 +22,16 @@ const POLICIES = { 'agents.yaml': policy([]) };
 const settings = (workers: number): string =>
   `proxy: { listen: "127.0.0.1:0", workers: ${workers} }\nadmin: { listen: "127.0.0.1:0" }\n`;
 
-describe.each([1, 2])('start with %i process(es)', (workers) => {
+const UNLIMITED = 'ulimit -S -c unlimited 2>/dev/null || ulimit -S -c "$(ulimit -H -c)"';
+
+const WITH_OPTION = 'node="$1"; shift; exec "$node" --disable-sigusr1 "$@"';
+
+describe.each([
+  ['one process', 1, `${UNLIMITED}; exec "$@"`],
+  ['two processes', 2, `${UNLIMITED}; exec "$@"`],
+  ['the option of our image, without the limit', 1, `${UNLIMITED}; ${WITH_OPTION}`],
+  ['the limit of a service manager, without the option', 1, 'ulimit -c 0; exec "$@"'],
+])('start with %s', (_what, workers, through) => {
   let running: Running;
   afterEach(() => running.remove());
 
@@ -31,11 +40,13 @@ describe.each([1, 2])('start with %i process(es)', (workers) => {
     running = await startProcess({
       policies: POLICIES,
       settings: settings(workers),
-      through: 'ulimit -S -c unlimited 2>/dev/null || ulimit -S -c "$(ulimit -H -c)"; exec "$@"',
+      through,
     });
     const { pid = 0 } = running.child;
     const processes = [pid, ...childrenOf(pid)];
     expect(processes).toHaveLength(workers === 1 ? 1 : workers + 1);
+    expect(readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('--disable-sigusr1')).toHaveLength(2);
+    expect(running.said()).not.toContain('core dumps');
     for (const one of processes) {
       expect(readFileSync(`/proc/${one}/limits`, 'utf8')).toMatch(/^Max core file size +0 /m);
       expect(Number.parseInt(readFileSync(`/proc/${one}/coredump_filter`, 'utf8'), 16)).toBe(0);
