@@ -4,7 +4,7 @@ import { FormerValues } from '../../../src/vault/former.ts';
 import { movableClock } from '../../helpers/world.ts';
 
 const HOUR = 3_600_000;
-const valueOf = (text: string): SecretValue => new SecretValue('KEY', Buffer.from(text));
+const secretOf = (text: string): SecretValue => new SecretValue('KEY', Buffer.from(text));
 
 describe('former values', () => {
   const shown = (former: FormerValues): string[] =>
@@ -14,7 +14,7 @@ describe('former values', () => {
     const clock = movableClock();
     const former = new FormerValues(clock);
     for (const text of ['one', 'two', 'three', 'four', 'five']) {
-      const value = valueOf(text);
+      const value = secretOf(text);
       expect(former.add([['env:KEY', { value }]])).toEqual([value]);
       value.zero();
     }
