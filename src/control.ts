@@ -2,6 +2,8 @@
 import type { ApprovalLists, Decided, Decision } from './base/approvals.ts';
 import type { LocalControl } from './base/control.ts';
 import type { LiveFlow } from './base/live.ts';
+import { explainAsked } from './config/explain-ask.ts';
+import { denied } from './flow/reason.ts';
 import { authorityText } from './flow/target.ts';
 import type { RunningProxy } from './lifecycle.ts';
 import { changeLockdown } from './state/lockdown.ts';
@@ -38,6 +40,16 @@ export function createControl(proxy: RunningProxy): LocalControl {
         ? { ok: true, policy: outcome.snapshot.set.hash }
         : { ok: false, problems: outcome.problems };
     },
+    blocked: (limit) =>
+      parts.metrics.blocked(limit).map((row) => ({ ...row, last: new Date(row.last).toISOString() })),
+    cutFlow: (id) => parts.live.cut(id, CUT),
+    explain: (ask) => {
+      const snapshot = parts.snapshots.current();
+      if (snapshot === null) return { problem: 'no policy is loaded' };
+      const groupOfToken = (id: string): string | null =>
+        parts.tokens.list().find((token) => token.id === id)?.group ?? null;
+      return explainAsked(snapshot, ask, groupOfToken);
+    },
     lockdown: () => ({ locks: parts.lockdown.locks() }),
     setLockdown: (ask) => changeLockdown(parts.lockdown, ask),
     approvals: () => approvalLists(proxy),
@@ -45,6 +57,8 @@ export function createControl(proxy: RunningProxy): LocalControl {
     forget: (id) => forget(proxy, id),
   };
 }
+
+const CUT = denied('rule_denied', 'An operator ended this connection.');
 
 function listeners({ address, parts }: RunningProxy): { proxy: string; admin: string } {
   const text = (at: { host: string; port: number } | undefined): string =>

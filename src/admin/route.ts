@@ -8,8 +8,10 @@ import type { OperatorEvent } from '../audit/event.ts';
 import type { Clock } from '../base/clock.ts';
 import type { ControlPlane } from '../base/control.ts';
 import type { Operator, Role } from '../base/operator.ts';
+import type { TokenStore } from '../identify/token.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { OperatorStore } from '../operators/store.ts';
+import type { EventHub } from './events.ts';
 import type { AdminProblem } from './problem.ts';
 
 /** Metrics as text, of one process or of several. */
@@ -20,6 +22,13 @@ export type AdminDeps = {
   readonly control: ControlPlane;
   readonly metrics: ShownMetrics;
   readonly operators: OperatorStore;
+  /** of sandboxes */
+  readonly tokens: TokenStore;
+  /** of all chains */
+  readonly auditDir: string;
+  readonly events: EventHub;
+  /** how many run now */
+  readonly searches: { running: number };
   /** takes what operators do into the audit trail */
   readonly record: (event: OperatorEvent) => void;
   readonly clock: Clock;
@@ -30,6 +39,7 @@ export type Ask = {
   readonly who: Operator;
   /** address of the client */
   readonly client: string;
+  readonly lastEventId: string | null;
   /** of the path, decoded */
   readonly params: Readonly<Record<string, string>>;
   readonly query: unknown;

@@ -2,11 +2,14 @@
 import { z } from 'zod';
 import type { Route } from './route.ts';
 import { APPROVAL_ROUTES, APPROVAL_SCHEMAS } from './routes/approvals.ts';
+import { AUDIT_ROUTES } from './routes/audit.ts';
+import { EXPLAIN_ROUTES, EXPLAIN_SCHEMAS } from './routes/explain.ts';
 import { FLOW_ROUTES, FLOW_SCHEMAS } from './routes/flows.ts';
 import { HEALTH_ROUTES } from './routes/health.ts';
 import { LOCKDOWN_ROUTES, LOCKDOWN_SCHEMAS } from './routes/lockdown.ts';
 import { OPERATOR_ROUTES, OPERATOR_SCHEMAS } from './routes/operators.ts';
 import { STATUS_ROUTES, STATUS_SCHEMAS } from './routes/status.ts';
+import { TOKEN_ROUTES, TOKEN_SCHEMAS } from './routes/tokens.ts';
 import { ok, problem, text, whole } from './schema.ts';
 
 const DESCRIPTION_ROUTE: Route = {
@@ -26,6 +29,9 @@ export const ROUTES: readonly Route[] = [
   ...STATUS_ROUTES,
   ...FLOW_ROUTES,
   ...LOCKDOWN_ROUTES,
+  ...TOKEN_ROUTES,
+  ...AUDIT_ROUTES,
+  ...EXPLAIN_ROUTES,
   ...OPERATOR_ROUTES,
   ...APPROVAL_ROUTES,
 ];
@@ -40,6 +46,8 @@ const SCHEMAS = {
   ...STATUS_SCHEMAS,
   ...FLOW_SCHEMAS,
   ...LOCKDOWN_SCHEMAS,
+  ...TOKEN_SCHEMAS,
+  ...EXPLAIN_SCHEMAS,
   ...OPERATOR_SCHEMAS,
   ...APPROVAL_SCHEMAS,
 } as const;

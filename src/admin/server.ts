@@ -3,15 +3,19 @@
  * `routes/`. Talks to the running proxy through ControlPlane alone. Never on the sandbox network. Made by `cli/`.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { RecordFeed } from '../audit/feed.ts';
 import { mayAct, type Operator } from '../base/operator.ts';
 import { type Auth, type Caller, createAuth, FAILURE_WINDOW_MS } from './auth.ts';
 import { createBaseApp, type ListenAt, listenAt } from './base-app.ts';
+import { createEvents } from './events.ts';
 import { type AdminProblem, sendProblem } from './problem.ts';
 import type { AdminDeps, Reply, Route, ShownMetrics } from './route.ts';
 import { METRICS_ROUTE } from './routes/health.ts';
 import { ROUTES } from './routes.ts';
 
-export type AdminOptions = AdminDeps & {
+export type AdminOptions = Omit<AdminDeps, 'events' | 'searches'> & {
+  readonly feed: RecordFeed;
+  readonly onError: (error: unknown) => void;
   /** the content of `.sallyport/admin.token`, without its newline */
   readonly token: string;
   readonly listen: ListenAt;
@@ -50,8 +54,15 @@ export function createAdmin(opts: AdminOptions): Admin {
     known.set(request, judged);
     return undefined;
   });
-  for (const route of ROUTES) addRoute(app, { route, deps: opts, who: (request) => known.get(request) });
-  return { app, listen: () => listenAt(app, opts.listen), close: () => app.close() };
+  const { control, feed, onError } = opts;
+  const events = createEvents({ feed, control, onError, valid: (who) => opts.operators.valid(who) });
+  const deps: AdminDeps = { ...opts, events, searches: { running: 0 } };
+  for (const route of ROUTES) addRoute(app, { route, deps, who: (request) => known.get(request) });
+  const close = async (): Promise<void> => {
+    events.close();
+    await app.close();
+  };
+  return { app, listen: () => listenAt(app, opts.listen), close };
 }
 
 /**
@@ -86,9 +97,11 @@ function addRoute(app: FastifyInstance, { route, deps, who }: Added): void {
         return refuse(reply, roleNeeded(route, operator));
       const { body, query } = request;
       const client = request.socket.remoteAddress ?? '';
+      const header = request.headers['last-event-id'];
+      const lastEventId = typeof header === 'string' ? header : null;
       return send(
         reply,
-        await route.run(deps, { who: operator, client, params: paramsOf(request), query, body }),
+        await route.run(deps, { who: operator, client, lastEventId, params: paramsOf(request), query, body }),
       );
     },
   });

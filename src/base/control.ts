@@ -4,6 +4,7 @@
  * so no view may hold a key's value or a token.
  */
 import type { Treat } from '../flow/verdict.ts';
+import type { Explanation } from '../policy/explain.ts';
 import type { Problem } from '../policy/model.ts';
 import type { LimitsView } from './admission.ts';
 import type { ApprovalLists, Decided, Decision } from './approvals.ts';
@@ -74,6 +75,32 @@ export type ReloadResult =
   | { readonly ok: true; readonly policy: string }
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
+/** A host that a group was refused, or would be in monitor mode. */
+export type BlockedView = {
+  readonly group: string;
+  readonly host: string;
+  readonly reason: string;
+  readonly count: number;
+  /** ISO 8601 */
+  readonly last: string;
+};
+
+/** Exactly one of `group`, `identity` and `from` says who asks. */
+export type ExplainAsk = {
+  readonly group?: string | undefined;
+  /** a token's id, or `group:NAME` */
+  readonly identity?: string | undefined;
+  /** client address */
+  readonly from?: string | undefined;
+  readonly method: string;
+  readonly url: string;
+};
+
+/** `problem`: what is wrong with the question. */
+export type ExplainDone =
+  | { readonly group: string | null; readonly explanation: Explanation }
+  | { readonly problem: string };
+
 /** One lock, as `state/lockdown.ts` keeps it. */
 export type LockView = {
   /** `*`: all */
@@ -102,6 +129,11 @@ export type LocalControl = {
   readonly groups: () => readonly GroupView[];
   readonly flows: () => readonly FlowView[];
   readonly reload: () => ReloadResult;
+  /** most often refused first; at most `limit` */
+  readonly blocked: (limit: number) => readonly BlockedView[];
+  /** ends one open connection; false: there is none of that id */
+  readonly cutFlow: (id: string) => boolean;
+  readonly explain: (ask: ExplainAsk) => ExplainDone;
   readonly lockdown: () => { readonly locks: readonly LockView[] };
   /** resolves when what is locked has been cut */
   readonly setLockdown: (ask: LockdownAsk) => Promise<LockdownDone>;

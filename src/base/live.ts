@@ -80,6 +80,14 @@ export class LiveRegistry {
     return [...this.#flows.values()].filter(isConnection);
   }
 
+  /** Cuts one of `connectionsOpen`. False: there is none of that id. */
+  cut(id: string, why: Denied): boolean {
+    const flow = this.#flows.get(id);
+    if (flow === undefined || !isConnection(flow)) return false;
+    flow.cut(why);
+    return true;
+  }
+
   /** Lets every connection look at its deadlines. `now`: monotonic milliseconds. */
   tick(now: number): void {
     for (const link of this.#links) link.tick(now);

@@ -1,6 +1,7 @@
 /** `explain`: which rule decides about a request, why the others do not, what would be read and swapped. */
 import type { Command } from 'commander';
 import { systemClock } from '../base/clock.ts';
+import { UNIDENTIFIED } from '../config/explain-ask.ts';
 import { parseRequest } from '../config/request-url.ts';
 import type { Settings } from '../config/settings.ts';
 import { openTokenStore } from '../identify/token.ts';
@@ -57,7 +58,7 @@ function run(words: readonly string[], options: Options, io: CliIo): void {
   const settings = settingsFor(options.config, io);
   const set = policiesFor(settings);
   const group = askingGroup(set, settings, options);
-  const answer = group === null ? unidentified() : explain(set, { group, ...request });
+  const answer = group === null ? UNIDENTIFIED : explain(set, { group, ...request });
   if (options.json === true) io.stdout.write(`${JSON.stringify({ group, ...answer }, null, 2)}\n`);
   else io.stdout.write(people(words.join(' '), group, answer));
   if (answer.verdict === 'deny') throw new CliError('');
@@ -80,22 +81,6 @@ function askingGroup(set: PolicySet, settings: Settings, options: Options): stri
   } finally {
     store.close();
   }
-}
-
-function unidentified(): Explanation {
-  return {
-    verdict: 'deny',
-    reason: 'auth_required',
-    detail: 'This address identifies no group: a token is needed.',
-    stage: 'connect',
-    rule: null,
-    treat: null,
-    keys: [],
-    aws: [],
-    told: 'on_connect',
-    limits: {},
-    rules: [],
-  };
 }
 
 function people(request: string, group: string | null, answer: Explanation): string {

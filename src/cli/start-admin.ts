@@ -1,8 +1,11 @@
 /** Opens what operators reach of a running `start`: the admin listener, and that for metrics alone. */
+import path from 'node:path';
 import { createAdmin, createMetricsListener } from '../admin/server.ts';
+import { RecordFeed } from '../audit/feed.ts';
 import { systemClock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Endpoint, Settings } from '../config/settings.ts';
+import { openTokenStore } from '../identify/token.ts';
 import { openOperators } from '../operators/store.ts';
 import { toCliError } from './start-text.ts';
 
@@ -21,7 +24,27 @@ export async function openAdmin(
     onProblem: (problem) => log.error({ problem }, 'operators: nobody but the built-in admin gets in'),
   });
   stops.push(async () => operators.close());
-  const admin = createAdmin({ ...shown, operators, listen: settings.admin.listen, clock: systemClock });
+  const { dir } = settings.state;
+  const auditDir = path.join(dir, 'audit');
+  const onError = (error: unknown): void => log.error({ error: String(error) }, 'admin side');
+  const feed = new RecordFeed({ root: auditDir, onError });
+  // Not the proxy's own: with workers there is none here, and a change reaches it by the file anyway.
+  const tokens = openTokenStore({ dir, clock: systemClock, watch: false });
+  stops.push(async () => {
+    feed.close();
+    tokens.close();
+  });
+  const { listen } = settings.admin;
+  const admin = createAdmin({
+    ...shown,
+    operators,
+    tokens,
+    auditDir,
+    feed,
+    onError,
+    listen,
+    clock: systemClock,
+  });
   const at = await admin.listen().catch(toCliError);
   stops.push(() => admin.close());
   const first = { host: at.address, port: at.port };

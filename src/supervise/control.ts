@@ -1,5 +1,5 @@
 /** What the admin side may ask of several workers: their views as one. A worker that does not answer is told of. */
-import type { ControlPlane, FlowView, GroupView, WorkerView } from '../base/control.ts';
+import type { BlockedView, ControlPlane, FlowView, GroupView, WorkerView } from '../base/control.ts';
 import type { Endpoint } from '../config/settings.ts';
 import { changeLockdown, type LockdownStore } from '../state/lockdown.ts';
 import { crewApprovals } from './approvals.ts';
@@ -62,6 +62,22 @@ export function createCrewControl(
     },
     reload: () => crew.reload(),
     ...crewApprovals(crew.seats),
+    blocked: async (limit) => {
+      const lists = await Promise.all(crew.seats.map((seat) => seat.ask('blocked', limit)));
+      return mergedBlocked(lists.flatMap((list) => list ?? [])).slice(0, limit);
+    },
+    cutFlow: async (id) => {
+      const found = await Promise.all(crew.seats.map((seat) => seat.ask('cut', id)));
+      return found.includes(true);
+    },
+    explain: async (ask) => {
+      // All have the same policy; the first that answers will do.
+      for (const seat of crew.seats) {
+        const done = await seat.ask('explain', ask);
+        if (done !== null) return done;
+      }
+      return { problem: 'no worker answers' };
+    },
     lockdown: () => ({ locks: lockdown.locks() }),
     setLockdown: async (change) => {
       const result = await changeLockdown(lockdown, change);
@@ -130,6 +146,18 @@ function mostUsed(limits: GroupView['limits'], { limits: other }: GroupView): Gr
     upload: more(limits.upload, other.upload),
     download: more(limits.download, other.download),
   };
+}
+
+/** The same host and reason of several workers are one row. */
+function mergedBlocked(rows: readonly BlockedView[]): BlockedView[] {
+  const merged = new Map<string, BlockedView>();
+  for (const row of rows) {
+    const key = JSON.stringify([row.group, row.host, row.reason]);
+    const before = merged.get(key);
+    const last = before === undefined || row.last > before.last ? row.last : before.last;
+    merged.set(key, { ...row, count: row.count + (before?.count ?? 0), last });
+  }
+  return [...merged.values()].sort((a, b) => b.count - a.count || (a.last < b.last ? 1 : -1));
 }
 
 function reportsOf(seen: readonly Seen[]): WorkerReport[] {

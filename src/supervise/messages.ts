@@ -3,7 +3,15 @@
  * `advanced` serialization (Maps arrive as Maps). Both ends are the same program. Types, and the guards of the border.
  */
 import type { ApprovalLists, Decided, Decision, DeskEvent } from '../base/approvals.ts';
-import type { FlowView, GroupView, ReloadResult, StatusView } from '../base/control.ts';
+import type {
+  BlockedView,
+  ExplainAsk,
+  ExplainDone,
+  FlowView,
+  GroupView,
+  ReloadResult,
+  StatusView,
+} from '../base/control.ts';
 import type { Endpoint, Settings } from '../config/settings.ts';
 import type { MetricsJson } from '../metrics/merge.ts';
 import type { Lock } from '../state/lockdown.ts';
@@ -37,6 +45,10 @@ export type Answers = {
   readonly approvals: ApprovalLists;
   readonly decide: Decided;
   readonly forget: boolean;
+  readonly blocked: readonly BlockedView[];
+  /** was there such a flow */
+  readonly cut: boolean;
+  readonly explain: ExplainDone;
 };
 
 /** What a question is about, where it is about something. */
@@ -45,6 +57,11 @@ type About = {
   readonly lockdown: readonly Lock[];
   readonly decide: Decision;
   readonly forget: { readonly id: string; readonly by: string };
+  /** how many at most */
+  readonly blocked: number;
+  /** id of the flow */
+  readonly cut: string;
+  readonly explain: ExplainAsk;
 };
 
 export type Question = keyof Answers;
@@ -111,6 +128,9 @@ const FROM_WORKER: ReadonlySet<unknown> = new Set<FromWorker['kind']>([
   'decide',
   'forget',
   'desk',
+  'blocked',
+  'cut',
+  'explain',
   'take',
   'spend',
   'hold',

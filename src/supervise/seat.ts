@@ -79,6 +79,9 @@ export class Seat {
     approvals: new Pending(),
     decide: new Pending(),
     forget: new Pending(),
+    blocked: new Pending(),
+    cut: new Pending(),
+    explain: new Pending(),
   };
   readonly #over = Promise.withResolvers<void>();
   #child: ChildProcess | null = null;
@@ -210,6 +213,9 @@ export class Seat {
       case 'approvals':
       case 'decide':
       case 'forget':
+      case 'blocked':
+      case 'cut':
+      case 'explain':
         return this.#answer(message);
     }
   }

@@ -104,6 +104,12 @@ async function answer(
       return tell({ kind: 'reload', id, value: control.reload() });
     case 'metrics':
       return tell({ kind: 'metrics', id, value: await metrics() });
+    case 'blocked':
+      return tell({ kind: 'blocked', id, value: control.blocked(asked.about) });
+    case 'cut':
+      return tell({ kind: 'cut', id, value: control.cutFlow(asked.about) });
+    case 'explain':
+      return tell({ kind: 'explain', id, value: control.explain(asked.about) });
     case 'lockdown':
       holdLocks(asked.about);
       return tell({ kind: 'lockdown', id, value: true });

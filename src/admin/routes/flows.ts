@@ -1,6 +1,8 @@
-/** What is open now. */
+/** What is open now, ending one of it, and what was refused. */
+import { z } from 'zod';
+import { recordAction } from '../acted.ts';
 import { type Route, route } from '../route.ts';
-import { list, ok, ref, shape, text, time, whole } from '../schema.ts';
+import { flag, list, ok, problem, ref, shape, text, time, whole } from '../schema.ts';
 
 export const FLOW_SCHEMAS = {
   Flow: shape({
@@ -13,7 +15,10 @@ export const FLOW_SCHEMAS = {
     bytes_up: whole,
     bytes_down: whole,
   }),
+  Blocked: shape({ group: text, host: text, reason: text, count: whole, last: time }),
 } as const;
+
+const MAX_BLOCKED = 1_000;
 
 export const FLOW_ROUTES: readonly Route[] = [
   route({
@@ -23,5 +28,29 @@ export const FLOW_ROUTES: readonly Route[] = [
     summary: 'What is open now',
     answers: ok(shape({ flows: list(ref('Flow')) })),
     run: async ({ control }) => ({ json: { flows: await control.flows() } }),
+  }),
+  route({
+    method: 'DELETE',
+    path: '/api/v1/flows/{id}',
+    role: 'approver',
+    summary: 'Ends one open connection',
+    answers: { ...ok(shape({ id: text, cut: flag })), '404': problem('It is not open.') },
+    run: async (deps, ask) => {
+      const { id = '' } = ask.params;
+      if (!(await deps.control.cutFlow(id))) {
+        return { problem: { status: 404, code: 'flow_unknown', detail: 'No open connection has this id.' } };
+      }
+      recordAction(deps, ask, { action: 'flow.cut', subject: id });
+      return { json: { id, cut: true } };
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/api/v1/blocked',
+    role: 'viewer',
+    summary: 'Hosts that were refused since the start, most often refused first',
+    query: z.strictObject({ limit: z.coerce.number().int().min(1).max(MAX_BLOCKED).default(100) }),
+    answers: ok(shape({ blocked: list(ref('Blocked')) })),
+    run: async ({ control }, { query }) => ({ json: { blocked: await control.blocked(query.limit) } }),
   }),
 ];

@@ -1,15 +1,20 @@
 /** A control plane and metrics that the admin tests set as they need. */
 
+import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { Admin, AdminOptions } from '../../../src/admin/server.ts';
 import { createAdmin } from '../../../src/admin/server.ts';
 import type { OperatorEvent } from '../../../src/audit/event.ts';
+import { RecordFeed } from '../../../src/audit/feed.ts';
+import type { AuditTrail } from '../../../src/audit/writer.ts';
 import type { ApprovalView, Decided, Decision } from '../../../src/base/approvals.ts';
 import { systemClock } from '../../../src/base/clock.ts';
 import type { ControlPlane, LockView, ReloadResult } from '../../../src/base/control.ts';
+import { UNIDENTIFIED } from '../../../src/config/explain-ask.ts';
+import { openTokenStore } from '../../../src/identify/token.ts';
 import { createMetrics } from '../../../src/metrics/metrics.ts';
 import { type OperatorStore, openOperators } from '../../../src/operators/store.ts';
-import { stateDir } from '../audit/samples.ts';
+import { openTrail, stateDir } from '../audit/samples.ts';
 
 export const TOKEN = 'a-token-of-the-admin-side-0123456789';
 
@@ -106,6 +111,26 @@ export function fakeControl(): FakeControl {
       control.reloads += 1;
       return control.result;
     },
+    blocked: (limit) =>
+      [
+        {
+          group: 'ai-agents',
+          host: 'evil.example',
+          reason: 'host_not_allowed',
+          count: 3,
+          last: '2026-03-01T12:00:00.000Z',
+        },
+        {
+          group: 'ai-agents',
+          host: 'odd.example',
+          reason: 'rule_denied',
+          count: 1,
+          last: '2026-03-01T12:00:00.000Z',
+        },
+      ].slice(0, limit),
+    cutFlow: (id) => id === 'f1',
+    explain: ({ group = null }) =>
+      group === 'ai-agents' ? { group, explanation: UNIDENTIFIED } : { problem: 'there is no such group' },
     lockdown: () => ({ locks: control.locks }),
     setLockdown: async ({ on, group, by, reason }) => {
       const changed = on !== control.locks.some((lock) => lock.group === group);
@@ -128,22 +153,34 @@ export function adminWith(over: Partial<AdminOptions> = {}): {
   control: FakeControl;
   actions: OperatorEvent[];
   operators: OperatorStore;
+  trail: AuditTrail;
 } {
   const control = fakeControl();
   const actions: OperatorEvent[] = [];
-  const operators = openOperators({ dir: stateDir(), clock: systemClock, watch: false });
+  const dir = stateDir();
+  const auditDir = join(dir, 'audit');
+  const operators = openOperators({ dir, clock: systemClock, watch: false });
+  const trail = openTrail(auditDir, { clock: systemClock });
+  const feed = new RecordFeed({ root: auditDir, onError: () => {}, everyMs: 10, keep: 50 });
   const admin = createAdmin({
     control,
     metrics: createMetrics({ version: '1.2.3' }),
     operators,
+    tokens: openTokenStore({ dir, clock: systemClock, watch: false }),
+    auditDir,
+    feed,
+    onError: () => {},
     record: (event) => void actions.push(event),
     clock: systemClock,
     token: TOKEN,
     listen: { host: '127.0.0.1', port: 0 },
     ...over,
   });
-  onTestFinished(() => admin.close());
-  return { admin, control, actions, operators };
+  onTestFinished(async () => {
+    feed.close();
+    await admin.close();
+  });
+  return { admin, control, actions, operators, trail };
 }
 
 export const BEARER = { authorization: `Bearer ${TOKEN}`, host: 'localhost:9090' } as const;
