@@ -106,27 +106,27 @@ async function main(): Promise<void> {
   const open = await at(one, verify);
   load('sallyport.nft');
   const shut = await at(one, allowed);
-  const curl = "curl -sS -m 4 --noproxy '*' --cacert $DIR/ca.pem";
+  const curl = "curl -sS -m 2 --noproxy '*' --cacert $DIR/ca.pem";
   clients['port that is for redirected packets'] = await at(one, `${curl} http://${GATE}:8081/`);
-  clients['other sandbox'] = await at(two, `curl -sS -m 3 http://172.25.0.2:8080/`);
+  clients['other sandbox'] = await at(two, `curl -sS -m 2 http://172.25.0.2:8080/`);
   const dropped = topology.host.run('nft list table inet sallyport');
   load('redirect.nft');
   const redirected = await at(one, `${allowed} --redirected`);
-  clients['no proxy known'] = await at(one, `${curl} https://api.test/unaware`);
-  clients['name refused'] = await at(one, `${curl} https://evil.test/`);
+  clients['no proxy known'] = await at(one, `${curl} -m 10 https://api.test/unaware`);
+  clients['name refused'] = await at(one, `${curl} -m 10 https://evil.test/`);
   clients['port named, redirect loaded'] = await at(one, `${curl} http://${GATE}:8081/`);
   load('users.nft', (text) => text.replace('"agent"', String(USER)));
   const as = `setpriv --reuid=${USER} --regid=${USER} --clear-groups --`;
-  clients['user past the proxy'] = await at(topology.host, `${as} ${curl} -k https://1.1.1.1/`);
+  clients['user past the proxy'] = await at(topology.host, `${as} ${curl} -m 10 -k https://1.1.1.1/`);
   clients['user by the proxy'] = await at(
     topology.host,
     `${as} curl -sS -m 8 --cacert $DIR/ca.pem -x http://127.0.0.1:8080 https://api.test/user`,
   );
   clients['user to another port of loopback'] = await at(
     topology.host,
-    `${as} ${curl} http://127.0.0.1:8081/`,
+    `${as} ${curl} -m 10 http://127.0.0.1:8081/`,
   );
-  clients['somebody else'] = await at(topology.host, `${curl} -k https://${WEB}/else`);
+  clients['somebody else'] = await at(topology.host, `${curl} -m 10 -k https://${WEB}/else`);
   process.stdout.write(JSON.stringify({ open, shut, redirected, clients, dropped }));
   internet.kill('SIGKILL');
   topology.end();
