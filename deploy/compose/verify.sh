@@ -92,8 +92,9 @@ knock() {
   if has curl; then
     # %{time_connect} is 0 until the connection stands; -v alone tells a refusal from silence.
     said=$(curl -gsv -o /dev/null -m "$limit_s" --connect-timeout "$wait_s" --noproxy '*' \
-      -w '\n%{time_connect}' "http://$host:$2/" 2>&1) || :
-    case ${said##*[!0-9.]} in
+      -w '\nconnected:%{time_connect};\n' "http://$host:$2/" 2>&1) || :
+    took=${said##*connected:}
+    case ${took%%;*} in
       *[1-9]*) echo open ;;
       *) case $said in *refused*) echo refused ;; *) echo silent ;; esac ;;
     esac
@@ -250,7 +251,7 @@ hosts_around() {
       [ "$a$b$c$d" = 0x000x000x000x00 ] || echo "$((a)).$((b)).$((c)).$((d + first))"
     done
     for name in host.docker.internal gateway.docker.internal; do
-      if has getent; then getent hosts "$name" | awk '{ print $1 }'; fi
+      if has getent; then limited getent hosts "$name" | awk '{ print $1 }'; fi
     done
     echo 172.17.0.1
   } | sort -u
