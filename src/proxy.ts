@@ -243,7 +243,7 @@ function createKeyParts(options: ProxyOptions, { clock, metrics, ca }: KeyNeeds)
   const onProblem = (message: string): void => log.warn(`key source ${message}`);
   const where = { dir: settings.state.dir, env, base: settings.root };
   const keyring = createKeyring({
-    sources: openSources({ ...where, clock, ca, onFetch, onProblem }),
+    sources: openSources({ ...where, clock, ca, parentProxy: settings.parentProxy, onFetch, onProblem }),
     clock,
     onFetch,
   });

@@ -4,6 +4,7 @@
  */
 import { splitCommand } from './command-line.ts';
 import { compileAwsSet } from './compile-aws.ts';
+import { compileMint } from './compile-mint.ts';
 import { compileHosts, type FilePath, type Reporter } from './compile-rule.ts';
 import type { Place, SecretSpec, SourceKind, SourceRef } from './model.ts';
 import type { ProfileFile, SecretFile } from './schema.ts';
@@ -13,8 +14,10 @@ export type CompiledProfile = {
   readonly secrets: readonly SecretSpec[];
 };
 
-const SOURCES: readonly SourceKind[] = ['vault', 'env', 'file', 'stronghold', 'kv', 'command'];
-const SOURCE_NAMES: Readonly<Record<SourceKind, RegExp>> = {
+type StoredKind = Exclude<SourceKind, 'mint'>;
+
+const SOURCES: readonly StoredKind[] = ['vault', 'env', 'file', 'stronghold', 'kv', 'command'];
+const SOURCE_NAMES: Readonly<Record<StoredKind, RegExp>> = {
   vault: /^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/,
   env: /^[A-Za-z_][A-Za-z0-9_]*$/,
   file: /^[^\0]+$/,
@@ -22,7 +25,7 @@ const SOURCE_NAMES: Readonly<Record<SourceKind, RegExp>> = {
   kv: /^\/?(?!\.{1,2}\/)[^#\s/]+(?:\/(?!\.{1,2}(?:\/|#))[^#\s/]+)+#[^#\s]+$/,
   command: /\S/,
 };
-const SOURCE_FIXES: Readonly<Record<SourceKind, string>> = {
+const SOURCE_FIXES: Readonly<Record<StoredKind, string>> = {
   vault: 'write vault:NAME',
   env: 'write env:VARIABLE',
   file: 'write file:/run/secrets/NAME',
@@ -40,6 +43,7 @@ const RESERVED_ENV =
 /** Compiles one profile file; duplicate variables, unknown sources and places are reported. */
 export function compileProfile(file: ProfileFile, to: Reporter): CompiledProfile {
   const seen = new Set<string>();
+  const mints = compileMints(file, to);
   const secrets = file.secrets.map((secret, at) => {
     const path = ['secrets', at];
     if (seen.has(secret.env)) {
@@ -49,7 +53,7 @@ export function compileProfile(file: ProfileFile, to: Reporter): CompiledProfile
       to.problem([...path, 'env'], `${secret.env} is a variable of the system`, 'choose another name');
     }
     seen.add(secret.env);
-    return compileSecret(file.profile, secret, path, to);
+    return compileSecret({ profile: file.profile, mints }, secret, path, to);
   });
   const sets = file.aws.flatMap((set, at) => {
     const members = compileAwsSet(set, {
@@ -68,7 +72,45 @@ export function compileProfile(file: ProfileFile, to: Reporter): CompiledProfile
   return { name: file.profile, secrets: [...secrets, ...sets] };
 }
 
-function compileSecret(profile: string, secret: SecretFile, path: FilePath, to: Reporter): SecretSpec {
+type Mints = ReadonlyMap<string, SourceRef | null>;
+
+/** Blocks of this profile, by name; `null`: it is there and cannot be used. */
+function compileMints(file: ProfileFile, to: Reporter): Mints {
+  const source = (text: string, path: FilePath): SourceRef => {
+    if (/^stronghold:[^#]*$/.test(text)) {
+      to.problem(path, `"${text}" names no variable`, 'write stronghold:DEPLOYMENT#VARIABLE');
+    }
+    return compileSource({ from: text, env: '' }, path, to);
+  };
+  const rows = Object.entries(file.mint).map(([name, block]) => {
+    const mint = compileMint(block, { path: ['mint', name], to, source });
+    const whole = `${file.profile}/${name}`;
+    const ref = mint === null ? null : { kind: 'mint' as const, name: whole, text: `mint:${whole}`, mint };
+    return [name, ref] as const;
+  });
+  return new Map(rows);
+}
+
+/** The block that `from: mint:NAME` means. */
+function mintNamed(name: string, mints: Mints, path: FilePath, to: Reporter): SourceRef {
+  if (!mints.has(name)) {
+    to.problem(
+      path,
+      `there is no mint block "${name}" in this profile`,
+      `add it under mint:, or name another`,
+    );
+  }
+  return mints.get(name) ?? { kind: 'mint', name, text: `mint:${name}` };
+}
+
+type Profile = { readonly profile: string; readonly mints: Mints };
+
+function compileSecret(
+  { profile, mints }: Profile,
+  secret: SecretFile,
+  path: FilePath,
+  to: Reporter,
+): SecretSpec {
   const hosts = compileHosts({ written: secret.hosts, path: [...path, 'hosts'], to });
   secret.hosts.forEach((text, at) => {
     if (/^\*(?::|$)/.test(text.trim())) {
@@ -78,7 +120,9 @@ function compileSecret(profile: string, secret: SecretFile, path: FilePath, to: 
   const { line } = to.locate(path);
   return {
     env: secret.env,
-    from: compileSource(secret, [...path, 'from'], to),
+    from: secret.from.startsWith('mint:')
+      ? mintNamed(secret.from.slice('mint:'.length), mints, [...path, 'from'], to)
+      : compileSource(secret, [...path, 'from'], to),
     hosts,
     places: secret.in.flatMap((text, at) => compilePlace(text, [...path, 'in', at], to)),
     ...(secret.placeholder === undefined ? {} : { placeholder: secret.placeholder }),
@@ -96,7 +140,7 @@ function compileSource(
   const kind = SOURCES.find((known) => known === text.slice(0, colon));
   const name = text.slice(colon + 1);
   if (kind === undefined || !SOURCE_NAMES[kind].test(name)) {
-    const fix = kind === undefined ? `write one of ${SOURCES.join(':, ')}:` : SOURCE_FIXES[kind];
+    const fix = kind === undefined ? `write one of ${SOURCES.join(':, ')}:, mint:` : SOURCE_FIXES[kind];
     to.problem(path, `"${text}" is no source of a key`, fix);
   }
   if (kind === 'command') {

@@ -54,6 +54,7 @@ export function lintSet(set: PolicySet, files: Files): readonly Problem[] {
   for (const file of files.profiles) {
     const warn = warner(file);
     lintAws(file.value, warn);
+    lintMints(file.value, warn);
     if (files.partial !== true && !files.groups.some(({ value }) => value.profile === file.value.profile)) {
       warn(
         ['profile'],
@@ -121,6 +122,13 @@ function lintAws({ aws }: ProfileFile, warn: Warn): void {
       warn(['aws', at, 'hosts', index], message, 'name the endpoints, or write services: [s3]');
     });
   });
+}
+
+function lintMints({ mint, secrets }: ProfileFile, warn: Warn): void {
+  for (const name of Object.keys(mint)) {
+    if (secrets.some(({ from }) => from === `mint:${name}`)) continue;
+    warn(['mint', name], `no key of this profile is from mint:${name}`, 'use it, or remove it');
+  }
 }
 
 function isSharedFront(pattern: HostPattern): boolean {

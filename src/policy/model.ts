@@ -18,16 +18,50 @@ export type Place =
   | { readonly kind: 'body' }
   | { readonly kind: 'websocket' };
 
-export type SourceKind = 'vault' | 'env' | 'file' | 'stronghold' | 'kv' | 'command';
+/** `mint` is no place: the value is asked for by what stands in another one. */
+export type SourceKind = 'vault' | 'env' | 'file' | 'stronghold' | 'kv' | 'command' | 'mint';
 
 /** Where a key's value is kept. */
 export type SourceRef = {
   readonly kind: SourceKind;
   /** what follows the colon */
   readonly name: string;
-  /** as written; a variable that `stronghold:` leaves out is put in */
+  /** as written; a variable that `stronghold:` and the profile that `mint:` leaves out is put in */
   readonly text: string;
+  /** of `mint:` alone */
+  readonly mint?: MintSpec;
 };
+
+/** How a key that is valid for a while is asked for. */
+export type MintSpec = {
+  /** `https://host:port` */
+  readonly origin: string;
+  /** with its query */
+  readonly path: string;
+  /** what proves that we may have it: a client secret, or a private key as PEM */
+  readonly credential: SourceRef;
+} & (
+  | {
+      readonly kind: 'client_credentials';
+      readonly clientId: string;
+      readonly auth: 'basic' | 'body' | 'private_key_jwt';
+      readonly assertion?: {
+        readonly alg: string;
+        readonly keyId: string | null;
+        readonly audience: string;
+      };
+      /** further form fields: scope, audience, resource */
+      readonly fields: readonly (readonly [name: string, value: string])[];
+    }
+  | {
+      readonly kind: 'github_app';
+      readonly appId: string;
+      /** null: all */
+      readonly repositories: readonly string[] | null;
+      /** null: all */
+      readonly permissions: Readonly<Record<string, 'read' | 'write' | 'admin'>> | null;
+    }
+);
 
 export type PlaceholderAlphabet =
   | 'hex'

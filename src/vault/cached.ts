@@ -1,5 +1,5 @@
 /**
- * What `command:`, `stronghold:` and `kv:` have in common: their values come from elsewhere, slowly, and sometimes
+ * What `command:`, `stronghold:`, `kv:` and `mint:` have in common: their values come from elsewhere, slowly, and sometimes
  * not at all. One fetch at a time for all values of a unit (a command, a deployment, a path); what it gave is kept
  * and fetched again before it is old, what failed is tried again soon, and while the source is down the last good
  * value serves for a limited time. An answer that takes a value away is not a failure: it counts at once.
@@ -53,6 +53,8 @@ export type CachedOptions = SourceEvents & {
   readonly kind: string;
   /** which fetch gives this name, and under which field of it */
   readonly split: (name: string) => { readonly unit: string; readonly field: string };
+  /** the unit as operators know it */
+  readonly shown?: (unit: string) => string;
   /** Must end soon after `signal` is aborted. Throws SecretSourceError. */
   readonly fetch: (unit: string, signal: AbortSignal) => Promise<Fetched>;
   readonly close?: () => void;
@@ -68,7 +70,7 @@ export function createCachedSource(opts: CachedOptions): SecretSource {
     cached: {
       keep: (names) => cache.keep(names),
       refreshSoon: (names) => cache.refreshSoon(names),
-      reread: () => cache.reread(),
+      reread: (names) => cache.reread(names),
     },
     changedAt: (name) => cache.changedAt(name),
     close: () => {
@@ -130,8 +132,9 @@ class Cache {
     for (const name of names) this.#units.get(this.#opts.split(name).unit)?.soon();
   }
 
-  reread(): void {
-    for (const unit of this.#units.values()) unit.again();
+  reread(names?: readonly string[]): void {
+    const keys = names?.map((name) => this.#opts.split(name).unit) ?? [...this.#units.keys()];
+    for (const key of keys) this.#units.get(key)?.again();
   }
 
   changedAt(name: string): number | null {
@@ -153,9 +156,9 @@ class Cache {
     if (this.#units.size >= MAX_UNITS) {
       throw new SecretSourceError('full', `more than ${MAX_UNITS} sources of kind ${this.#opts.kind}`);
     }
-    const { kind, clock, limits, fetch, onFetch, onProblem } = this.#opts;
+    const { kind, clock, limits, shown, fetch, onFetch, onProblem } = this.#opts;
     const made = createUnit({
-      what: `${kind}:${key}`,
+      what: `${kind}:${shown?.(key) ?? key}`,
       clock,
       limits,
       fetch: (signal) => this.#slots.run((held) => fetch(key, held), { signal, limitMs: limits.fetchMs }),

@@ -10,6 +10,7 @@ import { buildLeakIndex, type LeakIndex, type RevokedDigest } from '../secrets/l
 import type { SecretValue } from '../secrets/value.ts';
 import { withDeadline } from './deadline.ts';
 import { FormerValues } from './former.ts';
+import { type Held, idOf, type Ref, sameValues } from './held.ts';
 import { createRetired } from './retired.ts';
 import { type SecretSource, SecretSourceError } from './source.ts';
 
@@ -54,15 +55,6 @@ const CACHED_FETCH_MS = 1_000;
 /** Values held, those of the vault that no policy mentions included. */
 const MAX_VALUES = 8192;
 
-type Ref = { readonly kind: string; readonly name: string };
-
-type Held = {
-  readonly value: SecretValue | null;
-  readonly problem: string | null;
-  /** milliseconds since the epoch */
-  readonly changedAt: number;
-};
-
 type Outcome = { readonly value: SecretValue } | { readonly problem: string };
 
 export type KeyringOptions = {
@@ -98,6 +90,8 @@ class Ring {
   readonly #unwatch: readonly (() => void)[];
   readonly #retired = createRetired();
   readonly #former: FormerValues;
+  /** tokens of `mint:`, which no others may push out: a sandbox can have them replaced */
+  readonly #ended = createRetired();
   #refs: readonly SourceRef[] = [];
   /** one fetch of everything after the other, so that an old answer never overwrites a newer one */
   #queue: Promise<void> = Promise.resolve();
@@ -116,7 +110,8 @@ class Ring {
   }
 
   load(refs: readonly SourceRef[]): Promise<void> {
-    this.#refs = refs;
+    this.#refs = refs.flatMap((ref) => (ref.mint === undefined ? [ref] : [ref, ref.mint.credential]));
+    for (const [kind, source] of this.#sources) source.learn?.(refs.filter((ref) => ref.kind === kind));
     return this.#enqueue();
   }
 
@@ -215,13 +210,26 @@ class Ring {
     for (const { id, ref, outcome } of fetched) this.#held.set(id, this.#next(before.get(id), ref, outcome));
     const values = new Set([...this.#held.values()].map((held) => held.value));
     const old = [...before].filter(([, { value }]) => !values.has(value));
-    this.#retired.add(this.#former.add(old));
+    const minted = old.filter(([id]) => id.startsWith('mint:'));
+    this.#retired.add(this.#former.add(old.filter((one) => !minted.includes(one))));
+    this.#ended.add(this.#former.add(minted));
     const leaks = buildLeakIndex({
       current: [...values].flatMap((value) => value ?? []),
-      revoked: [...revoked, ...this.#retired.list()],
+      revoked: [...revoked, ...this.#retired.list(), ...this.#ended.list()],
     });
     this.#replaceLeaks(leaks);
+    this.#mintAgain(before);
     if (!sameValues(before, this.#held)) for (const listener of this.#listeners) listener();
+  }
+
+  /** What proves who we are was replaced or taken away: what was made with it is asked for anew. */
+  #mintAgain(before: ReadonlyMap<string, Held>): void {
+    for (const { kind, name, mint } of this.#refs) {
+      const id = mint === undefined ? null : idOf(mint.credential);
+      const old = id === null ? undefined : before.get(id);
+      if (id === null || old === undefined || old.value === this.#held.get(id)?.value) continue;
+      this.#sources.get(kind)?.cached?.reread([name]);
+    }
   }
 
   /** What policies name, and what else the sources hold: that must not leave a sandbox either. */
@@ -279,14 +287,6 @@ class Ring {
     }
     return { value: outcome.value, problem: null, changedAt: changedAt ?? this.#opts.clock.now() };
   }
-}
-
-function sameValues(before: ReadonlyMap<string, Held>, now: ReadonlyMap<string, Held>): boolean {
-  return before.size === now.size && [...now].every(([id, { value }]) => before.get(id)?.value === value);
-}
-
-function idOf(ref: Ref): string {
-  return `${ref.kind}:${ref.name}`;
 }
 
 /** A source whose list cannot be had has already failed, or will, for each of its keys: that is told there. */

@@ -1,10 +1,6 @@
-/**
- * One question to Vault or OpenBao and its answer, by undici: TLS verified, no redirects, a limit for time and size,
- * status codes in our words. The answer's own words are never repeated: they may hold anything.
- */
+/** One question to Vault or OpenBao and its answer: their headers, and their status codes in our words. */
 import { readFileSync } from 'node:fs';
-import { getCACertificates } from 'node:tls';
-import type { Agent } from 'undici';
+import { createHttps, jsonOf } from './https.ts';
 import type { KvServer } from './kv-config.ts';
 import { SecretSourceError } from './source.ts';
 
@@ -25,66 +21,14 @@ export type KvHttp = {
   close(): void;
 };
 
-const CONNECT_MS = 5_000;
-const ANSWER_MS = 8_000;
-const MAX_RESPONSE_BYTES = 1_048_576;
-const MAX_HEADER_BYTES = 16_384;
-const CONNECTIONS = 4;
-const TIMEOUTS = ['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'];
-
 /** `ca`: what upstreams are verified against, PEM; default: the system's. */
 export function createKvHttp(opts: { readonly ca?: readonly string[] }): KvHttp {
-  let held: { readonly key: string; readonly agent: Promise<Agent> } | null = null;
-  const drop = (): void => {
-    // One that could not be made has nothing to close; whoever asked with it was told.
-    held?.agent.then(destroy).catch(() => {});
-    held = null;
-  };
-  const agentFor = (server: KvServer): Promise<Agent> => {
-    const extra = server.caFile === null ? [] : [readCa(server.caFile)];
-    const key = JSON.stringify([server.serverName, extra]);
-    if (held?.key === key) return held.agent;
-    drop();
-    const agent = makeAgent(server, [...(opts.ca ?? getCACertificates('default')), ...extra]);
-    held = { key, agent };
-    return agent;
-  };
-  return { ask: async (ask) => askOnce(await agentFor(ask.server), ask), close: drop };
-}
-
-function destroy(agent: Agent): Promise<void> {
-  return agent.destroy();
-}
-
-/** Loaded at the first need: most installations have no such server, and the package costs every start and process. */
-async function makeAgent({ serverName }: KvServer, ca: readonly string[]): Promise<Agent> {
-  const { Agent } = await import('undici');
-  return new Agent({
-    connect: {
-      ca: [...ca],
-      rejectUnauthorized: true,
-      timeout: CONNECT_MS,
-      ...(serverName === null ? {} : { servername: serverName }),
-    },
-    connections: CONNECTIONS,
-    headersTimeout: ANSWER_MS,
-    bodyTimeout: ANSWER_MS,
-    maxHeaderSize: MAX_HEADER_BYTES,
-    maxResponseSize: MAX_RESPONSE_BYTES,
-    allowH2: false,
-  });
-}
-
-async function askOnce(agent: Agent, ask: KvAsk): Promise<unknown> {
-  const { server, token, body, signal } = ask;
-  let bytes: Buffer;
-  let status: number;
-  try {
-    const response = await agent.request({
+  const https = createHttps(opts);
+  const ask = async ({ server, method, path, token, body, signal }: KvAsk): Promise<unknown> => {
+    const { status, bytes } = await https.ask({
       origin: server.origin,
-      path: `${server.prefix}/v1${ask.path}`,
-      method: ask.method,
-      signal,
+      path: `${server.prefix}/v1${path}`,
+      method,
       headers: {
         accept: 'application/json',
         'x-vault-request': 'true',
@@ -93,21 +37,15 @@ async function askOnce(agent: Agent, ask: KvAsk): Promise<unknown> {
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      serverName: server.serverName,
+      extraCa: server.caFile === null ? [] : [readCa(server.caFile)],
+      signal,
     });
-    status = response.statusCode;
-    bytes = Buffer.from(await response.body.arrayBuffer());
-  } catch (error) {
-    throw inWords(error);
-  }
-  try {
-    if (status < 200 || status > 299) throw refusal(status);
-    return bytes.length === 0 ? null : JSON.parse(bytes.toString('utf8'));
-  } catch (error) {
-    if (error instanceof SecretSourceError) throw error;
-    throw new SecretSourceError('damaged', 'the answer is no JSON');
-  } finally {
+    if (status >= 200 && status <= 299) return jsonOf(bytes);
     bytes.fill(0);
-  }
+    throw refusal(status);
+  };
+  return { ask, close: () => https.close() };
 }
 
 function refusal(status: number): SecretSourceError {
@@ -121,18 +59,6 @@ function refusal(status: number): SecretSourceError {
   }
   if (status === 503) return new SecretSourceError('unreadable', 'it is sealed or in maintenance (503)');
   return new SecretSourceError('unreadable', `it answered with status ${status}`);
-}
-
-function inWords(error: unknown): SecretSourceError {
-  // A code is a word of Node's, OpenSSL's or undici's: certificate, refused connection, unknown name.
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'no code';
-  if (code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') {
-    return new SecretSourceError('too_large', `the answer is longer than ${MAX_RESPONSE_BYTES} bytes`);
-  }
-  if (TIMEOUTS.includes(code)) {
-    return new SecretSourceError('timeout', 'it took too long');
-  }
-  return new SecretSourceError('unreadable', `it cannot be asked (${code})`);
 }
 
 function readCa(path: string): string {

@@ -33,7 +33,7 @@ export type VaultRow = {
 export type NewValue = { readonly name: string; readonly value: Buffer; readonly group?: string };
 export type PutAll = { readonly stored: boolean; readonly outcomes: readonly PutOutcome[] };
 
-export type Vault = Required<Omit<SecretSource, 'cached' | 'close'>> & {
+export type Vault = Required<Omit<SecretSource, 'cached' | 'close' | 'learn'>> & {
   readonly kind: 'vault';
   /** Stores a value under a new or an existing name; the value before is remembered as revoked. */
   set(name: string, value: Buffer, more?: { group?: string }): Promise<'created' | 'replaced' | 'unchanged'>;

@@ -2,6 +2,7 @@
  * Where real values come from: the one type that every kind of source implements, so that `keyring.ts`
  * need not know them (contract section 3, `from`). A contract test runs the same cases against each.
  */
+import type { SourceRef } from '../policy/model.ts';
 import type { RevokedDigest } from '../secrets/leaks.ts';
 import { SecretValue } from '../secrets/value.ts';
 
@@ -12,6 +13,8 @@ export type SecretSource = {
   get(name: string): Promise<SecretValue>;
   /** Calls back after a value may have changed, until the returned function is called. Never throws. */
   watch?(onChange: () => void): () => void;
+  /** What its names mean, before they are asked for: all of its kind that policies hold. */
+  learn?(refs: readonly SourceRef[]): void;
   /** Names of all values it holds, those that no policy mentions too: none of them may leave a sandbox. */
   names?(): Promise<readonly string[]>;
   /** Values that were once valid. */
@@ -31,8 +34,8 @@ export type CachedValues = {
   keep(names: readonly string[]): void;
   /** These values seem outdated: fetches them again, though not more often than the source bears. */
   refreshSoon(names: readonly string[]): void;
-  /** Fetches all again, because an operator asked. */
-  reread(): void;
+  /** Fetches these again, else all: an operator asked, or what they are made with changed. */
+  reread(names?: readonly string[]): void;
 };
 
 export type SecretSourceCode =

@@ -13,6 +13,10 @@ export type Fetched = {
   readonly bad?: ReadonlyMap<string, SecretSourceError>;
   /** when the source says that the values changed, milliseconds since the epoch */
   readonly changedAt?: number;
+  /** when to fetch again, `ms`; default: the source's `ttlMs` */
+  readonly freshMs?: number;
+  /** of no use after so long, `ms`, whether the source is down or not; default: its `staleMs` while it is down */
+  readonly validMs?: number;
 };
 
 export type Unit = {
@@ -43,6 +47,7 @@ type UnitOptions = {
   readonly onChange: () => void;
 };
 
+const MAX_DOUBLINGS = 10;
 /** They tell of a source that answered: what it gave before is not valid any more. */
 const ANSWERS: readonly string[] = ['not_found', 'denied', 'empty', 'too_large'];
 
@@ -69,6 +74,9 @@ class CachedUnit {
   #flight: Promise<void> | null = null;
   #startedAt = Number.NEGATIVE_INFINITY;
   #dueAt = Number.NEGATIVE_INFINITY;
+  /** fetches in a row that `soon` brought about */
+  #early = 0;
+  #hurried = false;
   /** `again` was called during the fetch */
   #stillDue = false;
 
@@ -95,7 +103,7 @@ class CachedUnit {
   }
 
   tick(): void {
-    if (this.#good !== null && this.#failure !== null && this.#isTooOld()) {
+    if (this.#good !== null && this.#isOver()) {
       this.#drop();
       this.#opts.onProblem(`${this.#opts.what}: no answer for too long, its keys are not used any more`);
       this.#opts.onChange();
@@ -104,10 +112,15 @@ class CachedUnit {
   }
 
   soon(): void {
-    this.#dueAt = Math.min(this.#dueAt, this.#startedAt + this.#opts.limits.soonMs);
+    // Twice as long each time: values that are refused though they are new are not outdated.
+    const wait = this.#opts.limits.soonMs * 2 ** Math.min(this.#early, MAX_DOUBLINGS);
+    if (this.#startedAt + wait >= this.#dueAt) return;
+    this.#dueAt = this.#startedAt + wait;
+    this.#hurried = true;
   }
 
   again(): void {
+    this.#hurried = false;
     this.#dueAt = this.#now;
     this.#stillDue = this.#flight !== null;
   }
@@ -135,6 +148,8 @@ class CachedUnit {
   #start(): void {
     if (this.#flight !== null || this.#abort.signal.aborted) return;
     this.#startedAt = this.#now;
+    this.#early = this.#hurried ? this.#early + 1 : 0;
+    this.#hurried = false;
     this.#stillDue = false;
     this.#flight = this.#fetch().finally(() => {
       this.#flight = null;
@@ -149,7 +164,7 @@ class CachedUnit {
       const fetched = await fetch(this.#abort.signal);
       if (this.#abort.signal.aborted) return wipe(fetched.values.values());
       changed = this.#adopt(fetched);
-      this.#due(limits.ttlMs);
+      this.#due(fetched.freshMs ?? limits.ttlMs);
       onFetch('ok');
     } catch (error) {
       if (this.#abort.signal.aborted) return;
@@ -186,7 +201,7 @@ class CachedUnit {
     const answered = ANSWERS.includes(failure.code);
     const news = this.#failure?.message !== failure.message;
     this.#failure = failure;
-    const dropped = this.#good !== null && (answered || this.#isTooOld());
+    const dropped = this.#good !== null && (answered || this.#isOver());
     if (news) {
       const serving = this.#good !== null && !dropped ? '; the last value serves for now' : '';
       onProblem(`${what}: ${failure.message}${serving}`);
@@ -196,8 +211,11 @@ class CachedUnit {
     return dropped || (news && this.#good === null);
   }
 
-  #isTooOld(): boolean {
-    return this.#good !== null && this.#now - this.#good.at > this.#opts.limits.staleMs;
+  #isOver(): boolean {
+    if (this.#good === null) return true;
+    const age = this.#now - this.#good.at;
+    if (this.#good.validMs !== undefined) return age >= this.#good.validMs;
+    return this.#failure !== null && age > this.#opts.limits.staleMs;
   }
 
   #drop(): void {
@@ -206,9 +224,11 @@ class CachedUnit {
   }
 
   #give(field: string, label: string): Buffer {
-    if (this.#failure !== null && (this.#good === null || this.#isTooOld())) {
+    const over = this.#isOver();
+    if (over && this.#failure !== null) {
       throw new SecretSourceError(this.#failure.code, `${label}: ${this.#failure.message}`);
     }
+    if (over && this.#good !== null) throw new SecretSourceError('timeout', `${label} is not valid any more`);
     const bytes = this.#good?.values.get(field);
     if (bytes !== undefined) return Buffer.from(bytes);
     const bad = this.#good?.bad?.get(field);

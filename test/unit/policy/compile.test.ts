@@ -226,7 +226,7 @@ describe('a profile', () => {
     ['{ env: K, from: "vault:", hosts: [a.test] }', 'write vault:NAME'],
     [
       '{ env: K, from: "vualt:x", hosts: [a.test] }',
-      'write one of vault:, env:, file:, stronghold:, kv:, command:',
+      'write one of vault:, env:, file:, stronghold:, kv:, command:, mint:',
     ],
     ['{ env: K, from: "kv:path", hosts: [a.test] }', 'write kv:MOUNT/PATH#FIELD'],
     ['{ env: K, from: "kv:mount#field", hosts: [a.test] }', 'write kv:MOUNT/PATH#FIELD'],
