@@ -9,6 +9,7 @@ import { openAuditTrail } from '../audit/writer.ts';
 import { systemClock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Settings } from '../config/settings.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import { keepRecord } from '../operators/record.ts';
 import type { LockdownStore } from '../state/lockdown.ts';
 import { openLockdown } from '../state/lockdown-file.ts';
@@ -21,7 +22,11 @@ export type PeopleRecord = {
 };
 
 /** Throws when the audit folder cannot be opened. */
-export function openPeopleRecord(settings: Settings, log: Log): PeopleRecord {
+export function openPeopleRecord(
+  settings: Settings,
+  log: Log,
+  metrics: Pick<Metrics, 'observe' | 'auditFailure'>,
+): PeopleRecord {
   const { dir } = settings.state;
   const audit = path.join(dir, 'audit');
   const trail = openAuditTrail({
@@ -30,8 +35,12 @@ export function openPeopleRecord(settings: Settings, log: Log): PeopleRecord {
     sync: settings.audit.sync,
     retainMs: settings.audit.retainMs,
     clock: systemClock,
-    onFailure: (error) => log.error({ error: error.message }, 'audit: a record could not be written'),
+    onFailure: (error) => {
+      metrics.auditFailure();
+      log.error({ error: error.message }, 'audit: a record could not be written');
+    },
   });
+  trail.onEvent((event) => metrics.observe(event));
   const lockdown = openLockdown({ dir, clock: systemClock, watch: true });
   const keeper = keepRecord({ dir, clock: systemClock, trail, lockdown });
   return {

@@ -9,11 +9,13 @@ import { systemClock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import { loadPolicies } from '../config/load.ts';
 import type { Endpoint, Settings } from '../config/settings.ts';
+import type { WorkerCount } from '../metrics/counts.ts';
 import { METRICS_TYPE } from '../metrics/merge.ts';
+import { createMetrics } from '../metrics/metrics.ts';
 import { createNotices } from '../notices.ts';
 import { lockBySignal } from '../operators/signal.ts';
 import { createCrewControl, spreadLockdown } from '../supervise/control.ts';
-import { startSupervisor } from '../supervise/supervisor.ts';
+import { type Supervisor, startSupervisor } from '../supervise/supervisor.ts';
 import type { CliIo } from './io.ts';
 import { openAdmin } from './start-admin.ts';
 import { openPeopleRecord } from './start-record.ts';
@@ -37,7 +39,8 @@ export async function startWorkers(
   const { log, token, version } = about;
   const workers = workersOf(settings);
   const notices = createNotices({ settings, clock: systemClock, log });
-  const people = openPeopleRecord(settings, log);
+  const counted = createMetrics({ version });
+  const people = openPeopleRecord(settings, log, counted);
   const { lockdown, record } = people;
   const startedAt = systemClock.now();
   const crew = await startSupervisor({
@@ -65,7 +68,8 @@ export async function startWorkers(
       lockdown,
       recordHealthy: people.healthy,
     });
-    const metrics = { contentType: METRICS_TYPE, render: () => crew.metrics() };
+    counted.workers(() => workerCount(crew.seats));
+    const metrics = { contentType: METRICS_TYPE, render: async () => crew.metrics(await counted.json()) };
     const own = await openAdmin({ settings, log }, { control, metrics, token, record }, stops);
     [admin] = own;
     crew.setOwn(own);
@@ -85,6 +89,11 @@ export async function startWorkers(
   } finally {
     for (const stop of stops) await stop();
   }
+}
+
+function workerCount(seats: Supervisor['seats']): WorkerCount {
+  const ready = seats.filter(({ state }) => state === 'ready').length;
+  return { ready, missing: seats.length - ready };
 }
 
 /**

@@ -13,6 +13,8 @@ export type PolicyInfo = {
 
 export type SecretAge = { readonly key: string; readonly seconds: number; readonly available: boolean };
 
+export type WorkerCount = { readonly ready: number; readonly missing: number };
+
 export type Counts = {
   readonly build: { readonly version: string; readonly commit: string };
   /** milliseconds since the epoch */
@@ -29,10 +31,14 @@ export type Counts = {
   readonly secrets: Tally;
   /** by group and outcome */
   readonly approvals: Tally;
+  /** first label: what people did; second: what came of it */
+  readonly people: Tally;
   policies: readonly PolicyInfo[];
   /** null: none was tried yet */
   lastReload: 'ok' | 'error' | null;
   ages: () => readonly SecretAge[];
+  /** null: this process has no workers */
+  workers: () => WorkerCount | null;
   /** groups that are locked, `*` for all */
   locked: () => readonly string[];
   /** held entries by group */
@@ -55,9 +61,11 @@ export function noCounts(about: Pick<Counts, 'build' | 'caNotAfter'>): Counts {
     reloads: new Tally(),
     secrets: new Tally(),
     approvals: new Tally(),
+    people: new Tally(),
     policies: [],
     lastReload: null,
     ages: () => [],
+    workers: () => null,
     locked: () => [],
     pending: () => new Map(),
     records: 0,

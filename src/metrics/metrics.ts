@@ -1,5 +1,5 @@
 /**
- * Every metric of contract section 9. Counters are made of audit events, so they
+ * Every metric of README.md, "Metrics". Counters are made of audit events, so they
  * cannot disagree with the record; gauges and counts of things that leave no record have their own calls.
  * Created and wired by `proxy.ts`, rendered by `admin/`. `observe` is on every request's way.
  */
@@ -7,7 +7,7 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { AuditEvent } from '../audit/event.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import type { Treat } from '../flow/verdict.ts';
-import { type Counts, noCounts, type PolicyInfo, type SecretAge } from './counts.ts';
+import { type Counts, noCounts, type PolicyInfo, type SecretAge, type WorkerCount } from './counts.ts';
 import { GroupDecisions, type RefusedHost } from './decisions.ts';
 import { GroupExchanges, requestTreat } from './exchanges.ts';
 import { PlainHistogram } from './histogram.ts';
@@ -39,6 +39,8 @@ export type Metrics = {
   secretAges(fn: () => readonly SecretAge[]): void;
   /** `fn` is asked at each scrape: the groups that are locked, `*` for all. */
   lockedGroups(fn: () => readonly string[]): void;
+  /** `fn` is asked at each scrape, where this process supervises others. */
+  workers(fn: () => WorkerCount): void;
   /** The Prometheus text, `contentType` its media type. */
   render(): Promise<string>;
   readonly contentType: string;
@@ -102,6 +104,9 @@ export function createMetrics(about: About): Metrics {
     lockedGroups(fn) {
       counts.locked = fn;
     },
+    workers(fn) {
+      counts.workers = fn;
+    },
     render: () => registry.metrics(),
     contentType: registry.contentType,
     json: () => metricsJson(registry),
@@ -113,6 +118,7 @@ export function createMetrics(about: About): Metrics {
 function begin(counts: Counts, group: string, mode: PolicyInfo['mode']): void {
   decisionsOf(counts, group).begin(mode === 'monitor' ? 'would_deny' : 'deny', 'host_not_allowed');
   exchangesOf(counts, group);
+  for (const outcome of ['allowed', 'denied', 'timeout']) counts.approvals.add(group, outcome, 0);
 }
 
 function decisionsOf(counts: Counts, group: string): GroupDecisions {
@@ -135,7 +141,7 @@ function exchangesOf(counts: Counts, group: string): GroupExchanges {
 
 function observe(counts: Counts, event: AuditEvent, clock: Clock): void {
   counts.records += 1;
-  if (event.kind === 'operator') return;
+  if (event.kind === 'operator') return counts.people.add(event.action, event.outcome);
   const group = event.group ?? '';
   if (event.kind === 'decision') return decisionsOf(counts, group).count(event, clock.now);
   if (event.overturned === true) {

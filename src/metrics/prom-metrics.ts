@@ -41,6 +41,8 @@ export function liveGauge(registry: Registry, spec: Spec<Row>): void {
     registers: [registry],
     collect() {
       gauge.reset();
+      // Without labels prom-client makes a row of its own, at zero: what is not known is not there.
+      if (spec.labels.length === 0) gauge.remove();
       for (const row of spec.rows()) gauge.set({ ...row.labels }, row.value);
     },
   });

@@ -192,6 +192,18 @@ function registerProcess(registry: Registry, counts: Counts): void {
     rows: () => outcomes(counts.upstream),
   });
   liveCounter(registry, {
+    name: 'sallyport_operator_actions_total',
+    help: 'What people did: by API, command, file or signal.',
+    labels: ['action', 'outcome'],
+    rows: () => [...counts.people.rows()].map(([action, outcome, value]) => row({ action, outcome }, value)),
+  });
+  liveGauge(registry, {
+    name: 'sallyport_workers',
+    help: 'Worker processes that serve (ready), and that do not (missing); none without workers.',
+    labels: ['state'],
+    rows: () => Object.entries(counts.workers() ?? {}).map(([state, value]) => row({ state }, value)),
+  });
+  liveCounter(registry, {
     name: 'sallyport_audit_records_total',
     help: 'Records that stand in the audit files.',
     labels: [],

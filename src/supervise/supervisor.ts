@@ -42,8 +42,8 @@ export type Supervisor = {
   setOwn(own: readonly Endpoint[]): void;
   /** The policy folder is valid and in force everywhere, or what is wrong with it. One at a time. */
   reload(): Promise<ReloadResult>;
-  /** all workers' metrics as one, also those of workers that are gone */
-  metrics(): Promise<string>;
+  /** all workers' metrics as one, also those of workers that are gone; `own`: of this process */
+  metrics(own: MetricsJson): Promise<string>;
   /** drains all workers; resolves when they are gone. Safe to repeat. */
   stop(): Promise<void>;
   /** cuts what is open */
@@ -155,14 +155,14 @@ class Crew implements Supervisor {
     }
   }
 
-  async metrics(): Promise<string> {
+  async metrics(own: MetricsJson): Promise<string> {
     const retired = [...this.#retired];
     const told = this.seats.map(async (seat) => {
       // Without an answer what was told last counts: a counter must not fall.
       const last = seat.lastMetrics;
       return (await seat.ask('metrics', null)) ?? last;
     });
-    return mergeMetrics([...(await Promise.all(told)), ...retired]);
+    return mergeMetrics([...(await Promise.all(told)), ...retired, own]);
   }
 
   stop(): Promise<void> {

@@ -92,7 +92,14 @@ describe('two workers', () => {
       const groups = await admin('GET', '/api/v1/groups');
       expect(groups.body).toMatchObject({ groups: [{ group: 'agents', open_connections: tunnels.length }] });
       expect((await askOnce(port, get('/'))).status).toBe(200);
+      expect((await admin('POST', '/api/v1/reload')).status).toBe(200);
       const { body } = await admin('GET', '/metrics');
+      // The supervising process has numbers of its own, and none that it cannot know.
+      expect(body).toMatch(/^sallyport_workers\{state="ready"\} 2$/m);
+      expect(body).toMatch(/^sallyport_workers\{state="missing"\} 0$/m);
+      expect(body).toMatch(/^sallyport_operator_actions_total\{action="reload",outcome="done"\} 1$/m);
+      expect(body).toMatch(/^sallyport_policy_last_reload_successful 1$/m);
+      expect(body).toMatch(/^sallyport_ca_not_after_timestamp_seconds [1-9]\d{9}$/m);
       expect(body).toMatch(
         new RegExp(`^sallyport_open_connections\\{group="agents",treat="tunnel"\\} ${tunnels.length}$`, 'm'),
       );

@@ -3,11 +3,12 @@
  * keys put in and misused, a group on trial, a strange client. For the tests of rules and dashboards.
  */
 import { createMetricsListener } from '../../src/admin/server.ts';
+import { decide, held } from '../helpers/approvals.ts';
 import { startDnsStub } from '../helpers/dns-stub.ts';
 import { intercepted, placeholderIn, policy, profile, tunnelled } from '../helpers/scene.ts';
 import { askOnce, connect, connectTls, type Talk, tryConnect } from '../helpers/talk.ts';
 import { httpUpstream, rawUpstream } from '../helpers/upstream.ts';
-import { makeWorld, type World } from '../helpers/world.ts';
+import { eventually, makeWorld, type World } from '../helpers/world.ts';
 
 const REAL = 'sk-proj-0123456789abcdefghijklmnopqrstuvwxyzABCD';
 
@@ -34,10 +35,11 @@ export async function drivenProxy(): Promise<DrivenProxy> {
   const dns = await startDnsStub({ 'raw.test': { a: ['127.0.0.1'], ttl: 1 } });
   const at = { api: `api.test:${api.port}`, raw: `raw.test:${raw.port}`, other: `other.test:${api.port}` };
   const rules = [intercepted(at.api), intercepted(at.other), tunnelled(at.raw, 'protocol: any')];
+  const asking = `approve: "${at.api}", methods: [DELETE], wait: 10m, addresses: [127.0.0.0/8]`;
   const keys = 'profile: keys\n';
   const world = await makeWorld({
     policies: {
-      'agents.yaml': policy(rules, { sources: '127.0.0.1/32', more: keys }),
+      'agents.yaml': policy([asking, ...rules], { sources: '127.0.0.1/32', more: keys }),
       'builders.yaml': policy(rules, { group: 'builders', sources: '127.0.0.2/32', more: keys }),
       'busy.yaml': policy(rules, {
         group: 'busy',
@@ -76,6 +78,37 @@ export async function drivenProxy(): Promise<DrivenProxy> {
   const tried = async (target: string, localAddress: string): Promise<void> => {
     (await tryConnect(port, target, { localAddress })).client.destroy();
   };
+  /** Asks for what a person has to allow; resolves once it is held. */
+  const asked = async (path: string): Promise<{ client: Talk; id: string }> => {
+    const client = await connectTls(port, at.api, { ca: world.caPem });
+    client.write(`DELETE ${path} HTTP/1.1\r\nHost: ${at.api}\r\n\r\n`);
+    const { id } = await eventually(() => held(world).find((one) => one.path === path), 20_000);
+    return { client, id };
+  };
+  /** What an operator does is recorded as the admin side records it. */
+  const people = async (): Promise<void> => {
+    for (const [path, decision] of [
+      ['/yes', 'allow'],
+      ['/no', 'deny'],
+    ] as const) {
+      const { client, id } = await asked(path);
+      await decide(world, id, { decision });
+      await client.reply();
+      client.destroy();
+      world.proxy.parts.trail.operator({
+        kind: 'operator',
+        action: `approval.${decision}`,
+        operator: 'alice',
+        origin: 'api',
+        client: '127.0.0.1',
+        group: 'agents',
+        subject: id,
+        outcome: 'done',
+        why: null,
+        actedAt: Date.now(),
+      });
+    }
+  };
   const drive = async (): Promise<void> => {
     await inside(at.api, 'GET /', mine);
     await inside(at.api, 'GET /missing', mine);
@@ -88,10 +121,12 @@ export async function drivenProxy(): Promise<DrivenProxy> {
     await tried('strange.test:443', '127.0.0.9');
     // Beyond what their limits allow: the one is refused, the other is on trial.
     for (const from of ['127.0.0.4', '127.0.0.4', '127.0.0.3', '127.0.0.3']) await tried(at.raw, from);
+    await people();
     const tunnel = await connect(port, at.raw, { localAddress: '127.0.0.2' });
     tunnel.write('ping');
     await tunnel.bytes(4);
     // A few stay open.
+    if (opened.length === 0) opened.push((await asked('/waits')).client);
     if (opened.length < 5) opened.push(tunnel);
     else tunnel.destroy();
     const short = await connect(port, at.raw);

@@ -1,12 +1,8 @@
 /** What rules and panels may name: what a live scrape has, and what Prometheus makes by itself. */
 import { labelsIn } from './promql.ts';
 
-/** Rows that the traffic of a test does not make: held requests need a person. Labels as README.md has them. */
-const UNSEEN: readonly (readonly [string, readonly string[]])[] = [
-  ['sallyport_approvals_pending', ['group']],
-  ['sallyport_approvals_total', ['group', 'outcome']],
-  ['sallyport_scrubbed_total', ['group', 'key']],
-];
+/** Rows that the tests' traffic does not make: there are no workers. Labels as README.md has them. */
+const UNSEEN: readonly (readonly [string, readonly string[]])[] = [['sallyport_workers', ['state']]];
 
 /** Is there no row of it after the tests' traffic? */
 export function isUnseen(metric: string): boolean {

@@ -250,7 +250,7 @@ export const OVERVIEW: Dashboard = {
           title: 'Policy in force',
           description: 'Every replica should have the same hash. 1 in the last column means in force.',
           unit: 'count',
-          width: 12,
+          width: 9,
           expr: `max by (instance, group, mode, hash) (${ofGroups('sallyport_policy_info')})`,
           columns: ['instance', 'group', 'mode', 'hash'],
           value: 'In force',
@@ -259,7 +259,7 @@ export const OVERVIEW: Dashboard = {
           title: 'Loads of the policy files',
           description: 'Per minute. An error keeps the policy before it in force; the log has its line.',
           unit: 'cpm',
-          width: 6,
+          width: 5,
           stacked: true,
           queries: [
             {
@@ -269,10 +269,17 @@ export const OVERVIEW: Dashboard = {
           ],
         }),
         series({
+          title: 'Workers',
+          description: 'Processes that serve, and that are missing. Nothing where `proxy.workers` is 1.',
+          unit: 'count',
+          width: 5,
+          queries: [{ expr: `sum by (state) (${ofProxies('sallyport_workers')})`, legend: '{{state}}' }],
+        }),
+        series({
           title: 'Records written',
           description: 'Audit records per second.',
           unit: 'reqps',
-          width: 6,
+          width: 5,
           queries: [
             { expr: rate(ofProxies('sallyport_audit_records_total'), 'instance'), legend: '{{instance}}' },
           ],

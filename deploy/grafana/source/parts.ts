@@ -42,6 +42,12 @@ export function total(selector: string): string {
   return `sum(increase(${selector}[$__range]))`;
 }
 
+/** Events in the chosen time by labels: a series that is new in it counts from zero. */
+export function totalBy(selector: string, by: string): string {
+  const counted = `(${selector} unless ${selector} offset $__range) or increase(${selector}[$__range])`;
+  return `sum by (${by}) (${counted}) > 0.5`;
+}
+
 /**
  * Decisions per minute. A host is a series of its own, and `increase()` does not see a series' first sample: summed
  * first, counted after.
@@ -57,10 +63,9 @@ export function decided(selector: string): string {
   return `sum(increase((sum by (instance, group) (${selector}))[$__range:15s]))`;
 }
 
-/** Decisions in the chosen time by host: a series that is new in it counts from zero. */
+/** Decisions in the chosen time by host. */
 export function decidedByHost(selector: string): string {
-  const counted = `(${selector} unless ${selector} offset $__range) or increase(${selector}[$__range])`;
-  return named(`topk(100, sum by (group, host, reason) (${counted}) > 0.5)`);
+  return named(`topk(100, ${totalBy(selector, 'group, host, reason')})`);
 }
 
 /** Clients that nobody knows have no group: they are called `nobody`. */

@@ -1,6 +1,18 @@
 /** What waits for people and what people did: held requests, decisions, lockdowns. */
 import type { Dashboard } from './model.ts';
-import { CONSOLE, decidedByHost, GROUP, INSTANCE, ofGroups, series, stat, table, total } from './parts.ts';
+import {
+  CONSOLE,
+  decidedByHost,
+  GROUP,
+  INSTANCE,
+  ofGroups,
+  ofProxies,
+  series,
+  stat,
+  table,
+  total,
+  totalBy,
+} from './parts.ts';
 
 const PENDING = ofGroups('sallyport_approvals_pending');
 const DECIDED = 'sallyport_approvals_total';
@@ -90,26 +102,36 @@ export const PEOPLE: Dashboard = {
       ],
     },
     {
-      title: 'What was asked for, and lockdowns',
+      title: 'What people did',
       height: 9,
       panels: [
         table({
-          title: 'Held for approval',
+          title: 'Let through by a person',
           description:
-            'By group and the rule’s host, the most often held first. What is always approved is a rule to be written.',
+            'By group and host, the most often first. What is always approved is a rule to be written.',
           unit: 'count',
-          width: 12,
+          width: 8,
           expr: decidedByHost(ofGroups('sallyport_decisions_total', 'verdict="approve"')),
-          columns: ['group', 'host', 'reason'],
-          value: 'Held',
+          columns: ['group', 'host'],
+          value: 'Approved',
           audit: ['group', 'host'],
+        }),
+        table({
+          title: 'What operators did',
+          description:
+            'By API, command, file or signal. The record has who, and why. `refused` and `failed`: it did not come to pass.',
+          unit: 'count',
+          width: 8,
+          expr: totalBy(ofProxies('sallyport_operator_actions_total'), 'action, outcome'),
+          columns: ['action', 'outcome'],
+          value: 'Times',
         }),
         {
           kind: 'timeline',
           title: 'Lockdowns',
           description: 'When groups were locked down; `*` is all of them. The record says by whom and why.',
           unit: 'count',
-          width: 12,
+          width: 8,
           query: { expr: `max by (group) (${LOCKDOWN})`, legend: '{{group}}' },
           states: ['open', 'locked down'],
           audit: ['group'],

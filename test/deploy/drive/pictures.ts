@@ -8,6 +8,7 @@ import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { ROOT } from '../../helpers/import-table.ts';
 import { runProgram } from '../../helpers/run-program.ts';
+import { askOnce } from '../../helpers/talk.ts';
 import { drivenProxy } from '../driven-proxy.ts';
 import { startPrometheus } from '../prometheus.ts';
 import { screenshot } from '../screenshot.ts';
@@ -18,12 +19,37 @@ const minutes = Number(process.argv[2] ?? 10);
 const out = mkdtempSync(path.join(tmpdir(), 'sallyport-pages-'));
 const driven = await drivenProxy();
 const prometheus = await startPrometheus(driven.target, SCRAPE_S);
+
+/** What agents ask for without being asked to: the one often, the other once. */
+const ASIDE = [
+  'telemetry.example',
+  'stats.example',
+  'pastebin.example',
+  'cdn.example',
+  'files.example',
+  'x.y.example',
+];
+
+async function aside(): Promise<void> {
+  const pick = Math.floor(ASIDE.length * Math.random() ** 2);
+  const host = ASIDE[pick] ?? 'telemetry.example';
+  const localAddress = Math.random() < 0.7 ? '127.0.0.1' : '127.0.0.2';
+  await askOnce(driven.world.port, `GET http://${host}/ HTTP/1.1\r\nHost: ${host}\r\n\r\n`, { localAddress });
+}
+
 try {
-  const until = Date.now() + minutes * 60_000;
+  const { lockdown } = driven.world.proxy.parts;
+  const from = Date.now();
+  const until = from + minutes * 60_000;
   while (Date.now() < until) {
+    const gone = (Date.now() - from) / (until - from);
+    if (gone > 0.4 && gone < 0.6)
+      await lockdown.lock({ group: 'busy', by: 'operator', reason: 'a look at it' });
+    else await lockdown.unlock('busy');
     await driven.drive();
+    for (let n = 0; n < 6 * Math.random() ** 2; n += 1) await aside();
     // Waves: busy and quiet minutes.
-    await pause(600 + 500 * Math.sin(Date.now() / 40_000));
+    await pause(1_200 + 1_000 * Math.sin(Date.now() / 40_000));
   }
   const render = path.join(ROOT, 'deploy', 'grafana', 'render.ts');
   const args = [render, '--prometheus', prometheus.url, '--out', out];

@@ -269,6 +269,49 @@ describe('what leaves no record', () => {
   });
 });
 
+describe('what people and processes do', () => {
+  it('is counted by action and outcome, never by name', async () => {
+    const metrics = fresh();
+    const event = {
+      kind: 'operator',
+      action: 'lockdown.on',
+      operator: 'alice',
+      origin: 'api',
+      client: '127.0.0.1',
+      group: 'g',
+      subject: null,
+      outcome: 'done',
+      why: 'a reason',
+      actedAt: 0,
+    } as const;
+    metrics.observe(event);
+    metrics.observe({ ...event, outcome: 'failed' });
+    metrics.observe(event);
+    expect(await samples(metrics, 'sallyport_operator_actions_total')).toEqual(
+      new Map([
+        ['action="lockdown.on",outcome="done"', 2],
+        ['action="lockdown.on",outcome="failed"', 1],
+      ]),
+    );
+    expect(await metrics.render()).not.toMatch(/alice|a reason/);
+  });
+
+  it('shows workers where there are any, and leaves out what it cannot know', async () => {
+    const metrics = fresh();
+    const unknown = ['sallyport_workers', 'sallyport_ca_not_after_timestamp_seconds'];
+    for (const name of [...unknown, 'sallyport_policy_last_reload_successful']) {
+      expect((await samples(metrics, name)).size, name).toBe(0);
+    }
+    metrics.workers(() => ({ ready: 3, missing: 1 }));
+    expect(await samples(metrics, 'sallyport_workers')).toEqual(
+      new Map([
+        ['state="ready"', 3],
+        ['state="missing"', 1],
+      ]),
+    );
+  });
+});
+
 describe('the text', () => {
   it('counts every event as one record, however many scrapes there are', async () => {
     const metrics = fresh();
