@@ -71,7 +71,7 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
     this.#permit = permit;
     this.#head = head;
     this.#keys = keys;
-    if (keys === null) return this.#reserve(permit);
+    if (keys === null || !(keys.inBody || ready.resigning !== null)) return this.#reserve(permit);
     const of = { deps: this.#deps, job: this.#job, exchange: this };
     const problem = rewriteFor({ ...ready, keys }, this.#up, { ...of, whole: () => this.#reserve(permit) });
     if (problem !== null) return this.#refuse(problem, 'refused');

@@ -69,7 +69,7 @@ export function rewriteFor(ready: Rewrite, up: RequestLeg, told: Told): Denied |
 
 function signFor(head: string, resigning: Resigning, up: RequestLeg, told: Told): Denied | null {
   const { deps, job, exchange, whole } = told;
-  const { record, side, identity } = job;
+  const { side, identity } = job;
   const { framing, expectContinue } = job.head;
   const room = new HeldShare(deps.held, identity.group);
   const signed = SignedBody.of(
@@ -78,9 +78,6 @@ function signFor(head: string, resigning: Resigning, up: RequestLeg, told: Told)
       pieces: (pieces, length) => up.pieces(pieces, length),
       done: () => up.bodyDone(),
       ready: whole,
-      used: (names) => {
-        record.keys = [...new Set([...record.keys, ...names])];
-      },
       failed: (why) => exchange.cut(why, 'refused'),
       apart: (step) => exchange.apart(step),
     },

@@ -49,7 +49,7 @@ export function readyRequest(deps: ExchangeDeps, job: ExchangeJob, asks: Asks): 
   if (swapped.kind === 'deny') return swapped;
   // Whoever signs there with a key of his own could take anything out.
   if (isOther) return OTHER_SIGNER;
-  job.record.keys = swapped.used;
+  job.record.keys = resigning === null ? swapped.used : [...resigning.keys, ...swapped.used];
   if ('kind' in permit) return permit;
   return { permit, head: swapped.head, bindings, keys, resigning };
 }

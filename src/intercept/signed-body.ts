@@ -21,8 +21,6 @@ export type SignedSink = {
   /** the head is signed: the request may go */
   ready(): void;
   failed(why: Denied): void;
-  /** names of the keys that were used */
-  used(names: readonly string[]): void;
   /** runs what happened outside of a read of the client, and sends what is ready then */
   apart(step: () => void): void;
 };
@@ -167,7 +165,6 @@ export class SignedBody {
     }
     if (this.#over) return;
     this.#head = signed.head;
-    this.#sink.used(signed.used);
     if (this.#kind === 'hold') this.#release();
     if (this.#kind === 'chunks') this.#begin(signed);
     if (!this.#over) this.#sink.ready();

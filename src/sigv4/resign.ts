@@ -36,8 +36,6 @@ export type ResignAsk = {
 /** What was signed, with both keys, for what follows the head. */
 export type Resigned = {
   readonly head: string;
-  /** names of the variables whose keys were used */
-  readonly used: readonly string[];
   /** for chunks, whose signatures hang on the one of the head */
   readonly own: Signer;
   readonly ownSignature: string;
@@ -92,6 +90,12 @@ export class Resigning {
     this.claim = claim;
     this.#parts = parts;
     this.#set = set;
+  }
+
+  /** Names of the variables whose keys are used. */
+  get keys(): readonly string[] {
+    const { id, secret, token } = this.#set;
+    return [id.env, secret.env, ...(token === null ? [] : [token.env])];
   }
 
   /** The body must be there before anything can be said. */
@@ -190,7 +194,7 @@ export class Resigning {
     });
     const realSignature = real.sign(stringToSign(claim.at, claim.scope, sha256(text)));
     const by = { credential, signedHeaders: list, signature: realSignature };
-    return { head: putSignature(head, claim, by), used: values.used, real, realSignature };
+    return { head: putSignature(head, claim, by), real, realSignature };
   }
 }
 
@@ -198,7 +202,6 @@ type Values = {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly token: string | null;
-  readonly used: readonly string[];
 };
 
 /** All of one moment: a set that rotates is never mixed. */
@@ -208,8 +211,7 @@ function valuesOf({ id, secret, token }: KeySet): Values | null {
   const session = token === null ? null : textOf(token);
   if (accessKeyId === null || secretAccessKey === null || /[\s/,]/.test(accessKeyId)) return null;
   if (token !== null && session === null) return null;
-  const used = [id.env, secret.env, ...(token === null ? [] : [token.env])];
-  return { accessKeyId, secretAccessKey, token: session, used };
+  return { accessKeyId, secretAccessKey, token: session };
 }
 
 function textOf(binding: Binding): string | null {

@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { decide, theHeld } from '../helpers/approvals.ts';
 import { type AwsDouble, awsDouble } from '../helpers/aws-double.ts';
 import { type AwsAsk, signedText } from '../helpers/aws-world.ts';
 import { intercepted, placeholderIn, policy } from '../helpers/scene.ts';
@@ -18,6 +19,8 @@ const SECOND: Credentials = {
   id: 'AKIASECONDSECONDSECO',
   secret: 'second/second+second/second+second/second',
 };
+
+const TARGET = { 'x-amz-target': 'DynamoDB_20120810.ListTables' };
 
 describe('an AWS key set', () => {
   let real = FIRST;
@@ -143,6 +146,26 @@ aws:
     expect((await ask()).json()).toMatchObject({ reason: 'secret_unavailable' });
     world.write('secret', SECOND.secret);
     await eventually(async () => (await ask()).status === 200);
+  });
+
+  it('signs what a person was asked about after the yes, and they see which set it is', async () => {
+    const asked = [
+      `approve: "${at}", wait: 5m, addresses: [127.0.0.0/8]`,
+      intercepted(`clear.test:${clear.port}`),
+    ];
+    world.setPolicy('agents.yaml', policy(asked, { more: 'profile: keys\n' }));
+    const talk = await connectTls(world.port, at, { ca: world.caPem });
+    const before = double.seen.length;
+    talk.write(
+      signedText({ method: 'POST', service: 'dynamodb', body: '{"a":1}', headers: TARGET, by: own, to: at }),
+    );
+    const waiting = await theHeld(world);
+    expect(waiting.keys).toEqual(['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY']);
+    expect(double.seen.length).toBe(before);
+    await decide(world, waiting.id);
+    expect([(await talk.reply()).status, double.problem()]).toEqual([200, null]);
+    talk.destroy();
+    world.setPolicy('agents.yaml', policy(rules(), { more: 'profile: keys\n' }));
   });
 
   it('that a group excludes does not exist for it, whichever variable is named', async () => {

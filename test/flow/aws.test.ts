@@ -256,6 +256,27 @@ describe('a request signed with a placeholder set', () => {
     const url = presigned(scene.own, '/bucket/pre');
     const reply = await client.ask(`GET ${url}`);
     expect([scene.plain.problem(), reply.status]).toEqual([null, 200]);
+    const body = Buffer.alloc(700_000, 'h2');
+    const at = amzDate();
+    for (const [service, headers] of [
+      ['s3', { 'x-amz-content-sha256': hex(body), 'x-amz-date': at }],
+      ['dynamodb', { 'x-amz-date': at, 'x-amz-target': 'DynamoDB_20120810.ListTables' }],
+    ] as const) {
+      const signed = { host: scene.at.plain, ...headers };
+      const of = {
+        ...scene.own,
+        method: 'PUT',
+        url: '/bucket/h2',
+        region: 'r',
+        service,
+        at,
+        payload: hex(body),
+      };
+      const fields = { ...headers, authorization: authorization({ ...of, headers: signed }) };
+      const put = await client.ask('PUT /bucket/h2', fields, body);
+      expect([scene.plain.problem(), put.status]).toEqual([null, 200]);
+    }
+    expect(scene.plain.objects.get('/bucket/h2')?.equals(body)).toBe(true);
     client.close();
   });
 
