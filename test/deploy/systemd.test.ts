@@ -89,7 +89,7 @@ function expand(names: readonly string[], sets: ReadonlyMap<string, readonly str
   );
 }
 
-describeWith(['systemd-analyze', 'strace'], 'what the program asks of the kernel', () => {
+describeWith(['systemd-analyze', 'strace', 'curl'], 'what the program asks of the kernel', () => {
   it('is what the unit allows, from its first start to its end', async () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'sallyport-strace-'));
     mkdirSync(path.join(dir, 'policies'));
