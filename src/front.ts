@@ -133,6 +133,7 @@ function sessionDeps(parts: Parts): SessionDeps {
     snapshotId: () => snapshots.current()?.id ?? '',
     policyHash: () => snapshots.current()?.set.hash ?? '',
     draining: () => state.draining,
+    traced: parts.options.telemetry?.traced === true,
     held: new HeldBytes(),
     streams: parts.streams,
     hostKeys: new HostKeyIndex(),

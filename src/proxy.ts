@@ -36,6 +36,7 @@ import { openLockdown } from './state/lockdown-file.ts';
 import type { Rulings } from './state/rulings.ts';
 import { RulingsFile } from './state/rulings-file.ts';
 import type { StateStore } from './state/store.ts';
+import type { Opened } from './telemetry/open.ts';
 import { type Bindings, createBindings } from './vault/bindings.ts';
 import { createKeyring, type Keyring } from './vault/keyring.ts';
 import { openSources } from './vault/sources.ts';
@@ -56,6 +57,8 @@ export type ProxyOptions = {
   readonly caps?: Partial<Caps>;
   /** locks of another process that stand in no file */
   readonly locks?: readonly Lock[];
+  /** sees every record, beside the metrics; `traced`: what clients say of their traces is looked for */
+  readonly telemetry?: Opened | null;
   /** this process is one of several that serve the same addresses: its number, from 1 */
   readonly worker?: number;
 };
@@ -127,6 +130,8 @@ export function createParts(options: ProxyOptions): Parts {
     },
   });
   trail.onEvent((event) => metrics.observe(event));
+  const exported = options.telemetry?.begin(metrics);
+  if (exported !== undefined) trail.onEvent((event) => exported(event));
   const tokens = openTokenStore({
     dir: settings.state.dir,
     clock,

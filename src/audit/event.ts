@@ -6,6 +6,7 @@
 import type { Ruling } from '../flow/approval.ts';
 import type { Reason, RuleRef } from '../flow/reason.ts';
 import type { Via } from '../flow/target.ts';
+import type { TraceParent } from '../flow/trace.ts';
 import type { Treat } from '../flow/verdict.ts';
 
 /** `connect`: the CONNECT, SOCKS or transparent target; `request`: one HTTP request. */
@@ -34,6 +35,8 @@ type Common = {
   readonly keys: readonly string[];
   /** hash of the policy that decided */
   readonly policy: string;
+  /** the trace that the client says it is part of; looked for only where traces are exported, and not recorded */
+  readonly trace?: TraceParent | null;
 };
 
 export type DecisionEvent = Common & {

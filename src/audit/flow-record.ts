@@ -7,6 +7,7 @@ import type { Ruling } from '../flow/approval.ts';
 import type { Identity } from '../flow/identity.ts';
 import { type Denied, REASONS, type Reason, type RuleRef } from '../flow/reason.ts';
 import type { Authority, Via } from '../flow/target.ts';
+import type { TraceParent } from '../flow/trace.ts';
 import type { Allow, Treat } from '../flow/verdict.ts';
 import type { DecisionEvent, Ended } from './event.ts';
 import type { AuditTrail } from './writer.ts';
@@ -52,6 +53,8 @@ export class FlowRecord {
   /** names of keys that were taken out of the response */
   scrubbed: readonly string[] = [];
   treat: Treat | null = null;
+  /** of the client, where traces are exported */
+  trace: TraceParent | null = null;
   readonly #open: FlowOpening;
   #decided = false;
   #verdict: DecisionEvent['verdict'] | null = null;
@@ -170,6 +173,7 @@ export class FlowRecord {
       keys: this.keys,
       scrubbed: this.scrubbed,
       policy: this.policy,
+      trace: this.trace,
     });
   }
 
@@ -205,6 +209,7 @@ export class FlowRecord {
         treat: this.treat,
         keys: this.keys,
         policy: this.policy,
+        trace: this.trace,
         hostLabel,
       },
       written,

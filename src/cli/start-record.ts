@@ -13,6 +13,7 @@ import type { Metrics } from '../metrics/metrics.ts';
 import { keepRecord } from '../operators/record.ts';
 import type { LockdownStore } from '../state/lockdown.ts';
 import { openLockdown } from '../state/lockdown-file.ts';
+import type { Opened } from '../telemetry/open.ts';
 
 export type PeopleRecord = {
   readonly lockdown: LockdownStore;
@@ -25,8 +26,12 @@ export type PeopleRecord = {
 export function openPeopleRecord(
   settings: Settings,
   log: Log,
-  metrics: Pick<Metrics, 'observe' | 'auditFailure'>,
+  of: {
+    readonly metrics: Pick<Metrics, 'observe' | 'auditFailure' | 'telemetry'>;
+    readonly telemetry: Opened | null;
+  },
 ): PeopleRecord {
+  const { metrics } = of;
   const { dir } = settings.state;
   const audit = path.join(dir, 'audit');
   const trail = openAuditTrail({
@@ -41,6 +46,8 @@ export function openPeopleRecord(
     },
   });
   trail.onEvent((event) => metrics.observe(event));
+  const exported = of.telemetry?.begin(metrics);
+  if (exported !== undefined) trail.onEvent(exported);
   const lockdown = openLockdown({ dir, clock: systemClock, watch: true });
   const keeper = keepRecord({ dir, clock: systemClock, trail, lockdown });
   return {

@@ -16,6 +16,7 @@ import { createNotices } from '../notices.ts';
 import { lockBySignal } from '../operators/signal.ts';
 import { createCrewControl, spreadLockdown } from '../supervise/control.ts';
 import { type Supervisor, startSupervisor } from '../supervise/supervisor.ts';
+import type { Opened } from '../telemetry/open.ts';
 import type { CliIo } from './io.ts';
 import { openAdmin } from './start-admin.ts';
 import { openPeopleRecord } from './start-record.ts';
@@ -34,13 +35,18 @@ export function workersOf({ proxy }: Settings): number {
 export async function startWorkers(
   settings: Settings,
   io: CliIo,
-  about: { readonly log: Log; readonly token: string; readonly version: string },
+  about: {
+    readonly log: Log;
+    readonly token: string;
+    readonly version: string;
+    readonly telemetry: Opened | null;
+  },
 ): Promise<void> {
-  const { log, token, version } = about;
+  const { log, token, version, telemetry } = about;
   const workers = workersOf(settings);
   const notices = createNotices({ settings, clock: systemClock, log });
   const counted = createMetrics({ version });
-  const people = openPeopleRecord(settings, log, counted);
+  const people = openPeopleRecord(settings, log, { metrics: counted, telemetry });
   const { lockdown, record } = people;
   const startedAt = systemClock.now();
   const crew = await startSupervisor({
@@ -57,7 +63,12 @@ export async function startWorkers(
     await people.close();
     return toCliError(error);
   });
-  const stops: (() => Promise<void>)[] = [() => notices.close(), () => crew.stop(), () => people.close()];
+  const stops: (() => Promise<void>)[] = [
+    () => notices.close(),
+    () => crew.stop(),
+    () => people.close(),
+    async () => telemetry?.stop(),
+  ];
   let admin: Endpoint = settings.admin.listen;
   try {
     const control = createCrewControl(crew, {

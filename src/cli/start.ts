@@ -18,6 +18,7 @@ import { CliError, type CliIo } from './io.ts';
 import { settingsFor } from './load.ts';
 import { openAdmin } from './start-admin.ts';
 import { untilStopped } from './start-signals.ts';
+import { telemetryFor } from './start-telemetry.ts';
 import { greeting, toCliError } from './start-text.ts';
 import { startWorkers, workersOf } from './start-workers.ts';
 import { programVersion } from './version.ts';
@@ -46,12 +47,23 @@ async function start(settings: Settings, io: CliIo): Promise<void> {
   await tendOldChains(settings, log);
   const { authority, placeholderKey, adminToken: token } = installed;
   const version = programVersion();
-  if (workersOf(settings) > 1) return startWorkers(settings, io, { log, token, version });
+  const telemetry = await telemetryFor(io.env, version);
+  if (workersOf(settings) > 1) return startWorkers(settings, io, { log, token, version, telemetry });
   const notices = createNotices({ settings, clock: systemClock, log });
-  const proxy = await startProxy({ settings, log, version, authority, placeholderKey, env: io.env }).catch(
-    toCliError,
-  );
-  const stops: (() => Promise<void>)[] = [() => notices.close(), () => proxy.stop()];
+  const proxy = await startProxy({
+    settings,
+    log,
+    version,
+    authority,
+    placeholderKey,
+    env: io.env,
+    telemetry,
+  }).catch(toCliError);
+  const stops: (() => Promise<void>)[] = [
+    () => notices.close(),
+    () => proxy.stop(),
+    async () => telemetry?.stop(),
+  ];
   try {
     proxy.parts.approvals.subscribe(notices.take);
     const { metrics, state, snapshots } = proxy.parts;

@@ -13,6 +13,7 @@ import type { Begin } from '../supervise/messages.ts';
 import { type Channel, type Served, serveChannel } from '../supervise/serve.ts';
 import { ensureInstall } from './install.ts';
 import { CliError, type CliIo } from './io.ts';
+import { telemetryFor } from './start-telemetry.ts';
 
 export function addWorker(program: Command, io: CliIo): void {
   program
@@ -44,6 +45,7 @@ async function serve(begin: Begin, store: StateStore, io: CliIo): Promise<Served
   const { worker, settings, version, env } = begin;
   const log: Log = createLog({ stream: io.stderr, worker });
   const { authority, placeholderKey } = ensureInstall(settings, { now: Date.now(), env });
+  const telemetry = await telemetryFor(env, version);
   const proxy = await startProxy({
     settings,
     log,
@@ -54,6 +56,7 @@ async function serve(begin: Begin, store: StateStore, io: CliIo): Promise<Served
     worker,
     store,
     locks: begin.locks,
+    telemetry,
   });
   const { parts } = proxy;
   const record = (event: OperatorEvent): void => parts.trail.operator(event);
@@ -75,8 +78,14 @@ async function serve(begin: Begin, store: StateStore, io: CliIo): Promise<Served
       parts.state.peers = own;
     },
     onError: (error) => log.error({ error: String(error) }, 'a question of the supervising process failed'),
-    stop: () => proxy.stop(),
-    stopNow: () => proxy.stopNow(),
+    stop: async () => {
+      await proxy.stop();
+      await telemetry?.stop();
+    },
+    stopNow: async () => {
+      await proxy.stopNow();
+      await telemetry?.stop();
+    },
   };
 }
 

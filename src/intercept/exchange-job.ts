@@ -41,6 +41,8 @@ export type ExchangeDeps = {
   /** hash of the policy in force, as records name it */
   readonly policyHash: () => string;
   readonly draining: () => boolean;
+  /** traces are exported: the client's own is looked for */
+  readonly traced: boolean;
   /** room for WebSocket messages and bodies that are not whole yet */
   readonly held: HeldBytes;
   /** where what a client sent ahead waits for its turn */

@@ -4,10 +4,12 @@
  */
 import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied, isDenied } from '../flow/reason.ts';
+import { parseTraceParent } from '../flow/trace.ts';
 import type { Ask } from '../flow/verdict.ts';
 import type { IdentityBindings } from '../secrets/binding.ts';
 import type { HostKeys } from '../secrets/host-keys.ts';
 import { findSignature, OTHER, type Resigning } from '../sigv4/resign.ts';
+import { fieldValue } from '../wire/http1-parse.ts';
 import type { Asks, ExchangeDeps, ExchangeJob } from './exchange-job.ts';
 import { upstreamHead } from './upstream-head.ts';
 
@@ -34,6 +36,7 @@ const OTHER_SIGNER = denied(
  * a person's yes is there, so whoever is asked sees what could be sent.
  */
 export function readyRequest(deps: ExchangeDeps, job: ExchangeJob, asks: Asks): ReadyRequest | Ask | Denied {
+  if (deps.traced) job.record.trace = parseTraceParent(fieldValue(job.head, 'traceparent') ?? '');
   const permit = judgeRequest(deps, job, asks);
   if ('kind' in permit && permit.kind === 'deny') return permit;
   const bindings = deps.bindings(job.identity);

@@ -33,6 +33,7 @@ export type Counts = {
   readonly approvals: Tally;
   /** first label: what people did; second: what came of it */
   readonly people: Tally;
+  readonly telemetry: Tally;
   policies: readonly PolicyInfo[];
   /** null: none was tried yet */
   lastReload: 'ok' | 'error' | null;
@@ -62,6 +63,7 @@ export function noCounts(about: Pick<Counts, 'build' | 'caNotAfter'>): Counts {
     secrets: new Tally(),
     approvals: new Tally(),
     people: new Tally(),
+    telemetry: new Tally(),
     policies: [],
     lastReload: null,
     ages: () => [],

@@ -35,6 +35,8 @@ export type Metrics = {
   /** `fn` is asked at each scrape: held entries by group. */
   approvalsPending(fn: () => ReadonlyMap<string, number>): void;
   secretFetch(source: string, outcome: string): void;
+  /** Log records or spans that a collector took, did not take, or that found no room to wait. */
+  telemetry(signal: string, outcome: 'ok' | 'failed' | 'dropped', items: number): void;
   /** `fn` is asked at each scrape. */
   secretAges(fn: () => readonly SecretAge[]): void;
   /** `fn` is asked at each scrape: the groups that are locked, `*` for all. */
@@ -97,6 +99,9 @@ export function createMetrics(about: About): Metrics {
     secretFetch(source, outcome) {
       for (const each of ['ok', 'error']) counts.secrets.add(source, each, 0);
       counts.secrets.add(source, outcome);
+    },
+    telemetry(signal, outcome, items) {
+      counts.telemetry.add(signal, outcome, items);
     },
     secretAges(fn) {
       counts.ages = fn;

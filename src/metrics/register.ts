@@ -97,6 +97,13 @@ function registerKeys(registry: Registry, counts: Counts): void {
     labels: ['source', 'outcome'],
     rows: () => [...counts.secrets.rows()].map(([source, outcome, value]) => row({ source, outcome }, value)),
   });
+  liveCounter(registry, {
+    name: 'sallyport_telemetry_total',
+    help: 'Log records and spans for the collector of OpenTelemetry: taken, not taken, dropped for want of room.',
+    labels: ['signal', 'outcome'],
+    rows: () =>
+      [...counts.telemetry.rows()].map(([signal, outcome, value]) => row({ signal, outcome }, value)),
+  });
   liveGauge(registry, {
     name: 'sallyport_secret_age_seconds',
     help: 'Age of the key values in memory.',
