@@ -80,6 +80,8 @@ class Hub implements EventHub {
     const { to } = listener;
     to.on('close', () => this.#leave(listener));
     to.on('error', () => this.#leave(listener));
+    // Several may have been let in before the first of them was counted.
+    if (this.#listeners.size >= MAX_LISTENERS) return void to.destroy();
     if (to.destroyed) return this.#leave(listener);
     to.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no' });
     this.#listeners.add(listener);

@@ -5,6 +5,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { RecordFeed } from '../audit/feed.ts';
 import { mayAct, type Operator } from '../base/operator.ts';
+import { recordAction } from './acted.ts';
 import { type Auth, type Caller, createAuth, FAILURE_WINDOW_MS } from './auth.ts';
 import { createBaseApp, type ListenAt, listenAt } from './base-app.ts';
 import { createEvents } from './events.ts';
@@ -93,10 +94,14 @@ function addRoute(app: FastifyInstance, { route, deps, who }: Added): void {
       const operator = route.role === null ? NOBODY : who(request);
       // Every request passed the hook; one that did not is nobody's.
       if (operator === undefined) return refuse(reply, roleNeeded(route, NOBODY));
-      if (route.role !== null && !mayAct(operator, route.role))
-        return refuse(reply, roleNeeded(route, operator));
-      const { body, query } = request;
       const client = request.socket.remoteAddress ?? '';
+      if (route.role !== null && !mayAct(operator, route.role)) {
+        const action = `${route.method} ${route.path}`;
+        if (WRITES.has(route.method))
+          recordAction(deps, { who: operator, client }, { action, outcome: 'refused' });
+        return refuse(reply, roleNeeded(route, operator));
+      }
+      const { body, query } = request;
       const header = request.headers['last-event-id'];
       const lastEventId = typeof header === 'string' ? header : null;
       return send(

@@ -27,9 +27,11 @@ export type StatusView = {
   readonly audit: AuditView;
   /** where several processes work: each of them; `audit.seq` is then the sum of their chains, its hash empty */
   readonly workers?: readonly WorkerView[];
+  /** and the chain of the process that supervises them: what people do */
+  readonly people?: AuditView;
 };
 
-type AuditView = { readonly healthy: boolean; readonly seq: number; readonly hash: string };
+export type AuditView = { readonly healthy: boolean; readonly seq: number; readonly hash: string };
 
 export type WorkerView = {
   /** from 1 */

@@ -29,7 +29,7 @@ export async function openAdmin(
   const onError = (error: unknown): void => log.error({ error: String(error) }, 'admin side');
   const feed = new RecordFeed({ root: auditDir, onError });
   // Not the proxy's own: with workers there is none here, and a change reaches it by the file anyway.
-  const tokens = openTokenStore({ dir, clock: systemClock, watch: false });
+  const tokens = openTokenStore({ dir, clock: systemClock, watch: false, onProblem: onError });
   stops.push(async () => {
     feed.close();
     tokens.close();

@@ -7,6 +7,7 @@ import { checkpointKeyPath } from '../audit/checkpoint.ts';
 import type { OperatorEvent } from '../audit/event.ts';
 import { openAuditTrail } from '../audit/writer.ts';
 import { systemClock } from '../base/clock.ts';
+import type { AuditView } from '../base/control.ts';
 import type { Log } from '../base/log.ts';
 import type { Settings } from '../config/settings.ts';
 import type { Metrics } from '../metrics/metrics.ts';
@@ -18,7 +19,7 @@ import type { Opened } from '../telemetry/open.ts';
 export type PeopleRecord = {
   readonly lockdown: LockdownStore;
   readonly record: (event: OperatorEvent) => void;
-  readonly healthy: () => boolean;
+  readonly head: () => AuditView;
   readonly close: () => Promise<void>;
 };
 
@@ -53,7 +54,7 @@ export function openPeopleRecord(
   return {
     lockdown,
     record: (event) => trail.operator(event),
-    healthy: () => trail.healthy(),
+    head: () => ({ healthy: trail.healthy(), ...trail.head() }),
     close: async () => {
       keeper.stop();
       lockdown.close();

@@ -77,7 +77,7 @@ export async function startWorkers(
       now: systemClock.now,
       admin: () => admin,
       lockdown,
-      recordHealthy: people.healthy,
+      people: people.head,
     });
     counted.workers(() => workerCount(crew.seats));
     const metrics = { contentType: METRICS_TYPE, render: async () => crew.metrics(await counted.json()) };

@@ -39,12 +39,17 @@ export function keepRecord(opts: {
   }
   take();
   const timer = setInterval(take, TAKE_EVERY_MS).unref();
+  let kept = true;
   return {
     stop: () => {
       clearInterval(timer);
       unsubscribe();
+      kept = trail.healthy();
     },
-    settle: () => notes.settle(),
+    // What a full disk did not take is taken again by the next process.
+    settle: () => {
+      if (kept) notes.settle();
+    },
   };
 }
 

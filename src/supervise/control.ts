@@ -1,5 +1,12 @@
 /** What the admin side may ask of several workers: their views as one. A worker that does not answer is told of. */
-import type { BlockedView, ControlPlane, FlowView, GroupView, WorkerView } from '../base/control.ts';
+import type {
+  AuditView,
+  BlockedView,
+  ControlPlane,
+  FlowView,
+  GroupView,
+  WorkerView,
+} from '../base/control.ts';
 import type { Endpoint } from '../config/settings.ts';
 import { changeLockdown, type LockdownStore } from '../state/lockdown.ts';
 import { crewApprovals } from './approvals.ts';
@@ -18,8 +25,8 @@ export function createCrewControl(
     readonly now: () => number;
     readonly admin: () => Endpoint;
     readonly lockdown: LockdownStore;
-    /** can what operators do be recorded */
-    readonly recordHealthy: () => boolean;
+    /** the chain of what people do */
+    readonly people: () => AuditView;
   },
 ): ControlPlane {
   const { lockdown } = about;
@@ -46,13 +53,14 @@ export function createCrewControl(
         // Each worker has a chain of its own: their heads are among the workers.
         audit: {
           healthy:
-            about.recordHealthy() &&
+            about.people().healthy &&
             reports.length > 0 &&
             reports.every(({ status }) => status.audit.healthy),
           seq: sum(reports.map(({ status }) => status.audit.seq)),
           hash: '',
         },
         workers: seen.map(workerView),
+        people: about.people(),
       };
     },
     groups: async () => mergedGroups(reportsOf(await look())),

@@ -61,6 +61,17 @@ describe.each([1, 2])('the admin API of a proxy of %i processes', (workers) => {
     LIMIT_MS,
   );
 
+  it('tells the heads of all chains, that of what people do too', async () => {
+    await running.admin('POST', '/api/v1/reload');
+    const status = await eventually(async () => {
+      const now = await get<{ audit: { seq: number }; people?: { healthy: boolean; seq: number } }>(
+        '/api/v1/status',
+      );
+      return (now.people ?? now.audit).seq > 0 && now;
+    });
+    expect(status.people?.healthy).toBe(workers === 1 ? undefined : true);
+  });
+
   it('counts what was refused, over all processes', async () => {
     for (let n = 0; n < 8; n += 1) await refuse('evil.test:443');
     await refuse('odd.test:443');

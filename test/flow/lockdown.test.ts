@@ -179,6 +179,24 @@ describe('lockdown', () => {
     expect(await metric(world, 'sallyport_lockdown{group="*"}')).toBe(1);
   });
 
+  it('ends what waits for a person, and nobody can say yes to it any more', async () => {
+    const approve = `approve: "${at.plain}", methods: [POST], addresses: [127.0.0.0/8]`;
+    world.setPolicy('agents.yaml', policy([approve], { sources: '127.0.0.1/32' }));
+    const before = plain.seen.length;
+    const client = keep(await open(world.port));
+    client.write(`POST http://${at.plain}/pay HTTP/1.1\r\nHost: ${at.plain}\r\nContent-Length: 0\r\n\r\n`);
+    const { approvals } = world.proxy.parts;
+    const [held] = await eventually(() => {
+      const list = approvals.list();
+      return list.length > 0 && list;
+    });
+    await lock('agents');
+    expect((await client.reply()).json()).toMatchObject({ status: 503, reason: 'locked_down' });
+    expect(approvals.list()).toEqual([]);
+    expect(held).toBeDefined();
+    expect(plain.seen.length).toBe(before);
+  });
+
   it('is over when it is lifted', async () => {
     await lock();
     expect((await tryConnect(world.port, at.raw)).answer.status).toBe(503);

@@ -42,6 +42,7 @@ export const LOCKDOWN_ROUTES: readonly Route[] = [
       const { on, group, reason } = ask.body;
       if (!on && !mayAct(ask.who, 'admin')) {
         const detail = `Letting go needs the role admin; yours is ${ask.who.role}.`;
+        recordAction(deps, ask, { action: 'lockdown.off', group, why: reason, outcome: 'refused' });
         return { problem: { status: 403, code: 'role_needed', detail } };
       }
       if (on && !(await isGroup(deps, group))) {
@@ -68,6 +69,7 @@ async function view({ control }: AdminDeps): Promise<Reply> {
 
 /** Without a policy nobody knows the groups, and the switch must work all the same. */
 async function isGroup({ control }: AdminDeps, name: string): Promise<boolean> {
+  if (name === EVERYBODY) return true;
   const groups = await control.groups();
-  return name === EVERYBODY || groups.length === 0 || groups.some(({ group }) => group === name);
+  return groups.length === 0 || groups.some(({ group }) => group === name);
 }

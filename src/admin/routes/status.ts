@@ -34,7 +34,7 @@ export const STATUS_SCHEMAS = {
       listeners: shape({ proxy: text, admin: text }),
       audit: AUDIT,
     },
-    { workers: list(ref('Worker')) },
+    { workers: list(ref('Worker')), people: AUDIT },
   ),
   Group: shape({
     group: text,

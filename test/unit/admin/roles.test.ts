@@ -24,7 +24,7 @@ describe('a role', () => {
     const answer = await admin.app.inject({ method: 'PUT', url: '/api/v1/lockdown', headers, payload: {} });
     expect(answer.statusCode).toBe(403);
     expect(answer.body).toContain('This needs the role approver; yours is viewer.');
-    expect(actions).toEqual([]);
+    expect(actions).toMatchObject([{ operator: 'ann', action: 'PUT /api/v1/lockdown', outcome: 'refused' }]);
   });
 
   it('of approver locks, and does not let go', async () => {
@@ -35,7 +35,10 @@ describe('a role', () => {
     expect((await put(true)).statusCode).toBe(200);
     expect((await put(false)).statusCode).toBe(403);
     expect(control.locks).toHaveLength(1);
-    expect(actions).toMatchObject([{ operator: 'ann', action: 'lockdown.on' }]);
+    expect(actions).toMatchObject([
+      { operator: 'ann', action: 'lockdown.on', outcome: 'done' },
+      { operator: 'ann', action: 'lockdown.off', outcome: 'refused' },
+    ]);
   });
 });
 
