@@ -5,7 +5,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { ROOT } from '../helpers/import-table.ts';
+import { ROOT, tableBelow } from '../helpers/import-table.ts';
 import { describeWith, hasProgram } from '../helpers/programs.ts';
 import { type DrivenProxy, drivenProxy } from './driven-proxy.ts';
 import { knownMetrics } from './known-metrics.ts';
@@ -109,6 +109,23 @@ describe('runbooks', () => {
       expect(headings).toEqual(['What it means', 'First look', 'What to do', 'When it clears']);
     },
   );
+});
+
+describe('commands of the runbooks', () => {
+  const known = tableBelow(readFileSync(path.join(ROOT, 'README.md'), 'utf8'), '### Commands').flatMap(
+    ([cell = '']) => cell.replaceAll('`', '').split(', '),
+  );
+
+  it.each(PAGES)('in %s are those of the program', (name) => {
+    const page = readFileSync(path.join(RUNBOOKS, name), 'utf8');
+    const used = [...page.matchAll(/(?<![\w/.-])sallyport ((?:[a-z]+)(?: [a-z]+)?)/g)].map(
+      ([, words = '']) => words,
+    );
+    const strange = used.filter(
+      (words) => !known.includes(words) && !known.includes(words.split(' ')[0] ?? ''),
+    );
+    expect(strange).toEqual([]);
+  });
 });
 
 describe('rules', () => {

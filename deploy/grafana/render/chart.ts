@@ -39,7 +39,7 @@ export function chart(lines: readonly Line[], of: { unit: Unit; stacked: boolean
   const stacks = of.stacked ? stack(lines) : null;
   const tops =
     stacks === null ? lines.flatMap(valuesOf) : stacks.flatMap((bars) => bars.map(({ top }) => top));
-  const { max, tick } = scale(Math.max(0, ...tops));
+  const { max, tick } = scale(Math.max(0, ...tops), of.unit === 'count' ? 1 : 0);
   const y = (value: number): number => (frame.height - BOTTOM) * (1 - value / max) + 6 * (value / max);
   const drawn =
     stacks === null
@@ -135,19 +135,19 @@ function xOf(at: number, { from, to, width }: Frame): number {
   return LEFT + ((at - from) / (to - from)) * (width - LEFT);
 }
 
-/** A round number above, and the distance of its grid lines. */
-function scale(highest: number): { max: number; tick: number } {
+/** A round number above, and the distance of its grid lines; `least`: that of what is counted in wholes. */
+function scale(highest: number, least: number): { max: number; tick: number } {
   if (highest <= 0) return { max: 1, tick: 1 };
   const rough = highest / TICKS;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const tick = ([1, 2, 2.5, 5].find((factor) => factor * power >= rough) ?? 10) * power;
+  const tick = Math.max(([1, 2, 2.5, 5].find((factor) => factor * power >= rough) ?? 10) * power, least);
   return { max: Math.ceil(highest / tick) * tick, tick };
 }
 
 /** Times along the bottom. */
 function hours(frame: Frame): string[] {
   const seconds = [1, 5, 15, 60, 300, 900, 3_600, 10_800, 43_200, 86_400];
-  const apart = seconds.find((one) => (frame.to - frame.from) / one <= 6) ?? 86_400;
+  const apart = seconds.find((one) => (frame.to - frame.from) / one <= (frame.width - LEFT) / 60) ?? 86_400;
   const first = Math.ceil(frame.from / apart) * apart;
   const marks: string[] = [];
   for (let at = first; at < frame.to; at += apart) {
