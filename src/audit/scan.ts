@@ -2,14 +2,14 @@
  * Every record of a folder, oldest day first, in bounded memory: what reports and proposals are made of. Works beside
  * a running writer. Records of several chains come chain by chain, not merged by time.
  */
+import { createReadStream } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { chainFolders } from './chains.ts';
 import { listAuditFiles } from './files.ts';
 import { eachLine } from './lines.ts';
 
 /** One record as it stands in the file; a field may be missing or of any type. */
 export type ReadRecord = Readonly<Record<string, unknown>>;
-
-const DAY_DIGITS = 8;
 
 /**
  * Calls `use` with each record from `since` (milliseconds since the epoch) on. `holds`: text that a line must hold to
@@ -21,7 +21,7 @@ export function eachRecord(
   use: (record: ReadRecord) => void,
 ): number {
   const from = new Date(ask.since).toISOString();
-  const day = from.slice(0, 10).replaceAll('-', '').slice(0, DAY_DIGITS);
+  const day = from.slice(0, 10).replaceAll('-', '');
   const needle = Buffer.from(ask.holds ?? '');
   let torn = 0;
   for (const folder of chainFolders(root)) {
@@ -51,4 +51,25 @@ function parsed(line: Uint8Array): ReadRecord | null {
   } catch {
     return null;
   }
+}
+
+/** Every line from `since` (milliseconds since the epoch) on as it stands in the files, a file at a time, chain by chain. */
+export async function* eachRecordLine(root: string, since: number): AsyncGenerator<string> {
+  const from = new Date(since).toISOString();
+  const day = from.slice(0, 10).replaceAll('-', '');
+  for (const folder of chainFolders(root)) {
+    for (const file of listAuditFiles(folder)) {
+      if (file.day < day) continue;
+      const lines = createInterface({
+        input: createReadStream(file.path),
+        crlfDelay: Number.POSITIVE_INFINITY,
+      });
+      for await (const line of lines) if (timeOf(line) >= from) yield line;
+    }
+  }
+}
+
+/** What is no record of ours is kept: `audit verify` says what it is. */
+function timeOf(line: string): string {
+  return /"at":"([^"]{24})"/.exec(line)?.[1] ?? '9';
 }

@@ -13,6 +13,7 @@ import { loadCheckpointPublicKey } from '../audit/checkpoint.ts';
 import type { FolderReport } from '../audit/read.ts';
 import { columnHeads, columnsOf } from './audit-columns.ts';
 import { addAuditReport } from './audit-report.ts';
+import { addAuditSearch } from './audit-search.ts';
 import { CliError, type CliIo } from './io.ts';
 import { settingsFor } from './load.ts';
 
@@ -48,7 +49,7 @@ type TailOptions = {
   readonly config?: string;
 };
 
-/** Adds `audit verify`, `audit tail` and `audit report`. `stop` ends `tail -f`; default: SIGINT and SIGTERM end the process. */
+/** Adds `audit verify`, `tail`, `search`, `export` and `report`. `stop` ends `tail -f`; default: SIGINT and SIGTERM end the process. */
 export function addAudit(program: Command, io: CliIo, stop?: AbortSignal): void {
   const audit = program
     .command('audit')
@@ -78,6 +79,7 @@ export function addAudit(program: Command, io: CliIo, stop?: AbortSignal): void 
     .option(...CONFIG)
     .addHelpText('after', TAIL_EXAMPLES)
     .action((options: TailOptions) => tail(options, io, stop));
+  addAuditSearch(audit, io);
   addAuditReport(audit, io);
 }
 
