@@ -1,9 +1,9 @@
 /**
  * How text may be escaped in what a peer says, one reader for each way: percent-encoding (RFC 3986 section 2.1), JSON
- * strings (RFC 8259 section 7), both done twice or more, and HTML's character references. Used by `views.ts`.
+ * strings (RFC 8259 section 7), both done twice, and HTML's character references. Used by `views.ts`.
  */
 
-/** `2`: escaped again, as in a URL inside of a URL or JSON inside of JSON, up to `MAX_LEVELS` times. */
+/** `2`: escaped twice, as in a URL inside of a URL or JSON inside of JSON. */
 export type Escaped = 'percent' | 'json' | 'percent2' | 'json2' | 'html';
 /** `folded`: base64 whose line ends are left out */
 export type Spelling = 'plain' | Escaped | 'folded';
@@ -38,10 +38,9 @@ export function lengthOf(packed: number): number {
 }
 
 const LENGTH_BITS = 6;
-const MAX_LEVELS = 3;
-/** A backslash of so many levels. */
-const MAX_BACKSLASHES = 2 ** MAX_LEVELS;
 const BACKSLASH = 0x5c;
+const QUOTE = 0x22;
+const SOLIDUS = 0x2f;
 const LETTER_U = 0x75;
 const SEMICOLON = 0x3b;
 
@@ -87,26 +86,24 @@ function readPercent(text: string, from: number): number {
   return code < 0 ? code : pack(code, 3);
 }
 
-/** `%2541` and `%252541` are an A, as `%41` is. */
+/** `%2541` is an A, and so is `%41`, for who escapes twice may leave it out once. */
 function readPercentAgain(text: string, from: number): number {
-  let at = from + 1;
-  for (let level = 1; level < MAX_LEVELS && text.startsWith('25', at); level += 1) at += 2;
-  const code = hexAt(text, at, 2);
-  if (code >= 0) return pack(code, at + 2 - from);
-  if (code === CUT) return CUT;
-  return at === from + 1 ? NO_ESCAPE : pack(0x25, at - from);
+  if (!text.startsWith('25', from + 1)) return readPercent(text, from);
+  const code = hexAt(text, from + 3, 2);
+  return code < 0 ? code : pack(code, 5);
 }
 
 function readJson(text: string, from: number): number {
   return readLetter(text, from, from + 1);
 }
 
-/** However many backslashes, the escape is meant that the last one begins. */
+/** Behind an escaped backslash stands a letter, or one of those that are escaped again themselves. */
 function readJsonAgain(text: string, from: number): number {
-  let at = from + 1;
-  while (text.charCodeAt(at) === BACKSLASH) at += 1;
-  // The last of very many are read when the others were.
-  return at - from > MAX_BACKSLASHES ? NO_ESCAPE : readLetter(text, from, at);
+  if (text.charCodeAt(from + 1) !== BACKSLASH) return readJson(text, from);
+  if (text.charCodeAt(from + 2) !== BACKSLASH) return readLetter(text, from, from + 2);
+  if (from + 3 >= text.length) return CUT;
+  const code = text.charCodeAt(from + 3);
+  return code === BACKSLASH || code === QUOTE || code === SOLIDUS ? pack(code, 4) : NO_ESCAPE;
 }
 
 function readLetter(text: string, from: number, at: number): number {

@@ -9,6 +9,7 @@ import { type Authority, authorityText } from '../flow/target.ts';
 import { type BasicValue, encodeLike, findBasic } from './basic.ts';
 import type { Binding, IdentityBindings } from './binding.ts';
 import { covers, type Spot, spotOf } from './head.ts';
+import { hiddenIn } from './hidden.ts';
 import { hasMarker } from './placeholder.ts';
 import type { PlaceholderHit } from './placeholder-index.ts';
 import { renderValue } from './render.ts';
@@ -49,6 +50,8 @@ export function substituteHead(ask: SubstituteAsk): Substituted | Denied {
   if (holdsKey(head, bindings.leaks) || basics.some((basic) => bindings.leaks.found(basic.text)))
     return leak();
   const hits = bindings.known.find(head);
+  const hidden = head.includes('%') ? hiddenIn(head, bindings, hits) : null;
+  if (hidden !== null) return hidden === 'leak' ? leak() : unfit(ask, hidden.tag);
   if (hits.length === 0 && basics.length === 0 && !hasMarker(head)) {
     return { kind: 'ok', head, used: NOTHING_USED };
   }
@@ -207,6 +210,12 @@ function misuse(ask: SwapAsk, binding: Binding, spot: Spot): Denied | null {
   }
   if (!ask.secure) return denied('secret_requires_tls', 'A placeholder is swapped inside verified TLS only.');
   return null;
+}
+
+/** A placeholder, null where it is none's, in a place that no key is put in. */
+function unfit(ask: SwapAsk, placeholder: string | null): Denied {
+  const judged = placeholder === null ? unknown() : judgePlaceholder(ask, placeholder, { kind: 'none' });
+  return 'kind' in judged ? judged : unknown();
 }
 
 /** Another identity's and a made-up one get the same words. */
