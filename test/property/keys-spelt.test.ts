@@ -103,7 +103,8 @@ describe('a key in an answer', () => {
     fc.assert(
       fc.property(
         secret,
-        fc.constantFrom(...Object.keys(SPELLINGS)),
+        // The others put text beside it that could make it whole.
+        fc.constantFrom(...Object.keys(SPELLINGS).filter((name) => !/^base64 ?(?:,|in)/.test(name))),
         fc.nat(15),
         fc.boolean(),
         (value, name, short, front) => {
