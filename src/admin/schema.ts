@@ -11,7 +11,7 @@ export function orNull(schema: Schema): object {
   return { ...schema, type: [schema['type'], 'null'] };
 }
 
-export function list(items: object): object {
+export function list(items: object): Schema {
   return { type: 'array', items };
 }
 

@@ -6,9 +6,10 @@ import { decide, theHeld } from '../helpers/approvals.ts';
 import { type AwsDouble, awsDouble } from '../helpers/aws-double.ts';
 import { type AwsAsk, signedText } from '../helpers/aws-world.ts';
 import { intercepted, placeholderIn, policy } from '../helpers/scene.ts';
-import { amzDate, authorization, type Credentials, hex } from '../helpers/sigv4.ts';
+import { amzDate, authorization, type Credentials, hex, presign } from '../helpers/sigv4.ts';
 import { askOnce, connectTls, type Reply, type Talk } from '../helpers/talk.ts';
 import { httpUpstream, type Upstream } from '../helpers/upstream.ts';
+import { handshakeText } from '../helpers/websocket.ts';
 import { eventually, makeWorld, type World } from '../helpers/world.ts';
 
 const FIRST: Credentials = {
@@ -127,6 +128,23 @@ aws:
     const reply = await client.reply();
     expect([double.problem(), reply.status]).toEqual([null, 200]);
     expect(reply.json()['Echo']).toBe(body);
+  });
+
+  it('signs the URL of a WebSocket handshake again', async () => {
+    const of = {
+      ...own,
+      method: 'GET',
+      headers: { host: at },
+      region: 'r',
+      service: 'transcribe',
+      payload: hex(''),
+    };
+    const url = presign({ ...of, url: '/stream?language-code=en', at: amzDate() }, 300);
+    const talk = await connectTls(world.port, at, { ca: world.caPem });
+    talk.write(handshakeText(at, url));
+    await eventually(() => double.seen.at(-1)?.url.startsWith('/stream'));
+    expect(double.problem()).toBeNull();
+    talk.destroy();
   });
 
   it('that rotates signs the next request on an open connection; the old id is a leak then', async () => {

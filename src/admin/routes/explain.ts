@@ -15,7 +15,7 @@ export const EXPLAIN_SCHEMAS = {
     rule: orNull(shape(PLACE)),
     treat: orNull(text),
     keys: list(text),
-    aws: list(shape({ key: text, regions: orNull(shape({})), services: orNull(shape({})) })),
+    aws: list(shape({ key: text, regions: orNull(list(text)), services: orNull(list(text)) })),
     told: orNull(text),
     limits: { type: 'object' },
     rules: list(shape({ ...PLACE, guardrail: flag, matched: flag, why: text })),

@@ -28,6 +28,12 @@ export type FakeControl = { -readonly [K in keyof ControlPlane]: ControlPlane[K]
   problem: string | null;
 };
 
+/** What `explain` says of key sets: one that is narrowed, one that is not. */
+const SETS = [
+  { key: 'AWS_ACCESS_KEY_ID', regions: ['eu-central-1'], services: ['s3'] },
+  { key: 'MINIO_AWS_ACCESS_KEY_ID', regions: null, services: null },
+];
+
 /** One call that waits. */
 export const HELD: ApprovalView = {
   id: '01ARZ3NDEKTSV4RRFFQ69G5FAV',
@@ -130,7 +136,9 @@ export function fakeControl(): FakeControl {
       ].slice(0, limit),
     cutFlow: (id) => id === 'f1',
     explain: ({ group = null }) =>
-      group === 'ai-agents' ? { group, explanation: UNIDENTIFIED } : { problem: 'there is no such group' },
+      group === 'ai-agents'
+        ? { group, explanation: { ...UNIDENTIFIED, aws: SETS } }
+        : { problem: 'there is no such group' },
     lockdown: () => ({ locks: control.locks }),
     setLockdown: async ({ on, group, by, reason }) => {
       const changed = on !== control.locks.some((lock) => lock.group === group);
