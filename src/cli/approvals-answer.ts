@@ -14,7 +14,12 @@ const heldSchema = z.looseObject({
   expires: z.string(),
   waiting: z.number(),
   body: z
-    .object({ bytes: z.number(), length: z.number().nullable(), text: z.string().nullable() })
+    .object({
+      bytes: z.number(),
+      length: z.number().nullable(),
+      text: z.string().nullable(),
+      whole: z.boolean(),
+    })
     .nullable(),
   remember: z.number(),
   second_factor: z.boolean(),

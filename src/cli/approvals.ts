@@ -122,16 +122,16 @@ function heldText(held: HeldCall): string {
     `    asked by ${safe(identity)} from ${safe(client)}; ${waiting} waiting, ${left} s left`,
     `    keys: ${keys.length === 0 ? 'none' : safe(keys.join(', '))}; a yes holds for ${yes}${held.second_factor ? '; needs --code' : ''}`,
     `    rule: ${safe(rule.file)}:${rule.line} ${safe(rule.text)}`,
-    ...(body === null
-      ? []
-      : [`    body, ${body.length ?? `${body.bytes} so far`} bytes: ${bodyText(body.text)}`]),
+    ...(body === null ? [] : [`    body, ${body.length ?? `${body.bytes} so far`} bytes: ${bodyText(body)}`]),
   ];
   return lines.join('\n');
 }
 
-function bodyText(text: string | null): string {
+/** Told where more than this is sent: what is shown may be the harmless part. */
+function bodyText({ text, whole }: NonNullable<HeldCall['body']>): string {
   if (text === null) return '(not shown)';
-  return text.length > SHOWN_BODY ? `${safe(text.slice(0, SHOWN_BODY))} ...` : safe(text);
+  const cut = text.length > SHOWN_BODY ? `${safe(text.slice(0, SHOWN_BODY))} ...` : safe(text);
+  return whole ? cut : `${cut} (there is more than is shown)`;
 }
 
 function minute(instant: string): string {

@@ -18,8 +18,8 @@ export type Waiter = {
 
 export class Entry {
   id: string;
-  /** a decision is being written down */
-  deciding = false;
+  /** the decision that is being written down */
+  deciding: Over | null = null;
   /** what is shown changed meanwhile */
   stale = false;
   /** nothing of the rule can be allowed before, as was known last; milliseconds since the epoch */

@@ -143,7 +143,7 @@ export class ApprovalDesk implements Desk {
   decide(decision: Decision, told: (decided: Decided) => void): void {
     const entry = this.#find(decision);
     if (entry === undefined) return told(this.#lateFor(decision.id));
-    if (entry.deciding) return told({ kind: 'over', how: 'allowed', by: null });
+    if (entry.deciding !== null) return told({ kind: 'over', ...entry.deciding });
     const { clock, rulings } = this.#opts;
     const judged = entry.front.held.judge();
     // Under the policy in force, which may ask for more than the one that held it.
@@ -155,7 +155,7 @@ export class ApprovalDesk implements Desk {
     const all = decision.decision === 'deny' || remembers;
     const chosen = all ? [...entry.waiters] : entry.same(decision.like?.likeness);
     const view = entry.view(clock.now());
-    entry.deciding = true;
+    entry.deciding = { how: decision.decision === 'allow' ? 'allowed' : 'denied', by: decision.by };
     const of = { key: entry.key, group: entry.group, rule: ask.rule.text };
     return rulings.find(of, (found) => {
       const now = clock.now();
@@ -199,7 +199,7 @@ export class ApprovalDesk implements Desk {
     const how = ruling.decision === 'allow' ? 'allowed' : 'denied';
     this.#over.add(entry.id, { how, by: ruling.by });
     for (const waiter of chosen) this.#remove(entry, waiter, { how, by: ruling.by });
-    entry.deciding = false;
+    entry.deciding = null;
     // What is left was not decided on, so it is not what that id stands for.
     if (entry.waiters.size > 0) this.#rename(entry, { how, by: ruling.by });
     const remembered = how === 'allowed' && ruling.until > ruling.at;
@@ -215,7 +215,7 @@ export class ApprovalDesk implements Desk {
   }
 
   #undecided(entry: Entry): void {
-    entry.deciding = false;
+    entry.deciding = null;
     if (entry.stale && entry.waiters.size > 0) this.#rename(entry, { how: 'withdrawn', by: null });
   }
 
@@ -224,7 +224,7 @@ export class ApprovalDesk implements Desk {
   /** Gives up what has waited long enough. `now`: monotonic milliseconds. */
   tick(now: number): void {
     for (const entry of this.#byKey.values()) {
-      if (entry.deciding) continue;
+      if (entry.deciding !== null) continue;
       for (const waiter of entry.waiters) {
         if (waiter.deadline <= now) this.#end(entry, waiter, { how: 'timeout', answer: timeout(waiter.ask) });
       }
@@ -269,7 +269,7 @@ export class ApprovalDesk implements Desk {
       this.#byKey.delete(entry.key);
       this.#byId.delete(entry.id);
       this.#over.add(entry.id, over);
-    } else if (left === 'changed' && entry.deciding) entry.stale = true;
+    } else if (left === 'changed' && entry.deciding !== null) entry.stale = true;
     else if (left === 'changed') this.#rename(entry, over);
   }
 

@@ -9,6 +9,8 @@ import type { ExchangeDeps, ExchangeJob } from './exchange-job.ts';
 const READ_AHEAD_BYTES = 64 * 1024;
 /** Characters of it that a person sees. */
 const SHOWN_CHARS = 2_048;
+/** Bytes that are looked at for them. */
+const LOOKED_AT_BYTES = 16 * 1024;
 const FULL = denied('overloaded', 'Too much of what this group sends waits for a person already.');
 /** Control characters, but those of lines of text. */
 const NOT_TEXT = /[^\t\r\n\P{Cc}]/u;
@@ -76,7 +78,7 @@ export class HeldBody {
       length: framing.kind === 'length' ? framing.length : null,
       type: fieldOf(text, 'content-type'),
       text: shown?.slice(0, SHOWN_CHARS) ?? null,
-      whole: this.whole && shown !== null && shown.length <= SHOWN_CHARS,
+      whole: this.whole && this.bytes <= LOOKED_AT_BYTES && shown !== null && shown.length <= SHOWN_CHARS,
     };
   }
 
@@ -91,9 +93,20 @@ export class HeldBody {
     return this.#likeness;
   }
 
+  #beginning(): Buffer {
+    const parts: Buffer[] = [];
+    let left = LOOKED_AT_BYTES;
+    for (const part of this.#parts) {
+      if (left <= 0) break;
+      parts.push(part.subarray(0, left));
+      left -= part.length;
+    }
+    return Buffer.concat(parts);
+  }
+
   #text(): string | null {
     if (fieldOf(this.#job.head.text, 'content-encoding') !== null) return null;
-    const latin = Buffer.concat(this.#parts).toString('latin1');
+    const latin = this.#beginning().toString('latin1');
     const shown = withKeyNames(latin, this.#deps.bindings(this.#job.identity));
     if (shown === null) return null;
     try {
