@@ -118,7 +118,9 @@ async function bindingsOf(
       clock: systemClock,
     });
     try {
-      await keyring.load(ask.group.secrets.map((secret) => secret.from));
+      // No authority makes a key for this: the running proxy remembered the shape, or takes the one for keys unseen.
+      const refs = ask.group.secrets.map((secret) => secret.from);
+      await keyring.load(refs.filter(({ kind }) => kind !== 'mint'));
       const bindings = createBindings({ keyring, placeholderKey, shapesFile: join(dir, 'shapes.json') });
       return bindings.forIdentity(ask.identity, ask.group).bindings;
     } finally {

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AGENTS, type Installation, installation } from './main-harness.ts';
@@ -70,6 +72,23 @@ describe('env', () => {
     const withToken = await env(['--token-stdin'], { stdin: `${token}\n` });
     expect(withToken['OPENAI_API_KEY']).not.toBe(first['OPENAI_API_KEY']);
     expect(withToken['HTTPS_PROXY']).toBe(`http://ai-agents:${token}@127.0.0.1:8080`);
+  });
+
+  it('prints the placeholder of a minted key without asking the authority for one', async () => {
+    let asked = 0;
+    const authority = createServer((socket) => {
+      asked += 1;
+      socket.destroy();
+    }).listen(0, '127.0.0.1');
+    await once(authority, 'listening');
+    const address = authority.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    const app = `mint:\n  app: { kind: client_credentials, client_id: x, client_secret: "env:REAL_OPENAI", token_url: "https://127.0.0.1:${port}/token" }\n`;
+    const minted = PROFILE.replace('env:REAL_OPENAI', 'mint:app').replace('secrets:', `${app}secrets:`);
+    writeFileSync(join(home.dir, 'policies', 'profiles', 'openclaw.yaml'), minted);
+    expect((await env([]))['OPENAI_API_KEY']).toMatch(/^[A-Za-z0-9]{40}$/);
+    expect(asked).toBe(0);
+    authority.close();
   });
 
   it('evaluates as shell lines by default, with the mark of this CA in them', async () => {
