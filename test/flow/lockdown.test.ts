@@ -138,6 +138,17 @@ describe('lockdown', () => {
     expect(new Set(cut.map((one) => one['reason']))).toEqual(new Set(['locked_down']));
   });
 
+  it('closes the idle upstream connections of its group, and of no other', async () => {
+    const client = keep(await connectTls(world.port, at.web, { ca: world.caPem }));
+    expect((await client.ask(get('/once', at.web))).status).toBe(200);
+    const { pool } = world.proxy.parts;
+    await eventually(() => pool.stats().idle === 1);
+    await lock('others');
+    expect(pool.stats().idle).toBe(1);
+    await lock('agents');
+    await eventually(() => pool.stats().idle === 0);
+  });
+
   it('refuses whatever comes, with 503 and words that name no reason, and dials nothing', async () => {
     const before = raw.connections() + web.connections() + plain.connections();
     await lock();

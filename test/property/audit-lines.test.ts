@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EMPTY_HEAD, type HashHex, type Head, recordLine } from '../../src/audit/chain.ts';
-import type { AuditEvent, DecisionEvent, EndEvent } from '../../src/audit/event.ts';
+import type { AuditEvent, DecisionEvent, EndEvent, OperatorEvent } from '../../src/audit/event.ts';
 import { RecordText } from '../../src/audit/record-text.ts';
 import { capField, redactPath } from '../../src/audit/redact.ts';
 import { ChainVerifier, readLink } from '../../src/audit/verify.ts';
@@ -62,6 +62,19 @@ const ends: fc.Arbitrary<EndEvent> = fc.record({
 });
 const events: fc.Arbitrary<DecisionEvent | EndEvent> = fc.oneof(decisions, ends);
 
+const actions: fc.Arbitrary<OperatorEvent> = fc.record({
+  kind: fc.constant('operator'),
+  action: hostile,
+  operator: hostile,
+  origin: fc.constantFrom('api', 'cli', 'file', 'signal'),
+  client: maybe,
+  group: maybe,
+  subject: maybe,
+  outcome: fc.constantFrom('done', 'refused', 'failed'),
+  why: maybe,
+  actedAt: fc.nat(),
+});
+
 function lineOf(event: AuditEvent, after: Head = EMPTY_HEAD): string {
   return recordLine({ kind: event.kind, body: new RecordText().of(event, AT) }, after, null);
 }
@@ -94,6 +107,33 @@ describe('any event with hostile strings', () => {
         });
       }),
       { numRuns: 300 },
+    );
+  });
+
+  it('gives one, too, of what an operator did', () => {
+    fc.assert(
+      fc.property(actions, (event) => {
+        const line = lineOf(event);
+        expect(line).toMatch(/^[ -~]*$/);
+        const capped = (text: string | null): string | null => (text === null ? null : capField(text));
+        const { action, operator, origin, client, group, subject, outcome, why } = event;
+        expect(JSON.parse(line)).toEqual({
+          kind: 'operator',
+          seq: 1,
+          at: AT,
+          action: capField(action),
+          operator: capField(operator),
+          origin,
+          client: capped(client),
+          group: capped(group),
+          subject: capped(subject),
+          outcome,
+          why: capped(why),
+          acted_at: new Date(event.actedAt).toISOString(),
+          prev: EMPTY_HEAD.hash,
+        });
+      }),
+      { numRuns: 200 },
     );
   });
 

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { verifyFolder } from '../../../src/audit/read.ts';
-import { decision, end, linesOf, openTrail, parsed, record, stateDir } from './samples.ts';
+import { decision, end, linesOf, openTrail, operator, parsed, record, stateDir } from './samples.ts';
 
 /** Makes a closed folder look as a crash leaves it: with a lock whose holder is gone. */
 function crash(dir: string, lock: string): void {
@@ -61,6 +61,16 @@ describe('decisions that a crash left open', () => {
       reason: 'path_not_allowed',
     });
     expect(verifyFolder(dir)).toMatchObject({ records: 4, finding: null });
+  });
+
+  it('are decisions: what operators did has no end', async () => {
+    const dir = await crashed(async (trail) => {
+      trail.operator(operator());
+      await record(trail, decision({ flow: 'A', requestId: 'A' }));
+    });
+    await reopened(dir);
+    expect(endsOf(dir)).toMatchObject([{ flow: 'A', ended: 'crash' }]);
+    expect(verifyFolder(dir)).toMatchObject({ records: 3, finding: null });
   });
 
   it('are not ended twice: neither what had its end, nor at the start after that', async () => {
