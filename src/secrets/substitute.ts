@@ -47,8 +47,7 @@ const NOTHING_USED: readonly string[] = [];
 export function substituteHead(ask: SubstituteAsk): Substituted | Denied {
   const { head, bindings } = ask;
   const basics = findBasic(head);
-  if (holdsKey(head, bindings.leaks) || basics.some((basic) => bindings.leaks.found(basic.text)))
-    return leak();
+  if (bindings.leaks.found(head) || basics.some((basic) => bindings.leaks.found(basic.text))) return leak();
   const hits = bindings.known.find(head);
   const hidden = head.includes('%') ? hiddenIn(head, bindings, hits) : null;
   if (hidden !== null) return hidden === 'leak' ? leak() : unfit(ask, hidden.tag);
@@ -56,17 +55,6 @@ export function substituteHead(ask: SubstituteAsk): Substituted | Denied {
     return { kind: 'ok', head, used: NOTHING_USED };
   }
   return substituteFound(ask, hits, basics);
-}
-
-const OCTET = /%[0-9a-fA-F]{2}/g;
-
-/** As it stands, or with percent-encoding undone: any character may be written so, and of a revoked key no spelling is known. */
-function holdsKey(head: string, leaks: IdentityBindings['leaks']): boolean {
-  if (leaks.found(head)) return true;
-  if (leaks.size === 0 || !head.includes('%')) return false;
-  return leaks.found(
-    head.replace(OCTET, (octet) => String.fromCharCode(Number.parseInt(octet.slice(1), 16))),
-  );
 }
 
 export type SubstituteMessageAsk = SwapAsk & {
