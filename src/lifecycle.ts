@@ -142,6 +142,7 @@ function tick(parts: Parts): void {
   parts.live.tick(parts.clock.mono());
   parts.live.cutLosers(parts.revoker.identity);
   parts.approvals.tick(parts.clock.mono());
+  parts.bindings.look();
 }
 
 type Stop = {

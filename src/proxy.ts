@@ -38,6 +38,7 @@ import { RulingsFile } from './state/rulings-file.ts';
 import type { StateStore } from './state/store.ts';
 import type { Opened } from './telemetry/open.ts';
 import { type Bindings, createBindings } from './vault/bindings.ts';
+import { EPOCHS_FILE, openEpochs } from './vault/epochs.ts';
 import { createKeyring, type Keyring } from './vault/keyring.ts';
 import { openSources } from './vault/sources.ts';
 
@@ -254,5 +255,6 @@ function createKeyParts(options: ProxyOptions, { clock, metrics, ca }: KeyNeeds)
   });
   metrics.secretAges(() => keyring.ages());
   const shapesFile = path.join(settings.state.dir, 'shapes.json');
-  return { keyring, bindings: createBindings({ keyring, placeholderKey, shapesFile }) };
+  const epochs = openEpochs(path.join(settings.state.dir, EPOCHS_FILE));
+  return { keyring, bindings: createBindings({ keyring, placeholderKey, shapesFile, epochs }) };
 }

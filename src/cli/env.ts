@@ -15,6 +15,7 @@ import { AuthorityError } from '../intercept/authority-error.ts';
 import { readAuthorityFile } from '../intercept/authority-files.ts';
 import type { CompiledGroup } from '../policy/model.ts';
 import { createBindings } from '../vault/bindings.ts';
+import { EPOCHS_FILE, openEpochs } from '../vault/epochs.ts';
 import { readKeyFile } from '../vault/key-file.ts';
 import { createKeyring } from '../vault/keyring.ts';
 import { SecretSourceError } from '../vault/source.ts';
@@ -121,7 +122,9 @@ async function bindingsOf(
       // No authority makes a key for this: the running proxy remembered the shape, or takes the one for keys unseen.
       const refs = ask.group.secrets.map((secret) => secret.from);
       await keyring.load(refs.filter(({ kind }) => kind !== 'mint'));
-      const bindings = createBindings({ keyring, placeholderKey, shapesFile: join(dir, 'shapes.json') });
+      const shapesFile = join(dir, 'shapes.json');
+      const epochs = openEpochs(join(dir, EPOCHS_FILE));
+      const bindings = createBindings({ keyring, placeholderKey, shapesFile, epochs });
       return bindings.forIdentity(ask.identity, ask.group).bindings;
     } finally {
       keyring.close();

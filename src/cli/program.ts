@@ -22,6 +22,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['token', async () => (await import('./token.ts')).addToken],
   ['approvals', async () => (await import('./approvals.ts')).addApprovals],
   ['lockdown', async () => (await import('./lockdown.ts')).addLockdown],
+  ['incident', async () => (await import('./incident.ts')).addIncident],
   ['operator', async () => (await import('./operator.ts')).addOperator],
   ['env', async () => (await import('./env.ts')).addEnv],
   ['doctor', async () => (await import('./doctor.ts')).addDoctor],

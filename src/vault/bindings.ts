@@ -11,6 +11,7 @@ import type { CompiledGroup, PlaceholderAlphabet, SecretSpec } from '../policy/m
 import type { Binding, IdentityBindings } from '../secrets/binding.ts';
 import { ALPHABETS, DEFAULT_SHAPE, makePlaceholder, type Shape, shapeOf } from '../secrets/placeholder.ts';
 import { indexPlaceholders, joinIndexes } from '../secrets/placeholder-index.ts';
+import type { Epochs } from './epochs.ts';
 import type { Keyring } from './keyring.ts';
 import { openKnown } from './known.ts';
 import { openShapes, type Shapes } from './shapes.ts';
@@ -26,6 +27,8 @@ export type Bindings = {
    * when policies, keys or tokens change. `groups`: an array, or the policy set's map.
    */
   rebuild(groups: { values(): Iterable<CompiledGroup> }, holders: readonly Holder[]): void;
+  /** To be called about once a second: placeholders that were renewed meanwhile are worth nothing from now on. */
+  look(): void;
 };
 
 /** Identities whose bindings are kept ready, for each group. */
@@ -43,6 +46,8 @@ export type BindingsOptions = {
   readonly placeholderKey: Buffer;
   /** where shapes are remembered; created when needed */
   readonly shapesFile: string;
+  /** how often the placeholders of each group were renewed */
+  readonly epochs: Epochs;
 };
 
 export function createBindings(opts: BindingsOptions): Bindings {
@@ -91,7 +96,13 @@ export function createBindings(opts: BindingsOptions): Bindings {
   // A value that came may give its key a shape at last; a rotated one changes nothing here.
   keyring.subscribe(() => rebuild(...last));
 
-  return { forIdentity, rebuild: (groups, holders) => rebuild([...groups.values()], holders) };
+  return {
+    forIdentity,
+    rebuild: (groups, holders) => rebuild([...groups.values()], holders),
+    look: () => {
+      if (opts.epochs.look()) rebuild(...last);
+    },
+  };
 }
 
 type Cached = { readonly made: IdentityBindings; readonly era: number };
@@ -106,7 +117,7 @@ type Maker = {
   searchable(id: string, group: CompiledGroup): readonly string[];
 };
 
-function createMaker({ keyring, placeholderKey, shapesFile }: BindingsOptions): Maker {
+function createMaker({ keyring, placeholderKey, shapesFile, epochs }: BindingsOptions): Maker {
   const shapes = openShapes(shapesFile);
 
   const memo = new LRUCache<string, string>({ max: MAX_MADE });
@@ -122,20 +133,26 @@ function createMaker({ keyring, placeholderKey, shapesFile }: BindingsOptions): 
     return made;
   };
 
+  const epochOf = ({ name }: CompiledGroup): readonly string[] => {
+    const epoch = epochs.of(name);
+    return epoch === 0 ? [] : [`epoch ${epoch}`];
+  };
+
   const placeholders = (id: string, group: CompiledGroup, spec: SecretSpec): readonly string[] => {
     const shape = shapeFor(shapes, keyring, spec);
-    const made = shape === null ? [] : [make(shape, id, group.name, spec.env)];
+    const about = [id, group.name, spec.env, ...epochOf(group)];
+    const made = shape === null ? [] : [make(shape, ...about)];
     if (spec.placeholder !== undefined) return made;
     // A sandbox may have started before the key's value was there: what it was given then stays valid. It
     // is made from a seed of its own, else the one would stand inside the other.
-    return [...made, make(DEFAULT_SHAPE, id, group.name, spec.env, 'early')];
+    return [...made, make(DEFAULT_SHAPE, ...about, 'early')];
   };
 
   return {
     binding: (id, group, spec) => {
       const [placeholder = '', ...aliases] =
         spec.placeholder === 'pem'
-          ? [shapes.pem(JSON.stringify([id, group.name, spec.env]))]
+          ? [shapes.pem(JSON.stringify([id, group.name, spec.env, ...epochOf(group)]))]
           : placeholders(id, group, spec);
       return {
         env: spec.env,

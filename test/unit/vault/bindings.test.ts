@@ -7,6 +7,7 @@ import type { CompiledGroup, SecretSpec } from '../../../src/policy/model.ts';
 import { hasMarker } from '../../../src/secrets/placeholder.ts';
 import { type Bindings, createBindings } from '../../../src/vault/bindings.ts';
 import { createEnvSource } from '../../../src/vault/env.ts';
+import { openEpochs } from '../../../src/vault/epochs.ts';
 import { createKeyring, type Keyring } from '../../../src/vault/keyring.ts';
 import { authority, basic, headOf, substitute } from '../secrets/world.ts';
 import { stateFolder } from './folder.ts';
@@ -69,7 +70,12 @@ async function house(
     env,
     keyring,
     shapesFile,
-    bindings: createBindings({ keyring, placeholderKey: more.key ?? KEY, shapesFile }),
+    bindings: createBindings({
+      keyring,
+      placeholderKey: more.key ?? KEY,
+      shapesFile,
+      epochs: openEpochs(`${shapesFile}.epochs`),
+    }),
   };
 }
 
