@@ -2,6 +2,7 @@
 import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { URI } from 'otpauth';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { jsonLines } from '../helpers/json.ts';
@@ -30,6 +31,7 @@ describe.each([1, 2])('a proxy of %i processes', (workers) => {
         'agents.yaml': policy([
           `approve: "pay.test:${web.port}", methods: [POST], ${more}`,
           `approve: "pay.test:${web.port}", methods: [PUT], remember: 10m, ${more}`,
+          `approve: "pay.test:${web.port}", methods: [DELETE], second_factor: true, ${more}`,
         ]),
       },
       settings: `proxy: { listen: "127.0.0.1:0", workers: ${workers}, drain: 1s }\nadmin: { listen: "127.0.0.1:0" }\nnotify: { url: "http://127.0.0.1:${hook.port}/hook?token=T0P" }\ndns: { hosts: { "pay.test": [127.0.0.1] } }\n`,
@@ -122,6 +124,33 @@ describe.each([1, 2])('a proxy of %i processes', (workers) => {
       const no = await run('deny', next?.id ?? '', '--reason', 'Not now.');
       expect(no.out).toBe('Refused: 1 call.\n');
       expect((await asked.reply()).json()).toMatchObject({ reason: 'approval_denied', detail: 'Not now.' });
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'wants a one-time code where the rule says so, and takes each one once',
+    async () => {
+      const enrolled = await running.home.run(['operator', 'totp', 'admin']);
+      const totp = URI.parse(/otpauth:\S+/.exec(enrolled.out)?.[0] ?? '');
+      const first = await send('DELETE /account');
+      const [entry] = await waiting(1);
+      const id = entry?.id ?? '';
+      expect((await run('allow', id)).err).toContain('wants a one-time code');
+      expect((await run('allow', id, '--code', '000000')).status).toBe(1);
+      const code = totp.generate();
+      // The proxy hears of the new factor a moment later.
+      const yes = await eventually(async () => {
+        const tried = await run('allow', id, '--code', code);
+        return tried.err.includes('has no one-time codes') ? null : tried;
+      }, LIMIT_MS);
+      expect([yes.out, yes.err]).toEqual(['Let through: 1 call.\n', '']);
+      expect((await first.reply()).status).toBe(200);
+      const second = await send('DELETE /account');
+      const [other] = await waiting(1);
+      expect((await run('allow', other?.id ?? '', '--code', code)).err).toContain('used before');
+      await run('deny', other?.id ?? '', '--reason', 'twice');
+      expect((await second.reply()).status).toBe(403);
     },
     LIMIT_MS,
   );
