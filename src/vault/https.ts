@@ -93,7 +93,8 @@ async function makeAgent({ ca, serverName, proxy }: Trust): Promise<Dispatcher> 
     ...limits,
     uri: proxy,
     requestTls: target,
-    proxyTls: verified,
+    // With this undici speaks TLS to a SOCKS5 proxy as well.
+    ...(proxy.startsWith('https:') ? { proxyTls: verified } : {}),
     connectTimeout: CONNECT_MS,
   });
 }
@@ -109,12 +110,26 @@ async function askOnce(agent: Dispatcher, ask: HttpsAsk): Promise<HttpsAnswer> {
       signal,
       ...(body === undefined ? {} : { body }),
     });
-    const bytes = Buffer.from(await answer.body.arrayBuffer());
+    const bytes = await whole(answer.body);
     const header = (name: string): string | null => [answer.headers[name] ?? []].flat().at(-1) ?? null;
     return { status: answer.statusCode, header, bytes };
   } catch (error) {
-    throw inWords(error);
+    throw error instanceof SecretSourceError ? error : inWords(error);
   }
+}
+
+/** Counted here, too: what undici connects through SOCKS5 does not know its own limit. */
+async function whole(body: AsyncIterable<Buffer>): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of body) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length > MAX_RESPONSE_BYTES) throw tooLarge();
+  }
+  const bytes = Buffer.concat(chunks);
+  for (const chunk of chunks) chunk.fill(0);
+  return bytes;
 }
 
 /** The JSON of an answer. Wipes `bytes`. Throws `damaged`. */
@@ -132,9 +147,11 @@ export function jsonOf(bytes: Buffer): unknown {
 function inWords(error: unknown): SecretSourceError {
   // A code is a word of Node's, OpenSSL's or undici's: certificate, refused connection, unknown name.
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'no code';
-  if (code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') {
-    return new SecretSourceError('too_large', `the answer is longer than ${MAX_RESPONSE_BYTES} bytes`);
-  }
+  if (code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') return tooLarge();
   if (TIMEOUTS.includes(code)) return new SecretSourceError('timeout', 'it took too long');
   return new SecretSourceError('unreadable', `it cannot be asked (${code})`);
+}
+
+function tooLarge(): SecretSourceError {
+  return new SecretSourceError('too_large', `the answer is longer than ${MAX_RESPONSE_BYTES} bytes`);
 }

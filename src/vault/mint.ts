@@ -24,8 +24,8 @@ type MintOptions = SourceEvents &
 const SOON_MS = 60_000;
 /** Replaced so long before its end at the latest, or after four fifths of a shorter life. */
 const MARGIN_MS = 300_000;
-/** A life too short to be replaced in time. */
-const MIN_LIFETIME_MS = 10_000;
+/** Asked no more often, though some authorities give one token to its very end. */
+const MIN_FRESH_MS = 5_000;
 /** Days that are asked for anew whatever the authority says. */
 const MAX_FRESH_MS = 86_400_000;
 const VISIBLE = /^[\x21-\x7e]+$/;
@@ -78,11 +78,12 @@ function keep({ token, lifetimeMs }: Minted): Fetched {
   if (!VISIBLE.test(token)) throw new SecretSourceError('damaged', 'the token holds what a header cannot');
   const values = new Map([['', Buffer.from(token, 'latin1')]]);
   if (lifetimeMs === null) return { values };
-  if (!(lifetimeMs >= MIN_LIFETIME_MS)) {
-    throw new SecretSourceError('unreadable', 'the token ends too soon to be used (is the clock right?)');
+  if (!(lifetimeMs > 0)) {
+    throw new SecretSourceError('unreadable', 'the token has ended already (is the clock right?)');
   }
   const margin = Math.min(MARGIN_MS, lifetimeMs / 5);
   // Tokens made at one start would else be replaced at one moment, by every worker.
   const jitter = randomInt(Math.max(1, Math.floor(margin / 2)));
-  return { values, freshMs: Math.min(MAX_FRESH_MS, lifetimeMs - margin - jitter), validMs: lifetimeMs };
+  const freshMs = Math.min(MAX_FRESH_MS, Math.max(MIN_FRESH_MS, lifetimeMs - margin - jitter));
+  return { values, freshMs, validMs: lifetimeMs };
 }

@@ -188,7 +188,8 @@ class CachedUnit {
       if (this.#wanted.has(field)) kept.set(field, bytes);
       else bytes.fill(0);
     }
-    const changed = !sameBytes(this.#good?.values, kept);
+    // One that is over was refused to whoever asked meanwhile: the same bytes are news to them.
+    const changed = this.#isOver() || !sameBytes(this.#good?.values, kept);
     if (this.#good !== null) wipe(this.#good.values.values());
     this.#good = { ...fetched, values: kept, at: this.#now };
     if (this.#failure !== null) onProblem(`${what}: answers again`);

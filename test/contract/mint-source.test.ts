@@ -6,7 +6,8 @@ import { SecretValue } from '../../src/secrets/value.ts';
 import { createMintSource } from '../../src/vault/mint.ts';
 import { type SecretSource, SecretSourceError } from '../../src/vault/source.ts';
 import { type MintServer, mintServer } from '../helpers/mint-server.ts';
-import { httpParent } from '../helpers/parents.ts';
+import { httpParent, socksParent } from '../helpers/parents.ts';
+import { hasProgram } from '../helpers/programs.ts';
 import { eventually, movableClock } from '../helpers/world.ts';
 
 const NAME = 'keys/crm';
@@ -150,6 +151,23 @@ describe('a minted key', () => {
     await eventually(async () => (await text()) === server.given[1]);
   });
 
+  it('that its authority gives to its very end is asked for again soon after, and is no storm', async () => {
+    server.lifetime(3);
+    server.token(() => 'the-same-token');
+    learn(client());
+    expect(await text()).toBe('the-same-token');
+    clock.advance(2_999);
+    expect(await text()).toBe('the-same-token');
+    expect(server.given).toHaveLength(1);
+    let told = 0;
+    source.watch?.(() => {
+      told += 1;
+    });
+    clock.advance(2_001);
+    await eventually(() => told > 0 && server.given.length === 2);
+    expect(await text()).toBe('the-same-token');
+  });
+
   it('serves to its end and no longer while its authority is down', async () => {
     server.lifetime(7200);
     learn(client());
@@ -224,9 +242,9 @@ describe('a minted key', () => {
     ['too long an answer', /too_large/, 200, `{"access_token":"sk-secret${'x'.repeat(1_100_000)}"}`],
     [
       'a token that ends at once',
-      /unreadable.*too soon/s,
+      /unreadable.*ended already/s,
       200,
-      '{"access_token":"sk-secret","token_type":"Bearer","expires_in":"1"}',
+      '{"access_token":"sk-secret","token_type":"Bearer","expires_in":"0"}',
     ],
   ])('is told to operators: %s, and never in the words of the answer', async (_what, words, status, body) => {
     learn(client());
@@ -292,6 +310,25 @@ describe('a minted key', () => {
     expect(server.asked).toHaveLength(1);
     await parent.close();
   });
+
+  it.runIf(hasProgram('microsocks'))(
+    'is asked for through a SOCKS5 parent, verified end to end',
+    async () => {
+      const parent = await socksParent();
+      open({ proxy: parent.url });
+      learn(client());
+      expect(await text()).toBe(server.given[0]);
+      open({ proxy: parent.url, ca: [] });
+      learn(client());
+      expect(await failure()).toMatch(/unreadable.*(?:ISSUER|SIGNATURE)/s);
+      expect(server.asked).toHaveLength(1);
+      open({ proxy: parent.url });
+      learn(client());
+      server.act((response) => response.end('x'.repeat(1_100_000)));
+      expect(await failure()).toMatch(/too_large/);
+      await parent.close();
+    },
+  );
 
   it('that nobody speaks of is not asked for', async () => {
     expect(await failure()).toMatch(/not_found/);
