@@ -68,6 +68,21 @@ export const ROWS: readonly Row[] = [
     goals: [],
   },
   {
+    id: 'post-keys',
+    title: 'The same where placeholders may stand in bodies: the body is searched and held, too',
+    path: 'intercept',
+    figure: 'usPerOp',
+    columns: SPEED,
+    fresh: false,
+    direct: false,
+    needs: 'body-keys',
+    args: (via, up) => {
+      const keyed = { ...via, authorization: via.message ?? via.authorization };
+      return ['-m', 'http', '-c', '16', '-b', '1024', ...https(keyed, { ...up, tls: up.tlsKeys })];
+    },
+    goals: [],
+  },
+  {
     id: 'handshake',
     title: 'New intercepted connection: CONNECT, full TLS handshake, one request, closed',
     path: 'intercept',

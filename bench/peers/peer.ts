@@ -6,7 +6,7 @@ import type { Running } from '../harness/process.ts';
 export type Path = 'intercept' | 'tunnel';
 
 /** What not every participant can, or is set up to do here. */
-export type Feature = 'h2' | 'h2-h2' | 'websocket' | 'websocket-keys';
+export type Feature = 'h2' | 'h2-h2' | 'websocket' | 'websocket-keys' | 'body-keys';
 
 /** Where the upstream listens: TLS HTTP (twice), HTTP in the clear, HTTP/2, raw source, raw sink, raw echo. */
 export type Upstream = {

@@ -98,7 +98,7 @@ secrets:
     hosts: ["${HOST}:${upstream.tls}", "${HOST}:${upstream.h2}"]
   - env: BENCH_MESSAGE_KEY
     from: file:${join(dir, 'key')}
-    in: [header, websocket]
+    in: [header, websocket, body]
     hosts: ["${HOST}:${upstream.tlsKeys}"]
 `,
   );

@@ -13,6 +13,10 @@ const KNOWN: Readonly<Record<string, Coding>> = {
   br: 'br',
   zstd: 'zstd',
 };
+/** Most heads hold none: looking for one costs a fraction of taking them out. */
+const ANY_CODING = /\r\ncontent-encoding:/i;
+const ANY_ACCEPT = /\r\naccept-encoding:/i;
+const ANY_PIECES = /\r\n(?:range|if-range|request-range|a-im|available-dictionary|dictionary-id):/i;
 const CODING_LINE = /\r\ncontent-encoding:([^\r\n]*)/gi;
 const ACCEPT_LINE = /(\r\naccept-encoding:)([^\r\n]*)/gi;
 /**
@@ -24,6 +28,7 @@ const PIECES_LINES =
 
 /** `null`: in none; `unknown`: in one that is not undone here, or in several. @param text head, latin-1 */
 export function codingOf(text: string): Coding | 'unknown' | null {
+  if (!ANY_CODING.test(text)) return null;
   const names = Array.from(text.matchAll(CODING_LINE), ([, value = '']) => value.split(','))
     .flat()
     .map((name) => name.trim().toLowerCase())
@@ -35,7 +40,9 @@ export function codingOf(text: string): Coding | 'unknown' | null {
 
 /** The head of a request whose answer is searched for keys: whole, and in a coding that can be undone. */
 export function askForWhole(head: string): string {
-  return head.replace(PIECES_LINES, '').replace(ACCEPT_LINE, (_, name: string, value: string) => {
+  const whole = ANY_PIECES.test(head) ? head.replace(PIECES_LINES, '') : head;
+  if (!ANY_ACCEPT.test(whole)) return whole;
+  return whole.replace(ACCEPT_LINE, (_, name: string, value: string) => {
     const kept = value.split(',').filter((one) => isReadable(one.split(';', 1)[0] ?? ''));
     return `${name} ${kept.length === 0 ? 'identity' : kept.map((one) => one.trim()).join(', ')}`;
   });
