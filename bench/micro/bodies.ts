@@ -42,7 +42,10 @@ export function bodyPieces(): Piece[] {
     { name: 'bodies: the same with a key', run: scrub(ending(short, real)) },
     { name: 'bodies: 1 MiB of JSON going up', run: swap(json(MIB)) },
     { name: 'bodies: 1 MiB of JSON coming down', run: scrub(json(MIB)) },
-    { name: 'bodies: 1 MiB of JSON inside JSON', run: scrub(Buffer.from(JSON.stringify(json(MIB).toString()))) },
+    {
+      name: 'bodies: 1 MiB of JSON inside JSON',
+      run: scrub(Buffer.from(JSON.stringify(json(MIB).toString()))),
+    },
     { name: 'bodies: 1 MiB of HTML', run: scrub(html(MIB)) },
     { name: 'bodies: 1 MiB of base64 in lines', run: scrub(base64(MIB)) },
     { name: 'bodies: 1 MiB of random bytes', run: scrub(randomBytes(MIB)) },
