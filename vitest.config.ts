@@ -30,6 +30,7 @@ export default defineConfig({
             'test/network/**/*.test.ts',
             'test/clients/**/*.test.ts',
             'test/cli/**/*.test.ts',
+            'test/console/**/*.test.ts',
             'test/deploy/**/*.test.ts',
           ],
           fileParallelism: false,

@@ -8,6 +8,7 @@ import { mayAct, type Operator } from '../base/operator.ts';
 import { recordAction } from './acted.ts';
 import { type Auth, type Caller, createAuth, FAILURE_WINDOW_MS } from './auth.ts';
 import { createBaseApp, type ListenAt, listenAt } from './base-app.ts';
+import { addConsole, CONSOLE_PAGE, readConsole } from './console-files.ts';
 import { createEvents } from './events.ts';
 import { type AdminProblem, sendProblem } from './problem.ts';
 import type { AdminDeps, Reply, Route, ShownMetrics } from './route.ts';
@@ -46,7 +47,8 @@ export function createAdmin(opts: AdminOptions): Admin {
     names: opts.names ?? [],
     clock: opts.clock,
   });
-  const app = createBaseApp(ROUTES);
+  const page = readConsole();
+  const app = createBaseApp([...ROUTES, ...page.map(({ path }) => ({ method: 'GET' as const, path }))]);
   const known = new WeakMap<FastifyRequest, Operator>();
   app.addContentTypeParser(/^application\/json\b/i, { parseAs: 'string' }, parseJson);
   app.addHook('onRequest', async (request, reply) => {
@@ -58,6 +60,7 @@ export function createAdmin(opts: AdminOptions): Admin {
   const { control, feed, onError } = opts;
   const events = createEvents({ feed, control, onError, valid: (who) => opts.operators.valid(who) });
   const deps: AdminDeps = { ...opts, events, searches: { running: 0 } };
+  addConsole(app, page);
   for (const route of ROUTES) addRoute(app, { route, deps, who: (request) => known.get(request) });
   const close = async (): Promise<void> => {
     events.close();
@@ -136,13 +139,24 @@ function judge(auth: Auth, request: FastifyRequest): Operator | AdminProblem {
   const path = request.url.split('?', 1)[0] ?? '';
   if (HEALTH.has(path)) return NOBODY;
   const caller = callerOf(request);
-  const foreign = auth.checkOrigin(caller);
+  const foreign = auth.checkOrigin(isVisit(request, path) ? { ...caller, fetchSite: undefined } : caller);
   if (foreign !== null) return foreign;
   // Unknown paths of the API need the token as well: what exists is not told to strangers.
   if (path === '/metrics' || !path.startsWith('/api/')) return NOBODY;
   const who = auth.checkToken(caller);
   return 'code' in who ? who : (notJson(request) ?? who);
 }
+
+/** Somebody follows a link to the console, from a dashboard for example: the page itself does and tells nothing yet. */
+function isVisit({ method, headers }: FastifyRequest, path: string): boolean {
+  return (
+    method === 'GET' &&
+    path === CONSOLE_PAGE &&
+    headers['sec-fetch-mode'] === 'navigate' &&
+    headers['sec-fetch-dest'] === 'document'
+  );
+}
+
 /** A form or a text body is what a foreign page can send without asking first. */
 function notJson(request: FastifyRequest): AdminProblem | null {
   if (!WRITES.has(request.method)) return null;

@@ -84,12 +84,12 @@ export function rowOf(rows: readonly Row[], file: string): Row | undefined {
   return undefined;
 }
 
-/** TypeScript files below src, with slashes. */
+/** TypeScript files below src and the modules of the console, with slashes. */
 export function sourceFiles(): string[] {
   const all = readdirSync(SRC, { recursive: true, encoding: 'utf8' });
   return all
     .map((file) => file.split(path.sep).join('/'))
-    .filter((file) => file.endsWith('.ts'))
+    .filter((file) => file.endsWith('.ts') || /^admin\/console\/.*\.js$/.test(file))
     .sort();
 }
 
