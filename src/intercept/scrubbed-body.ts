@@ -12,6 +12,7 @@ import { type Coding, codingOf } from '../wire/content-coding.ts';
 import { fieldValue, type ResponseHead } from '../wire/http1-parse.ts';
 import { tellsEncoding } from '../wire/reframe.ts';
 import { type DecodeFailure, Decoder } from './decoder.ts';
+import { SmallPieces } from './small-pieces.ts';
 import { WholeBody } from './whole-body.ts';
 
 /** What an exchange gives the leg for a response that is to be scrubbed. */
@@ -61,6 +62,7 @@ export class ScrubbedBody {
   readonly #decoder: Decoder | null;
   readonly #room: HeldShare;
   readonly #held: WholeBody | null;
+  readonly #small: SmallPieces;
   #ready = false;
 
   /** What becomes of a body, or why it cannot be searched. */
@@ -87,6 +89,7 @@ export class ScrubbedBody {
     this.#held = how.held;
     this.#room = ask.room;
     const { apart, drain } = ask;
+    this.#small = new SmallPieces({ take: (bytes) => this.#scrub(bytes), apart });
     this.#decoder =
       how.coding === null
         ? null
@@ -105,12 +108,13 @@ export class ScrubbedBody {
 
   feed(bytes: Buffer): void {
     if (this.#held !== null) this.#held.add(bytes);
-    else if (this.#decoder === null) this.#scrub(bytes);
+    else if (this.#decoder === null) this.#small.feed(bytes);
     else this.#decoder.feed(bytes);
   }
 
   /** The upstream's body is whole; what is still to be decoded follows later. */
   end(): void {
+    this.#small.settle();
     if (this.#decoder === null) this.#end();
     else this.#decoder.end();
   }
@@ -125,6 +129,7 @@ export class ScrubbedBody {
 
   stop(): void {
     this.#decoder?.stop();
+    this.#small.stop();
     this.#room.giveBack();
   }
 

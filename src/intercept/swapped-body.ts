@@ -12,6 +12,7 @@ import { type Coding, codingOf } from '../wire/content-coding.ts';
 import type { RequestHead } from '../wire/http1-parse.ts';
 import { reframe } from '../wire/reframe.ts';
 import { type DecodeFailure, Decoder } from './decoder.ts';
+import { SmallPieces } from './small-pieces.ts';
 import { WholeBody } from './whole-body.ts';
 
 export type SwappedSink = {
@@ -60,6 +61,7 @@ export class SwappedBody {
   readonly #room: HeldShare;
   readonly #decoder: Decoder | null;
   readonly #held: WholeBody | null;
+  readonly #small: SmallPieces;
   /** what a whole body becomes */
   readonly #made: Pieces = [];
   /** of a whole body in which a key was put */
@@ -87,6 +89,7 @@ export class SwappedBody {
     this.#swap = ask.swap;
     this.#room = ask.room;
     this.#sink = sink;
+    this.#small = new SmallPieces({ take: (bytes) => this.#take(bytes), apart: (step) => sink.apart(step) });
     this.#decoder =
       how.coding === null
         ? null
@@ -110,13 +113,14 @@ export class SwappedBody {
 
   feed(bytes: Buffer): void {
     if (this.#held !== null) this.#held.add(bytes);
-    else if (this.#decoder === null) this.#take(bytes);
+    else if (this.#decoder === null) this.#small.feed(bytes);
     else this.#decoder.feed(bytes);
   }
 
   end(): void {
     const held = this.#held?.bytes;
     if (this.#decoder === null) {
+      this.#small.settle();
       const out: Pieces = [];
       return this.#finish(out, held === undefined ? this.#swap.end(out) : this.#swap.whole(held, out));
     }
@@ -140,6 +144,7 @@ export class SwappedBody {
 
   stop(): void {
     this.#decoder?.stop();
+    this.#small.stop();
     this.#room.giveBack();
   }
 

@@ -59,18 +59,20 @@ for (const [letter, char] of Object.entries({
   SHORT[letter.charCodeAt(0)] = char.charCodeAt(0);
 }
 /** Names of what keys may hold and escaping functions name: HTML section 13.5. */
-const NAMED: Readonly<Record<string, string>> = {
-  amp: '&',
-  lt: '<',
-  gt: '>',
-  quot: '"',
-  apos: "'",
-  sol: '/',
-  plus: '+',
-  equals: '=',
-  lowbar: '_',
-  colon: ':',
-};
+const NAMED: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    amp: '&',
+    lt: '<',
+    gt: '>',
+    quot: '"',
+    apos: "'",
+    sol: '/',
+    plus: '+',
+    equals: '=',
+    lowbar: '_',
+    colon: ':',
+  }),
+);
 const MAX_REFERENCE = 10;
 
 export const READERS: Readonly<Record<Escaped, Reader>> = {
@@ -123,7 +125,7 @@ function readReference(text: string, from: number): number {
   if (at === text.length && at - from < MAX_REFERENCE) return CUT;
   if (text.charCodeAt(at) !== SEMICOLON) return NO_ESCAPE;
   const name = text.slice(from + 1, at);
-  const code = name.startsWith('#') ? numberOf(name) : (NAMED[name]?.charCodeAt(0) ?? NO_ESCAPE);
+  const code = name.startsWith('#') ? numberOf(name) : (NAMED.get(name)?.charCodeAt(0) ?? NO_ESCAPE);
   return code < 0 ? NO_ESCAPE : pack(code, at + 1 - from);
 }
 

@@ -78,6 +78,14 @@ describe('an answer from a host with a key', () => {
     expect(reply.head).toContain(`Set-Cookie: b=${Buffer.from(placeholder).toString('base64')}`);
   });
 
+  it('in chunks of one byte, beside names that are no references', async () => {
+    const chunks = Array.from(`<p>&toString; &valueOf; ${REAL}</p>`, (char) => `1\r\n${char}\r\n`).join('');
+    answer = [`HTTP/1.1 200 OK\r\nX-Odd: &valueOf;\r\nTransfer-Encoding: chunked\r\n\r\n${chunks}0\r\n\r\n`];
+    const reply = await ask();
+    expect(reply.body.toString()).toBe(`<p>&toString; &valueOf; ${placeholder}</p>`);
+    expect(reply.field('x-odd')).toBe('&valueOf;');
+  });
+
   it('in chunks, cut inside the key, and in trailers', async () => {
     const half = REAL.slice(0, 11);
     const rest = REAL.slice(11);

@@ -1,0 +1,33 @@
+/** What nobody writes, and no search may stumble over. */
+import { describe, expect, it } from 'vitest';
+import { PatternSet } from '../../../src/secrets/patterns.ts';
+import { Scrubber, scrubFields, scrubPatterns } from '../../../src/secrets/scrub.ts';
+import { SecretValue } from '../../../src/secrets/value.ts';
+import { holder, PLAIN_REAL } from './bodies.ts';
+
+const SET = new PatternSet(
+  scrubPatterns({
+    env: 'KEY',
+    placeholder: holder('TOKEN'),
+    value: new SecretValue('KEY', Buffer.from(PLAIN_REAL)),
+  }),
+);
+const textOf = (text: string): string => {
+  const out: (string | Buffer)[] = [];
+  const scrubber = new Scrubber(
+    () => SET,
+    () => {},
+  );
+  scrubber.whole(Buffer.from(text, 'latin1'), out);
+  return out.map((piece) => piece.toString('latin1')).join('');
+};
+
+describe('a name of a reference that is no name of a character', () => {
+  it.each(['&toString;', '&valueOf;', '&constructor;', '&hasOwnProperty;', '&__proto__;'])(
+    '%s passes in fields and bodies, and a key behind it does not',
+    (name) => {
+      expect(textOf(`<p>${name} ${PLAIN_REAL}</p>`)).toBe(`<p>${name} ${holder('TOKEN')}</p>`);
+      expect(scrubFields(`X: ${name} ${PLAIN_REAL}`, SET, () => {})).toBe(`X: ${name} ${holder('TOKEN')}`);
+    },
+  );
+});
