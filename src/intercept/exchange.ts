@@ -114,7 +114,7 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
 
   drained(): void {
     this.#down?.resume();
-    this.#slot.conn?.socket.resume();
+    if (this.upgrade?.drained() !== false) this.#slot.conn?.socket.resume();
   }
 
   clientGone(): void {

@@ -27,6 +27,10 @@ export type MessageScrubAsk = {
 
 /** A compressed message, before and after: it is read in one step. */
 const MAX_MESSAGE_BYTES = 2 * 1024 * 1024;
+/** Work after which others get their turn on this thread, in bytes; and as how many bytes other work counts. */
+const TURN_BYTES = 512 * 1024;
+const FRAME_WORK_BYTES = 512;
+const INFLATE_WORK_BYTES = 16 * 1024;
 /** Held without asking. */
 const FREE_BYTES = 64 * 1024;
 const MAX_CONTROL_BYTES = 125;
@@ -58,6 +62,7 @@ export class MessageScrubber implements FrameSink {
   #held = EMPTY;
   #heldLength = 0;
   #taken = 0;
+  #work = 0;
   #over = false;
 
   constructor(ask: MessageScrubAsk) {
@@ -68,10 +73,13 @@ export class MessageScrubber implements FrameSink {
       deflate === null ? null : new MessageCodec({ ...deflate, takeover: deflate.serverTakeover });
   }
 
-  feed(bytes: Buffer): void {
-    this.#reader.feed(bytes);
+  /** Reads until enough was done for one turn. @returns how many bytes were read */
+  feed(bytes: Buffer): number {
+    this.#work = 0;
+    const read = this.#reader.feed(bytes);
     // What came of a message goes on, as a fragment: its end may be long in coming.
     if (!this.#over && this.#pieces.length > 0) this.#send(false);
+    return read;
   }
 
   /** Sends what is ready. False: the client wants a pause. */
@@ -109,8 +117,13 @@ export class MessageScrubber implements FrameSink {
 
   end(frame: Frame): void {
     this.#frame = null;
-    if (frame.opcode >= OPCODE.close) return this.#sendControl(frame);
-    if (!frame.fin) return;
+    this.#work += FRAME_WORK_BYTES;
+    if (frame.opcode >= OPCODE.close) this.#sendControl(frame);
+    else if (frame.fin) this.#endMessage();
+    if (this.#work >= TURN_BYTES) this.#reader.pause();
+  }
+
+  #endMessage(): void {
     if (this.#compressed) this.#inflate();
     else this.#scrubber?.end(this.#pieces);
     if (!this.#over) this.#send(true);
@@ -167,6 +180,7 @@ export class MessageScrubber implements FrameSink {
     const plain = this.#codec?.inflate(this.#held.subarray(0, this.#heldLength), MAX_MESSAGE_BYTES) ?? 'bad';
     if (plain === 'large') return this.#fail(TOO_LARGE);
     if (plain === 'bad') return this.#fail(MALFORMED);
+    this.#work += plain.length + INFLATE_WORK_BYTES;
     this.#scrubber?.whole(plain, this.#pieces);
     this.#letGo();
   }

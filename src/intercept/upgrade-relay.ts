@@ -13,6 +13,7 @@ import { CLOSE, closeFrame } from '../wire/websocket.ts';
 import type { Outcome } from './exchange-job.ts';
 import type { MessageRewriter } from './message-rewriter.ts';
 import type { MessageScrubber } from './message-scrubber.ts';
+import { ScrubTurns } from './scrub-turns.ts';
 
 export type RelayAsk = {
   readonly side: SessionSide;
@@ -52,7 +53,8 @@ export class UpgradeRelay implements UpstreamUser {
   activeAt: number;
   readonly #ask: RelayAsk;
   readonly #rewriter: MessageRewriter | null;
-  readonly #scrubber: MessageScrubber | null;
+  /** null: the upstream's bytes pass as they are */
+  readonly #turns: ScrubTurns | null;
   /** of the client, not looked at yet: one read, since no more is taken meanwhile */
   #waiting = EMPTY;
   /** a turn is due */
@@ -65,7 +67,7 @@ export class UpgradeRelay implements UpstreamUser {
     this.#ask = ask;
     this.activeAt = ask.clock.mono();
     this.#rewriter = ask.rewriter?.((why) => this.#fail(why)) ?? null;
-    this.#scrubber = ask.scrubber?.((why) => this.#fail(why, 'upstream_abort')) ?? null;
+    this.#turns = this.#turnsOf(ask);
   }
 
   // ---- the client, by way of the session
@@ -93,7 +95,7 @@ export class UpgradeRelay implements UpstreamUser {
     this.#over = true;
     this.#waiting = EMPTY;
     this.#rewriter?.close();
-    this.#scrubber?.close();
+    this.#turns?.stop();
   }
 
   #rewrite(rewriter: MessageRewriter): void {
@@ -121,8 +123,7 @@ export class UpgradeRelay implements UpstreamUser {
       this.#rewrite(this.#rewriter);
     } catch (error) {
       // Invariant I7: nobody above this call would end the connection.
-      this.#ask.onError(error);
-      this.#ask.cut(denied('not_ready'), 'refused');
+      this.#thrown(error);
     }
   }
 
@@ -134,25 +135,43 @@ export class UpgradeRelay implements UpstreamUser {
     if (this.#over) return;
     const { side, end } = this.#ask;
     // The scrubber writes whole frames. Inside one of the upstream's ours would be taken for its payload.
-    if (this.#scrubber !== null) side.write(closeFrame(CLOSE_CODES[why.reason] ?? CLOSE.misuse, why.reason));
+    if (this.#turns !== null) side.write(closeFrame(CLOSE_CODES[why.reason] ?? CLOSE.misuse, why.reason));
     end(ended, why);
   }
 
+  #thrown(error: unknown): void {
+    this.#ask.onError(error);
+    this.#ask.cut(denied('not_ready'), 'refused');
+  }
+
   // ---- the upstream
+
+  #turnsOf({ scrubber: make, side, conn, rotation, client, end }: RelayAsk): ScrubTurns | null {
+    const scrubber = make?.((why) => this.#fail(why, 'upstream_abort')) ?? null;
+    if (scrubber === null) return null;
+    return new ScrubTurns({
+      scrubber,
+      client: side,
+      upstream: conn.socket,
+      rotation,
+      party: client,
+      ended: () => end('done', null),
+      thrown: (error) => this.#thrown(error),
+    });
+  }
 
   onData(bytes: Buffer): void {
     if (this.#over) return;
     this.activeAt = this.#ask.clock.mono();
     this.bytesDown += bytes.length;
     if (!this.#ask.use.down(bytes.length)) return this.#ask.cut(SPENT);
-    if (!this.#passDown(bytes)) this.#ask.conn.socket.pause();
+    if (this.#turns !== null) return this.#turns.feed(bytes);
+    if (!this.#ask.side.write(bytes)) this.#ask.conn.socket.pause();
   }
 
-  /** False: the client wants a pause. */
-  #passDown(bytes: Buffer): boolean {
-    if (this.#scrubber === null) return this.#ask.side.write(bytes);
-    this.#scrubber.feed(bytes);
-    return this.#over || this.#scrubber.flush(this.#ask.side);
+  /** The client takes more again. False: the upstream is still to wait. */
+  drained(): boolean {
+    return this.#turns?.drained() !== false;
   }
 
   onDrain(): void {
@@ -162,11 +181,11 @@ export class UpgradeRelay implements UpstreamUser {
   }
 
   onEnd(): void {
-    this.#ask.end('done', null);
+    if (this.#turns?.end() !== false) this.#ask.end('done', null);
   }
 
   onClose(): void {
-    if (this.#over) return;
+    if (this.#over || this.#turns?.ending === true) return;
     this.#ask.cut(denied('upstream_bad_response', 'The upstream closed the connection.'), 'upstream_abort');
   }
 }

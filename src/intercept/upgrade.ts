@@ -118,6 +118,11 @@ export class Upgrade {
     if (ended) relay.finish();
   }
 
+  /** The client takes more again. False: the upstream is still to wait. */
+  drained(): boolean {
+    return this.#relay?.drained() !== false;
+  }
+
   stop(): void {
     this.#relay?.stop();
   }
