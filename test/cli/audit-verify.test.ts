@@ -57,13 +57,7 @@ const ROWS: readonly Row[] = [
   ['the first file deleted', ({ path }) => rmSync(path(0)), 1, 1, 'deleted'],
   ['a file between deleted', ({ path }) => rmSync(path(2)), 3, 1, 'deleted'],
   ['the last file deleted', ({ path }) => rmSync(path(4)), 3, 3, 'cut_off'],
-  [
-    'all files deleted',
-    ({ files, path }) => files.forEach((_, at) => void rmSync(path(at))),
-    'checkpoint.json',
-    1,
-    'cut_off',
-  ],
+  ['all files deleted', deleteAll, 'checkpoint.json', 1, 'cut_off'],
   [
     'a line of another kind put in',
     ({ edit }) => edit(2, (lines) => lines.toSpliced(1, 0, '{}')),
@@ -167,6 +161,10 @@ function moveAcross({ edit }: Copy): void {
 
 function cutBytes({ path }: Copy): void {
   writeFileSync(path(4), readFileSync(path(4)).subarray(0, -20));
+}
+
+function deleteAll({ files }: Copy): void {
+  for (const { path } of files) rmSync(path);
 }
 
 function swapFiles({ path }: Copy): void {
