@@ -12,17 +12,33 @@ const ANYWHERE: ReadonlyMap<string, string> = new Map([
   ['::', '::1'],
 ]);
 
+type Method = 'GET' | 'POST' | 'DELETE';
+
 /** The JSON of a 2xx answer; `path` with its leading slash. Throws CliError with the problem's words, or where nobody answers. */
 export async function askAdmin(
   settings: Settings,
-  method: 'GET' | 'POST' | 'DELETE',
+  method: Method,
   path: string,
   body?: unknown,
 ): Promise<unknown> {
+  const response = await send(settings, method, path, body);
+  const answer: unknown = await response.json().catch(() => null);
+  if (response.ok) return answer;
+  throw new CliError(detailOf(answer) ?? `the admin side answered ${response.status}`);
+}
+
+/** The text of a 200, such as the metrics. Throws as `askAdmin` does. */
+export async function askAdminText(settings: Settings, path: string): Promise<string> {
+  const response = await send(settings, 'GET', path);
+  if (!response.ok) throw new CliError(`the admin side answered ${response.status}`);
+  return response.text();
+}
+
+async function send(settings: Settings, method: Method, path: string, body?: unknown): Promise<Response> {
   const { host, port } = settings.admin.listen;
   const name = ANYWHERE.get(host) ?? host;
   const url = `http://${name.includes(':') ? `[${name}]` : name}:${port}${path}`;
-  const response = await fetch(url, {
+  return fetch(url, {
     method,
     headers: {
       authorization: `Bearer ${adminToken(settings)}`,
@@ -36,9 +52,6 @@ export async function askAdmin(
       cause: error,
     });
   });
-  const answer: unknown = await response.json().catch(() => null);
-  if (response.ok) return answer;
-  throw new CliError(detailOf(answer) ?? `the admin side answered ${response.status}`);
 }
 
 function adminToken({ state }: Settings): string {

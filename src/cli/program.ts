@@ -26,6 +26,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['operator', async () => (await import('./operator.ts')).addOperator],
   ['env', async () => (await import('./env.ts')).addEnv],
   ['doctor', async () => (await import('./doctor.ts')).addDoctor],
+  ['top', async () => (await import('./top.ts')).addTop],
   ['audit', async () => (await import('./audit.ts')).addAudit],
   ['ca', async () => (await import('./ca.ts')).addCa],
   ['completion', async () => (await import('./completion.ts')).addCompletion],
