@@ -68,6 +68,10 @@ describeWith(['chromium', 'curl'], 'the console', () => {
       expect(report.viewer).toContain('This needs the role approver; yours is viewer.');
     });
 
+    it('says that it shows old things when the proxy is gone', () => {
+      expect(report.lost).toContain('what you see may be old');
+    });
+
     it('breaks no rule of its content security policy, and logs no error', () => {
       expect(report.complaints).toEqual([]);
     });

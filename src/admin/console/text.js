@@ -58,3 +58,8 @@ export function momentText(iso) {
   const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
   return `${day} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 }
+
+/** Tells a record from every other one: several chains may have records of one number, and one beginning. */
+export function keyOf({ kind, seq, at, request_id: request }) {
+  return `${kind} ${seq} ${at} ${request ?? ''}`;
+}

@@ -32,6 +32,8 @@ export type ConsoleReport = {
   readonly early: string | null;
   readonly locked: string | null;
   readonly viewer: string | null;
+  /** what the page says when the proxy is gone */
+  readonly lost: string | null;
   /** what the browser complained of */
   readonly complaints: readonly string[];
   /** pages times themes that axe looked at */
@@ -316,7 +318,7 @@ async function main(): Promise<void> {
   await page.getByRole('button', { name: 'Log in' }).click();
   const wrongToken = await page.getByRole('alert').textContent();
   await logIn(page, scene.proxy.adminUrl, scene.proxy.token);
-  const report: ConsoleReport = {
+  const report: Omit<ConsoleReport, 'lost'> = {
     wrongToken,
     who: await page.locator('.who').textContent(),
     ...(await refusedCall(scene, page)),
@@ -327,11 +329,15 @@ async function main(): Promise<void> {
     ...(await lockDown(scene, page)),
     ...(await asViewer(scene, browser)),
     ...(await examine(scene, browser)),
-    complaints,
+    complaints: [...complaints],
   };
-  process.stdout.write(JSON.stringify(report));
-  await browser.close();
+  // The browser logs each try to reach the proxy that is gone.
   await scene.close();
+  const notice = page.getByText('Live updates are lost');
+  await notice.waitFor();
+  const whole: ConsoleReport = { ...report, lost: await notice.textContent() };
+  process.stdout.write(JSON.stringify(whole));
+  await browser.close();
 }
 
 await main();

@@ -1,7 +1,7 @@
 /** The record, searched. The filters stand in the address, so every view and every record has a link. */
 import { ask, queryOf } from '../api.js';
 import { go, linkTo } from '../route.js';
-import { visible, words } from '../text.js';
+import { keyOf, visible, words } from '../text.js';
 import {
   Act,
   Empty,
@@ -60,7 +60,7 @@ export function Audit({ query }) {
     ${
       found.records.length === 0
         ? html`<${Empty}>${!found.asked ? 'One moment…' : found.next === null ? 'No record fits.' : 'No record fits so far; there are older ones to look at.'}</${Empty}>`
-        : html`<ol class="records">${found.records.map((record) => html`<${Entry} key=${record.prev} record=${record} open=${found.records.length === 1} />`)}</ol>`
+        : html`<ol class="records">${found.records.map((record) => html`<${Entry} key=${keyOf(record)} record=${record} open=${found.records.length === 1} />`)}</ol>`
     }
     ${found.next === null ? null : html`<p class="row"><${Act} busy=${busy} onClick=${() => more(found.next, found.records)}>Older records</${Act}></p>`}`;
 }

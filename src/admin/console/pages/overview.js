@@ -2,7 +2,7 @@
 import { queryOf } from '../api.js';
 import { Bars, barsOf } from '../chart.js';
 import { linkTo } from '../route.js';
-import { spanText } from '../text.js';
+import { keyOf, spanText } from '../text.js';
 import {
   Empty,
   html,
@@ -14,6 +14,7 @@ import {
   useAnswer,
   useEffect,
   useLive,
+  useRef,
   useState,
   Verdict,
 } from '../ui.js';
@@ -21,6 +22,7 @@ import {
 const SPAN_MS = 15_000;
 const BARS = 60;
 const MAX_KEPT = 2_000;
+const DRAW_MS = 500;
 const MAX_SHOWN = 12;
 
 export function Overview() {
@@ -69,16 +71,23 @@ function Traffic() {
   const before = useAnswer(`audit${queryOf({ kind: 'decision', since, limit: 1000 })}`);
   const [fresh, setFresh] = useState([]);
   const [now, setNow] = useState(Date.now());
+  // A flood of events must not become a flood of drawings.
+  const coming = useRef([]);
   useLive(({ kind, data }) => {
-    if (kind === 'decision') setFresh((old) => [data, ...old].slice(0, MAX_KEPT));
+    if (kind === 'decision' && coming.current.length < MAX_KEPT) coming.current.push(data);
   });
   useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), 5_000);
+    const timer = setInterval(() => {
+      setNow(Date.now());
+      const came = coming.current.reverse();
+      coming.current = [];
+      if (came.length > 0) setFresh((kept) => [...came, ...kept].slice(0, MAX_KEPT));
+    }, DRAW_MS);
     return () => clearInterval(timer);
   }, []);
   const old = before.value?.records ?? [];
-  const seen = new Set(fresh.map(({ prev }) => prev));
-  const records = [...fresh, ...old.filter(({ prev }) => !seen.has(prev))];
+  const seen = new Set(fresh.map(keyOf));
+  const records = [...fresh, ...old.filter((record) => !seen.has(keyOf(record)))];
   const bars = barsOf(records, { now: Math.max(now, Date.now()), spanMs: SPAN_MS, count: BARS });
   const sum = (name) => bars.reduce((all, bar) => all + bar[name], 0);
   const label = `The last 15 minutes: ${sum('allowed')} allowed, ${sum('refused')} refused`;
@@ -95,7 +104,7 @@ function Traffic() {
       refused.length === 0
         ? html`<${Empty}>Nothing was refused in the last 15 minutes.</${Empty}>`
         : html`<${Table} label="Just refused" heads=${['When', 'Group', 'Asked for', 'Why', '']}>${refused.map(
-            (record) => html`<tr key=${record.prev}><td><${Moment} at=${record.at} /></td>
+            (record) => html`<tr key=${keyOf(record)}><td><${Moment} at=${record.at} /></td>
             <td><${Said} text=${record.group} max=${40} /></td>
             <td><${Said} text=${`${record.method ?? ''} ${record.host ?? ''}${record.stage === 'request' ? (record.path ?? '') : ''}`.trim()} max=${80} code /></td>
             <td>${record.verdict === 'would_deny' ? html`<${Verdict} of="would_deny" /> ` : null}<${Reason} code=${record.reason} /></td>
