@@ -4,13 +4,13 @@
  */
 import htm from 'htm';
 import { h, render } from 'preact';
-import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { ask } from './api.js';
 import { listen } from './live.js';
 import { momentText, shortened, spanText, words } from './text.js';
 
 export const html = htm.bind(h);
-export { render, useCallback, useEffect, useRef, useState };
+export { render, useCallback, useEffect, useLayoutEffect, useRef, useState };
 
 /** Live events come in crowds: ask at most this often. */
 const ASK_AGAIN_MS = 1_000;

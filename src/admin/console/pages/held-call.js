@@ -1,7 +1,7 @@
 /** One call that waits: what a person needs to judge it, and the answer. */
 import { ask } from '../api.js';
 import { shortened, spanText, visible } from '../text.js';
-import { Act, html, Said, Trouble, useEffect, useRef, useState, useWork } from '../ui.js';
+import { Act, html, Said, Trouble, useLayoutEffect, useRef, useState, useWork } from '../ui.js';
 
 const BODY_CHARS = 4_000;
 
@@ -44,7 +44,8 @@ function Answer({ call, choice, onBack, onDecided }) {
   const [remember, setRemember] = useState(false);
   const form = useRef(null);
   const allow = choice === 'allow';
-  useEffect(() => form.current?.querySelector('input:not([type=checkbox])')?.focus(), []);
+  // Before the next key: the reason's first letter must not be one of the page's keys.
+  useLayoutEffect(() => form.current?.querySelector('input:not([type=checkbox])')?.focus(), []);
   const submitted = (event) => {
     event.preventDefault();
     const { reason, code } = Object.fromEntries(new FormData(form.current));

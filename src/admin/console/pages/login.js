@@ -27,8 +27,7 @@ export function Login({ why, stored, onKnown, onForget }) {
       <label for="token">Your operator token</label>
       <input id="token" ref=${field} type="password" autocomplete="off" spellcheck="false" required
         aria-describedby="token-help" aria-invalid=${error !== null} />
-      <p id="token-help" class="help">An admin makes one with <code>sallyport operator add</code>; the built-in admin's is in
-        <code>.sallyport/admin.token</code>. It is kept in this tab alone, until you log out or close it.</p>
+      <p id="token-help" class="help">An admin makes one with <code>sallyport operator add</code>; the built-in admin's is in <code>.sallyport/admin.token</code>. It is kept in this tab alone, until you log out or close it.</p>
       <${Trouble} error=${error} />
       <button type="submit" class="act main" disabled=${busy}>Log in</button>
     </form></main>`;

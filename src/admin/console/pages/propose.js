@@ -71,8 +71,8 @@ function Rule({ group, host }) {
   const seen = `It lets through the methods and paths that the last ${value.records.length} decisions about it have, and nothing else.`;
   const unseen =
     'No request with a path that a rule could list was seen: every path would pass, and without requests the methods are a guess.';
-  return html`<p>${made.seen ? seen : unseen}${made.left === 0 ? '' : ` Paths that were asked for and are not in it: ${made.left}.`}
-      Review it as what it is, a wish of the sandbox; then put it above the rules that refuse, in ${file === null ? 'the file of the group' : html`<${Said} text=${file} max=${120} code />`}. Nothing was changed.</p>
+  return html`<p>${made.seen ? seen : unseen}${made.left === 0 ? '' : ` Paths that were asked for and are not in it: ${made.left}.`}</p>
+    <p>Review it as what it is, a wish of the sandbox; then put it above the rules that refuse, in ${file === null ? 'the file of the group' : html`<${Said} text=${file} max=${120} code />`}. Nothing was changed.</p>
     <pre class="yaml"><bdi>${made.yaml}</bdi></pre>
     <${Copy} text=${made.yaml} />`;
 }
