@@ -2,10 +2,10 @@
 import { describe, expect, it } from 'vitest';
 
 type Words = {
-  visible(text: string, lines?: boolean): string;
-  shortened(text: string, max?: number): { shown: string; title: string | null };
-  spanText(ms: number): string;
-  bytesText(count: number): string;
+  readonly visible: (text: string, lines?: boolean) => string;
+  readonly shortened: (text: string, max?: number) => { shown: string; title: string | null };
+  readonly spanText: (ms: number) => string;
+  readonly bytesText: (count: number) => string;
 };
 type Chart = {
   barsOf(
