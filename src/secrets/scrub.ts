@@ -22,6 +22,7 @@ type Form =
   | { readonly kind: 'plain' }
   | { readonly kind: 'hex'; readonly upper: boolean }
   | { readonly kind: 'spaced' }
+  | { readonly kind: 'wide' }
   | { readonly kind: 'base64'; readonly length: number; readonly alignment: Alignment };
 
 export type ScrubTag = { readonly env: string; readonly placeholder: string; readonly form: Form };
@@ -55,6 +56,8 @@ export function scrubPatterns({ env, placeholder, value, spaced }: ScrubKey): re
       : []),
     { ...plain, codes: Buffer.from(digits, 'latin1'), tag: tag({ kind: 'hex', upper: false }) },
     { ...plain, codes: Buffer.from(digits.toUpperCase(), 'latin1'), tag: tag({ kind: 'hex', upper: true }) },
+    // UTF-16 in either order: a NUL before or behind each character.
+    ...(isAscii(bytes) ? [{ ...plain, codes: widened(bytes), tag: tag({ kind: 'wide' }) }] : []),
     ...(spaced === true
       ? [{ ...plain, codes: Buffer.from(spacedHex(bytes), 'latin1'), tag: tag({ kind: 'spaced' }) }]
       : []),
@@ -119,9 +122,20 @@ function written({ tag, text }: Match<ScrubTag>): string {
     }
     case 'spaced':
       return spacedHex(Buffer.from(placeholder, 'latin1'));
+    case 'wide':
+      return widened(Buffer.from(placeholder, 'latin1')).toString('latin1');
     case 'base64':
       return writeBase64(placeholder, text, form);
   }
+}
+
+function isAscii(bytes: Buffer): boolean {
+  return bytes.every((byte) => byte < 0x80);
+}
+
+/** With a NUL between two bytes. */
+function widened(bytes: Buffer): Buffer {
+  return Buffer.from(bytes.toString('latin1'), 'utf16le').subarray(0, Math.max(0, 2 * bytes.length - 1));
 }
 
 function spacedHex(bytes: Buffer): string {

@@ -22,6 +22,21 @@ const textOf = (text: string): string => {
   return out.map((piece) => piece.toString('latin1')).join('');
 };
 
+describe('a key in UTF-16', () => {
+  const wide = (text: string, swap: boolean): string => {
+    const bytes = Buffer.from(text, 'utf16le');
+    return (swap ? bytes.swap16() : bytes).toString('latin1');
+  };
+
+  it.each([
+    ['little', false],
+    ['big', true],
+  ])('of %s order becomes the placeholder in UTF-16', (_order, swap) => {
+    const said = (key: string): string => wide(`\ufeff{"key":"${key}"} ü`, swap);
+    expect(textOf(said(PLAIN_REAL))).toBe(said(holder('TOKEN')));
+  });
+});
+
 describe('a name of a reference that is no name of a character', () => {
   it.each(['&toString;', '&valueOf;', '&constructor;', '&hasOwnProperty;', '&__proto__;'])(
     '%s passes in fields and bodies, and a key behind it does not',
