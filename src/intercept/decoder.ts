@@ -108,6 +108,8 @@ export class Decoder {
 
   #advance(): void {
     if (this.#over || this.#busy) return;
+    // A peer may send it byte by byte, and each step of the stream costs the same.
+    if (this.#waiting.length > 1) this.#waiting = [Buffer.concat(this.#waiting)];
     const [next] = this.#waiting;
     if (next !== undefined) return this.#goOn(next);
     if (!this.#ended) return;

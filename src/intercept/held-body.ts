@@ -11,6 +11,9 @@ const READ_AHEAD_BYTES = 64 * 1024;
 const SHOWN_CHARS = 2_048;
 /** Bytes that are looked at for them. */
 const LOOKED_AT_BYTES = 16 * 1024;
+/** Pieces below this length are copied, side by side: a slice of one byte costs a hundred. */
+const SMALL_BYTES = 512;
+const JOINED_BYTES = 4 * 1024;
 const FULL = denied('overloaded', 'Too much of what this group sends waits for a person already.');
 /** Control characters, but those of lines of text. */
 const NOT_TEXT = /[^\t\r\n\P{Cc}]/u;
@@ -28,6 +31,9 @@ export class HeldBody {
   readonly #deps: ExchangeDeps;
   readonly #job: ExchangeJob;
   #parts: Buffer[] = [];
+  /** of small pieces; what there is of it is the last part */
+  #joined: Buffer | null = null;
+  #joinedLength = 0;
   #trailers = '';
   #taken = 0;
   /** of a whole request, whose bytes do not change any more */
@@ -45,7 +51,7 @@ export class HeldBody {
     if (!ahead.take(this.#job.identity.group, bytes.length)) return FULL;
     this.#taken += bytes.length;
     this.bytes += bytes.length;
-    this.#parts.push(bytes);
+    this.#keep(bytes);
     if (this.bytes >= READ_AHEAD_BYTES) this.#job.side.pause();
     return null;
   }
@@ -60,6 +66,7 @@ export class HeldBody {
     for (const part of this.#parts) exchange.body(part);
     if (this.whole && this.#job.head.framing.kind !== 'none') exchange.bodyEnd(this.#trailers);
     this.#parts = [];
+    this.#joined = null;
     exchange.flush();
   }
 
@@ -91,6 +98,22 @@ export class HeldBody {
     for (const part of this.#parts) hash.update(part);
     this.#likeness = hash.digest('hex');
     return this.#likeness;
+  }
+
+  #keep(bytes: Buffer): void {
+    if (bytes.length >= SMALL_BYTES) {
+      this.#joined = null;
+      this.#parts.push(bytes);
+      return;
+    }
+    if (this.#joined === null || this.#joinedLength + bytes.length > JOINED_BYTES) {
+      this.#joined = Buffer.allocUnsafe(JOINED_BYTES);
+      this.#joinedLength = 0;
+      this.#parts.push(this.#joined.subarray(0, 0));
+    }
+    bytes.copy(this.#joined, this.#joinedLength);
+    this.#joinedLength += bytes.length;
+    this.#parts[this.#parts.length - 1] = this.#joined.subarray(0, this.#joinedLength);
   }
 
   #beginning(): Buffer {
