@@ -13,7 +13,8 @@ export default defineConfig({
         test: {
           name: 'fast',
           include: ['test/unit/**/*.test.ts', 'test/property/**/*.test.ts', 'test/*.test.ts'],
-          testTimeout: 20_000,
+          // Properties of thousands of cases, on two cores that others may use.
+          testTimeout: 60_000,
         },
       },
       {
