@@ -43,14 +43,20 @@ describe('operators', () => {
       await eventually(async () => (await statusWith(token)) === 401);
       const actions = await eventually(() => {
         const found = running.records().filter(({ kind }) => kind === 'operator');
-        return found.length === 3 && found;
+        return found.length === 4 && found;
       }, LIMIT_MS);
-      expect(actions.map(({ action, subject }) => [action, subject])).toEqual([
+      const ofCommands = actions.filter(({ origin }) => origin === 'cli');
+      expect(ofCommands.map(({ action, subject }) => [action, subject])).toEqual([
         ['operator.add', 'ann'],
         ['operator.totp', 'ann'],
         ['operator.revoke', 'ann'],
       ]);
-      expect(String(actions[0]?.['operator'])).toMatch(/^cli:/);
+      expect(String(ofCommands[0]?.['operator'])).toMatch(/^cli:/);
+      // What her role did not let her do.
+      expect(actions.find(({ origin }) => origin === 'api')).toMatchObject({
+        operator: 'ann',
+        outcome: 'refused',
+      });
       const written = JSON.stringify(running.records()) + running.said();
       expect(written).not.toContain(token);
       expect(written).not.toContain(/secret=(\w+)/.exec(factor.out)?.[1] ?? 'none');
