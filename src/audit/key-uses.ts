@@ -1,5 +1,5 @@
 /** Which keys were used by whom, where and since when: what is to be rotated after an incident. In bounded memory. */
-import { type ReadRecord, textOf } from './scan.ts';
+import { type ReadRecord, textOf } from './read-record.ts';
 
 export type KeyUse = {
   readonly key: string;

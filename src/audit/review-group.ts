@@ -1,6 +1,6 @@
 /** One group's part of the review. Pure; made by `review.ts`. */
+import { type ReadRecord, textOf } from './read-record.ts';
 
-type Fields = Readonly<Record<string, unknown>>;
 type When = { readonly at: string; readonly time: number; readonly period: number };
 
 export type Counted = { readonly calls: number; readonly first: string; readonly last: string };
@@ -70,7 +70,7 @@ export class GroupTally {
     this.#name = name;
   }
 
-  decision(record: Fields, when: When): void {
+  decision(record: ReadRecord, when: When): void {
     const verdict = record['verdict'];
     if (verdict === 'deny') return this.refusal(record, when);
     const host = this.#hostOf(record);
@@ -84,26 +84,26 @@ export class GroupTally {
     if (verdict === 'would_deny') this.#wouldDeny += 1;
     if (host !== null) note(host, when.at);
     this.#approval(record, when.at);
-    for (const key of list(record['keys'])) this.#key(key, text(record, 'host'), when.at);
+    for (const key of list(record['keys'])) this.#key(key, textOf(record, 'host'), when.at);
   }
 
-  refusal(record: Fields, { at, period }: When): void {
+  refusal(record: ReadRecord, { at, period }: When): void {
     if (period > 0) return;
     this.#seen = true;
     this.#refused += 1;
     this.#day(at).refused += 1;
-    const [host, reason] = [text(record, 'host'), text(record, 'reason')];
+    const [host, reason] = [textOf(record, 'host'), textOf(record, 'reason')];
     const made = (): Count & { host: string; reason: string } => ({ host, reason, ...nothing() });
     const entry = this.#entry(this.#refusals, `${reason}\n${host}`, made);
     if (entry !== null) note(entry, at);
   }
 
-  end(record: Fields, { period }: When): void {
+  end(record: ReadRecord, { period }: When): void {
     if (period > 0) return;
     const [up, down] = [whole(record['bytes_up']), whole(record['bytes_down'])];
     this.#up += up;
     this.#down += down;
-    const host = this.#hosts.get(text(record, 'host'));
+    const host = this.#hosts.get(textOf(record, 'host'));
     if (host === undefined) return;
     host.up += up;
     host.down += down;
@@ -143,14 +143,14 @@ export class GroupTally {
     };
   }
 
-  #hostOf(record: Fields): Host | null {
+  #hostOf(record: ReadRecord): Host | null {
     const made = (): Host => ({
       ...nothing(),
       up: 0,
       down: 0,
       before: Array.from({ length: PERIODS - 1 }, () => 0),
     });
-    return this.#entry(this.#hosts, text(record, 'host'), made);
+    return this.#entry(this.#hosts, textOf(record, 'host'), made);
   }
 
   #key(key: string, host: string, at: string): void {
@@ -160,12 +160,12 @@ export class GroupTally {
     if (entry.hosts.size < MAX_HOSTS_OF_KEY) entry.hosts.add(host);
   }
 
-  #approval(record: Fields, at: string): void {
+  #approval(record: ReadRecord, at: string): void {
     const given = record['approval'];
     if (typeof given !== 'object' || given === null) return;
     const by: unknown = Reflect.get(given, 'by');
     if (typeof by !== 'string') return;
-    const host = text(record, 'host');
+    const host = textOf(record, 'host');
     const entry = this.#entry(this.#approvals, `${by}\n${host}`, () => ({ host, by, ...nothing() }));
     if (entry !== null) note(entry, at);
   }
@@ -215,11 +215,6 @@ function sum(numbers: readonly number[]): number {
 
 function whole(value: unknown): number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? value : 0;
-}
-
-function text(record: Fields, field: string): string {
-  const value = record[field];
-  return typeof value === 'string' ? value : '';
 }
 
 function list(value: unknown): readonly string[] {

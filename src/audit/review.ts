@@ -3,10 +3,8 @@
  * set against the periods before. Fed record by record (`scan.ts`), in bounded memory. Pure; the `audit report` command
  * prints it.
  */
+import { type ReadRecord, textOf } from './read-record.ts';
 import { type GroupReview, GroupTally } from './review-group.ts';
-
-/** One record as it stands in the file. */
-type Fields = Readonly<Record<string, unknown>>;
 
 export type OperatorAct = {
   readonly at: string;
@@ -66,8 +64,8 @@ export class ReviewBuilder {
     return this.#from - PERIODS_BEFORE * (this.#until - this.#from);
   }
 
-  add(record: Fields): void {
-    const at = text(record, 'at');
+  add(record: ReadRecord): void {
+    const at = textOf(record, 'at');
     const time = Date.parse(at);
     if (!(time >= this.comparedFrom && time < this.#until)) return;
     // Chains come one after the other.
@@ -101,17 +99,17 @@ export class ReviewBuilder {
     };
   }
 
-  #decision(group: GroupTally, record: Fields, when: When): void {
+  #decision(group: GroupTally, record: ReadRecord, when: When): void {
     if (when.period === 0) this.#policy(record, when.at);
-    if (record['verdict'] === 'deny') this.#open(text(record, 'request_id'));
+    if (record['verdict'] === 'deny') this.#open(textOf(record, 'request_id'));
     // A CONNECT whose requests are read is counted by those.
     if (record['stage'] === 'connect' && record['treat'] === 'intercept') return;
     group.decision(record, when);
   }
 
   /** What was let in and refused for what it then sent is a refusal as well. */
-  #end(group: GroupTally, record: Fields, when: When): void {
-    const known = this.#refused.delete(text(record, 'request_id'));
+  #end(group: GroupTally, record: ReadRecord, when: When): void {
+    const known = this.#refused.delete(textOf(record, 'request_id'));
     if (!known && record['verdict'] === 'deny') group.refusal(record, when);
     if (record['stage'] === 'connect' && record['treat'] === 'intercept') return;
     group.end(record, when);
@@ -122,8 +120,8 @@ export class ReviewBuilder {
     this.#refused.add(id);
   }
 
-  #groupOf(record: Fields): GroupTally | null {
-    const name = text(record, 'group');
+  #groupOf(record: ReadRecord): GroupTally | null {
+    const name = textOf(record, 'group');
     const known = this.#groups.get(name);
     if (known !== undefined) return known;
     if (this.#groups.size >= MAX_GROUPS) {
@@ -135,8 +133,8 @@ export class ReviewBuilder {
     return made;
   }
 
-  #policy(record: Fields, at: string): void {
-    const hash = text(record, 'policy');
+  #policy(record: ReadRecord, at: string): void {
+    const hash = textOf(record, 'policy');
     const known = this.#policies.get(hash);
     if (known !== undefined) {
       if (at > known.last) known.last = at;
@@ -146,19 +144,19 @@ export class ReviewBuilder {
     }
   }
 
-  #act(record: Fields, at: string, period: number): void {
+  #act(record: ReadRecord, at: string, period: number): void {
     if (period > 0) return;
     if (this.#acts.length >= MAX_ACTS) {
       this.#leftOut += 1;
       return;
     }
-    const [group, why] = [text(record, 'group'), text(record, 'why')];
+    const [group, why] = [textOf(record, 'group'), textOf(record, 'why')];
     this.#acts.push({
       at,
-      action: text(record, 'action'),
-      operator: text(record, 'operator'),
+      action: textOf(record, 'action'),
+      operator: textOf(record, 'operator'),
       group: group === '' ? null : group,
-      outcome: text(record, 'outcome'),
+      outcome: textOf(record, 'outcome'),
       why: why === '' ? null : why,
     });
   }
@@ -166,8 +164,3 @@ export class ReviewBuilder {
 
 /** `period`: 0 for what is reviewed, 1 for the one before, and so on. */
 export type When = { readonly at: string; readonly time: number; readonly period: number };
-
-function text(record: Fields, field: string): string {
-  const value = record[field];
-  return typeof value === 'string' ? value : '';
-}

@@ -7,9 +7,7 @@ import { createInterface } from 'node:readline';
 import { chainFolders } from './chains.ts';
 import { listAuditFiles } from './files.ts';
 import { eachLine } from './lines.ts';
-
-/** One record as it stands in the file; a field may be missing or of any type. */
-export type ReadRecord = Readonly<Record<string, unknown>>;
+import { type ReadRecord, textOf } from './read-record.ts';
 
 /**
  * Calls `use` with each record from `since` (milliseconds since the epoch) on. `holds`: text that a line must hold to
@@ -36,12 +34,6 @@ export function eachRecord(
     }
   }
   return torn;
-}
-
-/** A text field, '' when it is none. */
-export function textOf(record: ReadRecord, field: string): string {
-  const value = record[field];
-  return typeof value === 'string' ? value : '';
 }
 
 function parsed(line: Uint8Array): ReadRecord | null {

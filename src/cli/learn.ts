@@ -5,7 +5,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
-import { eachRecord, type ReadRecord, textOf } from '../audit/scan.ts';
+import { type ReadRecord, textOf } from '../audit/read-record.ts';
+import { eachRecord } from '../audit/scan.ts';
 import { proposeRules } from '../config/learn.ts';
 import type { Observation } from '../policy/learn.ts';
 import { DURATION, durationMs } from '../policy/units.ts';
