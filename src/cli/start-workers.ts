@@ -14,6 +14,7 @@ import { METRICS_TYPE } from '../metrics/merge.ts';
 import { createMetrics } from '../metrics/metrics.ts';
 import { createNotices } from '../notices.ts';
 import { lockBySignal } from '../operators/signal.ts';
+import type { Replicas } from '../replicas.ts';
 import { createCrewControl, spreadLockdown } from '../supervise/control.ts';
 import { type Supervisor, startSupervisor } from '../supervise/supervisor.ts';
 import type { Opened } from '../telemetry/open.ts';
@@ -40,9 +41,10 @@ export async function startWorkers(
     readonly token: string;
     readonly version: string;
     readonly telemetry: Opened | null;
+    readonly replicas: Replicas | null;
   },
 ): Promise<void> {
-  const { log, token, version, telemetry } = about;
+  const { log, token, version, telemetry, replicas } = about;
   const workers = workersOf(settings);
   const notices = createNotices({ settings, clock: systemClock, log });
   const counted = createMetrics({ version });
@@ -55,17 +57,20 @@ export async function startWorkers(
     version,
     log,
     clock: systemClock,
-    env: { ...io.env },
+    env: withoutRedis(io.env),
+    ...(replicas === null ? {} : { store: replicas.store }),
     fork: () => forkWorker(io.env),
     locks: () => lockdown.unwritten(),
     onDesk: notices.take,
   }).catch(async (error: unknown) => {
+    replicas?.close();
     await people.close();
     return toCliError(error);
   });
   const stops: (() => Promise<void>)[] = [
     () => notices.close(),
     () => crew.stop(),
+    async () => replicas?.close(),
     () => people.close(),
     async () => telemetry?.stop(),
   ];
@@ -105,6 +110,11 @@ export async function startWorkers(
 function workerCount(seats: Supervisor['seats']): WorkerCount {
   const ready = seats.filter(({ state }) => state === 'ready').length;
   return { ready, missing: seats.length - ready };
+}
+
+/** Redis is this process's alone: who serves sandboxes need not hold what opens it. */
+function withoutRedis(env: CliIo['env']): CliIo['env'] {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('SALLYPORT_REDIS_')));
 }
 
 /**

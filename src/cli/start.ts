@@ -14,9 +14,10 @@ import { startProxy } from '../lifecycle.ts';
 import { createNotices } from '../notices.ts';
 import { lockBySignal } from '../operators/signal.ts';
 import { ensureInstall } from './install.ts';
-import { CliError, type CliIo } from './io.ts';
+import type { CliIo } from './io.ts';
 import { settingsFor } from './load.ts';
 import { openAdmin } from './start-admin.ts';
+import { openReplicasOf } from './start-replicas.ts';
 import { untilStopped } from './start-signals.ts';
 import { telemetryFor } from './start-telemetry.ts';
 import { greeting, toCliError } from './start-text.ts';
@@ -32,23 +33,16 @@ export function addStart(program: Command, io: CliIo): void {
     .action((options: { config?: string }) => start(settingsFor(options.config, io), io));
 }
 
-/** What the settings may ask for and this version cannot give: starting without it would open what they close. */
-function refuseUnbuilt(settings: Settings): void {
-  if (settings.state.redis === null) return;
-  throw new CliError(
-    `state.redis: not in this version; take it out of ${settings.file ?? 'the environment'}`,
-  );
-}
-
 async function start(settings: Settings, io: CliIo): Promise<void> {
-  refuseUnbuilt(settings);
   const log = createLog({ stream: io.stderr });
   const installed = ensureInstall(settings, { now: Date.now(), env: io.env });
   await tendOldChains(settings, log);
   const { authority, placeholderKey, adminToken: token } = installed;
   const version = programVersion();
   const telemetry = await telemetryFor(io.env, version);
-  if (workersOf(settings) > 1) return startWorkers(settings, io, { log, token, version, telemetry });
+  const replicas = await openReplicasOf(settings, io.env, log);
+  if (workersOf(settings) > 1)
+    return startWorkers(settings, io, { log, token, version, telemetry, replicas });
   const notices = createNotices({ settings, clock: systemClock, log });
   const proxy = await startProxy({
     settings,
@@ -58,10 +52,15 @@ async function start(settings: Settings, io: CliIo): Promise<void> {
     placeholderKey,
     env: io.env,
     telemetry,
-  }).catch(toCliError);
+    ...(replicas === null ? {} : { store: replicas.store }),
+  }).catch((error: unknown) => {
+    replicas?.close();
+    return toCliError(error);
+  });
   const stops: (() => Promise<void>)[] = [
     () => notices.close(),
     () => proxy.stop(),
+    async () => replicas?.close(),
     async () => telemetry?.stop(),
   ];
   try {

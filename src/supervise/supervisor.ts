@@ -13,6 +13,7 @@ import type { Endpoint, Settings } from '../config/settings.ts';
 import { growing, type MetricsJson, mergeMetrics, summed } from '../metrics/merge.ts';
 import type { Lock } from '../state/lockdown.ts';
 import { MemoryStore } from '../state/memory.ts';
+import type { StateStore } from '../state/store.ts';
 import type { Addresses, Begin } from './messages.ts';
 import { probePort } from './probe-port.ts';
 import { Seat } from './seat.ts';
@@ -26,6 +27,8 @@ export type SupervisorOptions = {
   readonly env: Begin['env'];
   readonly log: Log;
   readonly clock: Clock;
+  /** what limits count in; default: this process alone */
+  readonly store?: StateStore;
   /** starts one process that serves as a worker */
   readonly fork: () => ChildProcess;
   /** something happened to a call that waits for a person, in one of the workers */
@@ -86,7 +89,7 @@ class Crew implements Supervisor {
 
   constructor(opts: SupervisorOptions) {
     this.#opts = opts;
-    this.#store = new StoreHost(new MemoryStore(opts.clock));
+    this.#store = new StoreHost(opts.store ?? new MemoryStore(opts.clock));
     const { proxy, transparent } = opts.settings;
     this.#at = { proxy: proxy.listen, transparent };
     const seat = (worker: number): Seat =>
@@ -201,6 +204,7 @@ class Crew implements Supervisor {
       transparent: { ...settings.transparent, ...transparent },
       // Told by this process alone; who serves sandboxes need not hold it.
       notify: { ...settings.notify, url: null },
+      state: { ...settings.state, redis: null },
     };
   }
 

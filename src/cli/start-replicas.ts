@@ -1,0 +1,80 @@
+/**
+ * Where `state.redis` is set: what several replicas share, opened before anything is served. What opens Redis and what
+ * signs the entries in it comes from the environment, each also as a file.
+ */
+import { readFileSync } from 'node:fs';
+import { systemClock } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import type { Settings } from '../config/settings.ts';
+import { loadRoots } from '../dial/roots.ts';
+import type { Replicas } from '../replicas.ts';
+import type { RedisPlace } from '../state/redis-line.ts';
+import { CliError } from './io.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const KEY_BYTES = 32;
+const MAX_SECRET_CHARACTERS = 4_096;
+const REDIS_PORT = 6_379;
+/** How long the start waits for what others have locked and revoked. */
+const FIRST_LOOK_MS = 3_000;
+
+/** null: nothing is shared. Throws CliError where the settings cannot be followed. */
+export async function openReplicasOf(
+  settings: Settings,
+  env: Environment,
+  log: Log,
+): Promise<Replicas | null> {
+  const { dir, redis } = settings.state;
+  if (redis === null) return null;
+  const place = placeOf(new URL(redis), env, settings);
+  const key = keyOf(env);
+  // A client library that nobody else needs in memory.
+  const { hasShared, openReplicas } = await import('../replicas.ts');
+  const known = hasShared(dir);
+  const replicas = openReplicas({ place, key, dir, clock: systemClock, log });
+  if (await replicas.settled(FIRST_LOOK_MS)) return replicas;
+  if (known) return replicas;
+  replicas.close();
+  throw new CliError(
+    'state.redis: it does not answer, and this replica has never heard what the others have locked and revoked; start it when Redis is there',
+  );
+}
+
+function placeOf(url: URL, env: Environment, settings: Settings): RedisPlace {
+  const db = Number(url.pathname.slice(1) || '0');
+  if (!Number.isSafeInteger(db) || db < 0)
+    throw new CliError('state.redis: the path is no number of a database');
+  if (url.search !== '') throw new CliError('state.redis: options in the URL are not read; take them out');
+  const { hostname } = url;
+  return {
+    host: hostname.startsWith('[') ? hostname.slice(1, -1) : hostname,
+    port: Number(url.port || REDIS_PORT),
+    db,
+    username: decodeURIComponent(url.username) || undefined,
+    password: secretOf(env, 'SALLYPORT_REDIS_PASSWORD') ?? (decodeURIComponent(url.password) || undefined),
+    ca: url.protocol === 'rediss:' ? loadRoots({ extraCa: settings.tls.extraCa }).ca : null,
+  };
+}
+
+function keyOf(env: Environment): Buffer {
+  const text = secretOf(env, 'SALLYPORT_REDIS_KEY')?.trim() ?? '';
+  const key = /^[A-Za-z0-9+/]{43}=$/.test(text) ? Buffer.from(text, 'base64') : Buffer.alloc(0);
+  if (key.length === KEY_BYTES) return key;
+  throw new CliError(
+    `state.redis needs SALLYPORT_REDIS_KEY or SALLYPORT_REDIS_KEY_FILE, the same for all replicas: ${KEY_BYTES} bytes in base64 (openssl rand -base64 ${KEY_BYTES})`,
+  );
+}
+
+/** The variable, or the first line of the file that the same name with `_FILE` names. */
+function secretOf(env: Environment, name: string): string | undefined {
+  const path = env[`${name}_FILE`];
+  if (path === undefined || path === '') return env[name] || undefined;
+  try {
+    const [line = ''] = readFileSync(path, 'utf8').slice(0, MAX_SECRET_CHARACTERS).split(/\r?\n/);
+    if (line !== '') return line;
+  } catch (cause) {
+    throw new CliError(`${path}, which ${name}_FILE names, cannot be read`, 1, { cause });
+  }
+  throw new CliError(`${path}, which ${name}_FILE names, is empty`);
+}

@@ -1,0 +1,124 @@
+/**
+ * What runs inside Redis, each script as one step that nobody sees half of, by its clock. Keys are handed in, so
+ * that an account can be held to the prefix. Called by `redis-store.ts` and `redis-board.ts`.
+ */
+
+const NOW = `local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+`;
+
+/**
+ * A bucket that drains, as `MemoryStore.take`. KEYS: bucket. ARGV: size, period in ms, amount.
+ * Answers: ms to wait (0: taken, -1: never), used.
+ */
+export const TAKE = `${NOW}
+local size, per, amount = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local b = redis.call('HMGET', KEYS[1], 'used', 'at', 'size', 'per')
+local used = tonumber(b[1]) or 0
+local passed = math.max(0, now - (tonumber(b[2]) or now))
+used = math.max(0, used - passed * (tonumber(b[3]) or size) / (tonumber(b[4]) or per))
+used = math.min(used, size)
+local over = used + amount - size
+local wait = 0
+if over > 1e-6 then
+  wait = amount > size and -1 or math.ceil(over * per / size)
+else
+  used = used + amount
+end
+redis.call('HSET', KEYS[1], 'used', tostring(used), 'at', now, 'size', size, 'per', per)
+redis.call('PEXPIRE', KEYS[1], per + 1000)
+return { wait, tostring(used) }`;
+
+/** A window of UTC, as `MemoryStore.spend`. KEYS: window. ARGV: size, period in ms, amount. Answers: left, ms that the window lasts. */
+export const SPEND = `${NOW}
+local size, per, amount = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local w = redis.call('HMGET', KEYS[1], 'used', 'ends', 'per')
+local used, ends = tonumber(w[1]) or 0, tonumber(w[2]) or 0
+if now >= ends or tonumber(w[3]) ~= per then
+  used, ends = 0, now + per - now % per
+end
+used = used + amount
+redis.call('HSET', KEYS[1], 'used', tostring(used), 'ends', ends, 'per', per)
+redis.call('PEXPIRE', KEYS[1], ends - now + 1000)
+return { tostring(size - used), ends - now }`;
+
+/**
+ * Places that replicas hold, each telling its own number: an answer that was lost is put right by the next.
+ * KEYS: places, replicas alive. ARGV: replica, its places with this one, how many there are. Answers: 1 or 0, open in all.
+ */
+export const HOLD = `${NOW}
+local mine, max, others = tonumber(ARGV[2]), tonumber(ARGV[3]), 0
+local held = redis.call('HGETALL', KEYS[1])
+for i = 1, #held, 2 do
+  if held[i] ~= ARGV[1] then
+    local till = tonumber(redis.call('ZSCORE', KEYS[2], held[i])) or 0
+    if till > now then others = others + (tonumber(held[i + 1]) or 0) else redis.call('HDEL', KEYS[1], held[i]) end
+  end
+end
+if others + mine > max then return { 0, others + mine - 1 } end
+redis.call('HSET', KEYS[1], ARGV[1], mine)
+redis.call('PEXPIRE', KEYS[1], 3600000)
+return { 1, others + mine }`;
+
+/** KEYS: places. ARGV: replica, its places. */
+export const PLACES = `
+if tonumber(ARGV[2]) > 0 then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) else redis.call('HDEL', KEYS[1], ARGV[1]) end
+redis.call('PEXPIRE', KEYS[1], 3600000)
+return 1`;
+
+/**
+ * This replica is alive. KEYS: alive, what each says, mark. ARGV: replica, what it says, for how many ms, how many at most.
+ * Answers: the mark, and what those that are alive say.
+ */
+export const BEAT = `${NOW}
+for _, dead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
+  redis.call('ZREM', KEYS[1], dead)
+  redis.call('HDEL', KEYS[2], dead)
+end
+redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+local said = { redis.call('GET', KEYS[3]) or '' }
+for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, ARGV[4] - 1)) do
+  local words = redis.call('HGET', KEYS[2], id)
+  if words and #words <= 2048 then said[#said + 1] = words end
+end
+return said`;
+
+/** All of a hash within its bounds. KEYS: hash. ARGV: entries at most, bytes of each at most. Answers: field, value, … */
+export const READ = `
+if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[1]) then return redis.error_reply('ERR more entries than there can be') end
+local all, out = redis.call('HGETALL', KEYS[1]), {}
+for i = 1, #all, 2 do
+  if #all[i] <= 256 and #all[i + 1] <= tonumber(ARGV[2]) then
+    out[#out + 1] = all[i]
+    out[#out + 1] = all[i + 1]
+  end
+end
+return out`;
+
+/** Writes what is not there yet. KEYS: hash, mark. ARGV: new mark, channel, field, value, … Answers: how many were new. */
+export const ADD = `
+local new = 0
+for i = 3, #ARGV, 2 do new = new + redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1]) end
+if new > 0 then
+  redis.call('SET', KEYS[2], ARGV[1])
+  redis.call('PUBLISH', ARGV[2], 'changed')
+end
+return new`;
+
+/** Writes what ranks above what is there: a value begins with its rank. KEYS and ARGV as of ADD, with field, rank, value, … */
+export const RAISE = `
+local new = 0
+for i = 3, #ARGV, 3 do
+  local there = redis.call('HGET', KEYS[1], ARGV[i])
+  local rank = there and tonumber(string.match(there, '^%d+')) or -1
+  if tonumber(ARGV[i + 1]) > rank then
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1] .. ' ' .. ARGV[i + 2])
+    new = new + 1
+  end
+end
+if new > 0 then
+  redis.call('SET', KEYS[2], ARGV[1])
+  redis.call('PUBLISH', ARGV[2], 'changed')
+end
+return new`;

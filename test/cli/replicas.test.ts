@@ -1,0 +1,102 @@
+/** Two `start`s with one Redis, as real processes, one of them with two workers. */
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
+import { describeWith } from '../helpers/programs.ts';
+import { type RedisServer, redisServer } from '../helpers/redis.ts';
+import { policy, tunnelled } from '../helpers/scene.ts';
+import { askOnce, connect, tryConnect } from '../helpers/talk.ts';
+import { httpUpstream, rawUpstream, type Upstream } from '../helpers/upstream.ts';
+import { eventually } from '../helpers/world.ts';
+import { installation } from './main-harness.ts';
+import { type Running, startProcess } from './process-harness.ts';
+
+const LIMIT_MS = 60_000;
+const SOON_MS = 10_000;
+const AGENT = { localAddress: '127.0.0.2' };
+const KEY = randomBytes(32).toString('base64');
+
+describeWith(['redis-server', 'redis-cli'], 'two replicas', () => {
+  let redis: RedisServer;
+  let raw: Awaited<ReturnType<typeof rawUpstream>>;
+  let web: Upstream;
+  beforeAll(async () => {
+    redis = await redisServer('--requirepass', 'open sesame');
+    raw = await rawUpstream((socket) => socket.pipe(socket));
+    web = await httpUpstream({ answer: (_request, response) => response.end('done') });
+  });
+  afterAll(async () => {
+    await redis.remove();
+    await raw.close();
+    await web.close();
+  });
+
+  const env = { SALLYPORT_REDIS_PASSWORD: 'open sesame', SALLYPORT_REDIS_KEY: KEY };
+  const settings = (
+    workers: number,
+  ): string => `proxy: { listen: "127.0.0.1:0", workers: ${workers}, drain: 1s }
+admin: { listen: "127.0.0.1:0" }
+state: { redis: "redis://127.0.0.1:${redis.port}/1" }
+dns: { hosts: { "raw.test": [127.0.0.1], "web.test": [127.0.0.1] } }
+`;
+  const start = async (workers: number): Promise<Running> => {
+    const rules = [
+      tunnelled(`raw.test:${raw.port}`, 'protocol: any'),
+      `allow: "web.test:${web.port}", addresses: [127.0.0.0/8]`,
+    ];
+    const limited = policy(rules, { sources: '127.0.0.2/32', more: 'limits: { requests: 4/h }' });
+    const tokens = policy(rules, { group: 'bots' }).replace(
+      /^identify:.*$/m,
+      'identify: { token: required }',
+    );
+    const running = await startProcess({
+      policies: { 'agents.yaml': limited, 'bots.yaml': tokens },
+      settings: settings(workers),
+      env,
+    });
+    onTestFinished(() => running.remove());
+    return running;
+  };
+
+  it('cut each other’s tunnels, know each other’s tokens and count one limit', {
+    timeout: LIMIT_MS * 2,
+  }, async () => {
+    const [a, b] = [await start(1), await start(2)];
+    const made = await a.home.run(['token', 'create', '--group', 'bots', '--json']);
+    const { token, id } = JSON.parse(made.out) as { token: string; id: string };
+    const headers = `Proxy-Authorization: Bearer ${token}\r\n`;
+    const at = `raw.test:${raw.port}`;
+    await eventually(async () => (await tryConnect(b.port, at, { headers })).answer.status === 200, SOON_MS);
+    const tunnel = await connect(b.port, at, { headers });
+    const cut = tunnel.over();
+    expect((await a.home.run(['token', 'revoke', id])).status).toBe(0);
+    await cut;
+    expect((await tryConnect(b.port, at, { headers })).answer.status).toBe(407);
+
+    const get = `GET http://web.test:${web.port}/ HTTP/1.1\r\nHost: web.test:${web.port}\r\nConnection: close\r\n\r\n`;
+    const statuses: number[] = [];
+    for (const { port } of [a, b, a, b, a]) statuses.push((await askOnce(port, get, AGENT)).status);
+    expect(statuses).toEqual([200, 200, 200, 200, 429]);
+
+    const open = await connect(b.port, at, AGENT);
+    const ended = open.over();
+    const lock = { on: true, group: '*', reason: 'incident 42' };
+    expect((await a.admin('PUT', '/api/v1/lockdown', lock)).status).toBe(200);
+    await ended;
+    await redis.kill();
+    expect((await tryConnect(b.port, at, AGENT)).answer.status).toBe(403);
+  });
+
+  it('start without Redis only where they have heard of the others before', async () => {
+    const home = installation({
+      policies: { 'agents.yaml': policy([]) },
+      settings: settings(1).replace(/:\d+\/1/, ':1/1'),
+    });
+    onTestFinished(() => home.remove());
+    const unheard = await home.run(['start'], { env });
+    expect(unheard.status).toBe(1);
+    expect(unheard.err).toContain('never heard');
+    const keyless = await home.run(['start'], { env: {} });
+    expect(keyless.status).toBe(1);
+    expect(keyless.err).toContain('SALLYPORT_REDIS_KEY');
+  });
+});
