@@ -49,7 +49,9 @@ const LOOK_EVERY_MS = 1_000;
 /** Read as a whole this often, whatever the mark says: who may write there may leave it alone. */
 const READ_EVERY_MS = 15_000;
 /** Whoever may write there cannot make us look more often. */
-const LOOK_AGAIN_MS = 50;
+const LOOK_AGAIN_MS = 100;
+/** Different words for one trouble that are told. */
+const MAX_TOLD = 16;
 
 export function openReplicas(opts: ReplicasOptions): Replicas {
   return new OpenReplicas(opts);
@@ -73,7 +75,8 @@ class OpenReplicas implements Replicas {
   /** monotonic milliseconds */
   #readAt = 0;
   #closed = false;
-  #trouble = '';
+  /** what was told since it last went well */
+  readonly #told = new Set<string>();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(opts: ReplicasOptions) {
@@ -175,8 +178,8 @@ class OpenReplicas implements Replicas {
       this.#news = true;
       return this.#tell(error instanceof Error ? error.message : String(error));
     }
-    if (this.#trouble !== '') this.#opts.log.info('replicas: Redis is there again');
-    this.#trouble = '';
+    if (this.#told.size > 0) this.#opts.log.info('replicas: shared again');
+    this.#told.clear();
     this.#waiting = this.#waiting.filter((one) => !waiting.includes(one));
     for (const told of waiting) told();
     return undefined;
@@ -208,9 +211,7 @@ class OpenReplicas implements Replicas {
     const revoked = await this.#board.read('revoked', MAX_SHARED_TOKENS);
     const issued = await this.#board.read('tokens', MAX_SHARED_TOKENS);
     const times = new Map(
-      [...revoked.entries].flatMap(([id, at]) =>
-        typeof at === 'string' && !Number.isNaN(Date.parse(at)) ? [[id, at] as const] : [],
-      ),
+      [...revoked.entries].flatMap(([id, at]) => (isInstant(at) ? [[id, at] as const] : [])),
     );
     const tokens = [...issued.entries].flatMap(([id, value]) => {
       const token = parseToken(value);
@@ -237,10 +238,15 @@ class OpenReplicas implements Replicas {
 
   /** Once for each new trouble. */
   #tell(why: string): void {
-    if (this.#closed || why === this.#trouble) return;
-    this.#trouble = why;
-    this.#opts.log.error({ why }, 'replicas: Redis does not answer; going on with what is known here');
+    if (this.#closed || this.#told.has(why) || this.#told.size >= MAX_TOLD) return;
+    this.#told.add(why);
+    this.#opts.log.error({ why }, 'replicas: nothing is shared; going on with what is known here');
   }
+}
+
+/** As the token file has them: one that it cannot read would make all tokens invalid. */
+function isInstant(at: unknown): at is string {
+  return typeof at === 'string' && !Number.isNaN(Date.parse(at)) && new Date(at).toISOString() === at;
 }
 
 /** Times of use are each machine's own. */

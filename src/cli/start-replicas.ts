@@ -32,7 +32,14 @@ export async function openReplicasOf(
   // A client library that nobody else needs in memory.
   const { hasShared, openReplicas } = await import('../replicas.ts');
   const known = hasShared(dir);
-  const replicas = openReplicas({ place, key, dir, clock: systemClock, log });
+  let replicas: Replicas;
+  try {
+    replicas = openReplicas({ place, key, dir, clock: systemClock, log });
+  } catch (cause) {
+    throw new CliError(`state.redis: ${cause instanceof Error ? cause.message : String(cause)}`, 1, {
+      cause,
+    });
+  }
   if (await replicas.settled(FIRST_LOOK_MS)) return replicas;
   if (known) return replicas;
   replicas.close();

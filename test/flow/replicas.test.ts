@@ -156,7 +156,7 @@ describeWith(['redis-server', 'redis-cli'], 'replicas', () => {
     await b?.lockdown.lock({ group: 'agents', ...BY });
     expect(a.tokens.verify(token)?.id).toBe(record.id);
     expect(b?.tokens.verify(token)?.id).toBe(record.id);
-    await eventually(() => a.log().includes('Redis does not answer'), SOON_MS);
+    await eventually(() => a.log().includes('nothing is shared'), SOON_MS);
     await redis.start();
     await eventually(() => b?.tokens.valid(gone.id) === false, SOON_MS);
     await eventually(() => a.lockdown.denial('agents'), SOON_MS);
@@ -219,7 +219,7 @@ describeWith(['redis-server', 'redis-cli'], 'replicas', () => {
       for (const one of [machine({ password: 'wrong' }), machine({ port })]) {
         expect(await take(one, 2)).toBe(0);
         expect(await take(one, 2)).toBeGreaterThan(0);
-        await eventually(() => one.log().includes('Redis does not answer'), SOON_MS);
+        await eventually(() => one.log().includes('nothing is shared'), SOON_MS);
         expect(one.log()).not.toContain('wrong"');
       }
       const right = machine({ password: 'right' });
