@@ -201,6 +201,7 @@ describe('the files of src', () => {
     const dynamic = FILES.filter((file) => /\bimport\(/.test(sourceText(file)));
     const known = [
       'cli/program.ts',
+      'cli/start-replicas.ts',
       'notify/post.ts',
       'telemetry/open.ts',
       'vault/https.ts',
