@@ -13,14 +13,23 @@ import { externalPeer } from './peers/external.ts';
 import { nginx } from './peers/nginx.ts';
 import { mockttp, proxyChain } from './peers/node-peers.ts';
 import type { Peer, Upstream } from './peers/peer.ts';
-import { otherTree, sallyport } from './peers/sallyport.ts';
+import { otherTree, sallyport, withoutKeys } from './peers/sallyport.ts';
 import { squid, squidRsa } from './peers/squid.ts';
 import { tinyproxy } from './peers/tinyproxy.ts';
 
 const PROXY_CORE = 0;
 const LOAD_CORE = 1;
 const UP_H2 = join(import.meta.dirname, 'load', 'up-h2.ts');
-const PEERS: readonly Peer[] = [sallyport, squid, squidRsa, nginx, tinyproxy, proxyChain, mockttp];
+const PEERS: readonly Peer[] = [
+  sallyport,
+  withoutKeys,
+  squid,
+  squidRsa,
+  nginx,
+  tinyproxy,
+  proxyChain,
+  mockttp,
+];
 
 const HELP = `Usage: npm run bench -- [options]
 

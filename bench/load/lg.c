@@ -41,6 +41,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "h2.h"
+#include "words.h"
 
 static uint64_t now_ns(void) {
   struct timespec t;
@@ -1042,7 +1043,7 @@ static void set_up(void) {
                "Accept-Encoding: identity\r\nX-Trace: 0123456789abcdef\r\nAuthorization: %s\r\n%s\r\n",
                body ? "POST" : "GET", pathq, target, auth, mode == M_WS ? upgrade : cl);
   if (body && body <= BODY_INLINE)
-    memset(reqbuf + reqlen, 'x', body);
+    fill_json(reqbuf + reqlen, body);
   reqlen += body;
   if (mode == M_WS)
     make_message();

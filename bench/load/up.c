@@ -29,6 +29,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include "words.h"
 
 static void die(const char *s) {
   perror(s);
@@ -453,7 +454,7 @@ int main(int ac, char **av) {
   if (ftruncate(memfd_, BIG))
     die("ft");
   big = mmap(0, BIG, PROT_READ | PROT_WRITE, MAP_SHARED, memfd_, 0);
-  memset(big, 'a', BIG);
+  fill_json(big, BIG);
   SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
   if (SSL_CTX_use_certificate_chain_file(ctx, av[2]) != 1
       || SSL_CTX_use_PrivateKey_file(ctx, av[3], SSL_FILETYPE_PEM) != 1) {

@@ -7,7 +7,16 @@ import type { Peer, Setting, Started } from './peer.ts';
 
 const PROGRAM = join('src', 'sallyport.js');
 
-export const sallyport: Peer = sallyportIn('sallyport', join(import.meta.dirname, '..', '..'));
+const HERE = join(import.meta.dirname, '..', '..');
+
+export const sallyport: Peer = sallyportIn('sallyport', HERE);
+
+/** The same without a profile, sent the real key: what swapping and searching cost is the difference. */
+export const withoutKeys: Peer = {
+  ...sallyportIn('without-keys', HERE, false),
+  paths: ['intercept'],
+  rows: ['keepalive', 'post'],
+};
 
 /** `name=DIR`: Sallyport as it is in another checkout, installed there. Throws TypeError on anything else. */
 export function otherTree(text: string): Peer {
@@ -18,20 +27,20 @@ export function otherTree(text: string): Peer {
   return sallyportIn(name, root);
 }
 
-function sallyportIn(name: string, root: string): Peer {
+function sallyportIn(name: string, root: string, keyed = true): Peer {
   const program = join(root, PROGRAM);
   return {
     name,
     paths: ['tunnel', 'intercept'],
     missing: () => [],
-    start: (setting) => start(setting, program),
+    start: (setting) => start(setting, program, keyed),
   };
 }
 
-async function start(setting: Setting, program: string): Promise<Started> {
+async function start(setting: Setting, program: string, keyed: boolean): Promise<Started> {
   const [port, adminPort] = [await freePort(), await freePort()];
   const dir = join(setting.material.dir, `sallyport-${port}`);
-  writeInstall(dir, port, adminPort, setting);
+  writeInstall(dir, port, adminPort, { setting, keyed });
   const running = await startPinned({
     name: 'sallyport',
     core: setting.core,
@@ -41,13 +50,12 @@ async function start(setting: Setting, program: string): Promise<Started> {
     log: join(dir, 'out.log'),
     cwd: dir,
   });
+  const at = { ...running, port, direct: false, host: HOST };
+  if (!keyed) return { ...at, authorization: setting.upstream.authorization };
   try {
     const [key, messageKey] = await placeholdersFrom(port);
     return {
-      ...running,
-      port,
-      direct: false,
-      host: HOST,
+      ...at,
       authorization: `Bearer ${key}`,
       message: `Bearer ${messageKey}`,
     };
@@ -57,7 +65,10 @@ async function start(setting: Setting, program: string): Promise<Started> {
   }
 }
 
-function writeInstall(dir: string, port: number, adminPort: number, { material, upstream }: Setting): void {
+type Install = { readonly setting: Setting; readonly keyed: boolean };
+
+function writeInstall(dir: string, port: number, adminPort: number, { setting, keyed }: Install): void {
+  const { material, upstream } = setting;
   mkdirSync(join(dir, 'policies', 'profiles'), { recursive: true });
   writeFileSync(join(dir, 'key'), material.realKey, { mode: 0o600 });
   writeFileSync(
@@ -83,8 +94,7 @@ group: bench
 identify:
   sources: [127.0.0.0/8]
 rules:
-${[upstream.tls, upstream.tlsKeys, upstream.h2].map(interceptRule).join('')}${[upstream.plain, upstream.source, upstream.sink, upstream.echo].map(tunnelRule).join('')}profile: bench
-limits:
+${[upstream.tls, upstream.tlsKeys, upstream.h2].map(interceptRule).join('')}${[upstream.plain, upstream.source, upstream.sink, upstream.echo].map(tunnelRule).join('')}${keyed ? 'profile: bench\n' : ''}limits:
   connections: 65536
 `,
   );
