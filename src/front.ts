@@ -17,6 +17,7 @@ import type { Via } from './flow/target.ts';
 import type { Treat } from './flow/verdict.ts';
 import { parseProxyAuthorization, parseSocksPassword } from './identify/credential.ts';
 import { createLeafMint } from './intercept/leaf.ts';
+import { mintOf } from './intercept/live-authority.ts';
 import { createInsideRefuser } from './intercept/refuse-inside.ts';
 import { HttpSession } from './intercept/session.ts';
 import type { SessionDeps } from './intercept/session-job.ts';
@@ -58,8 +59,8 @@ export function createFront(parts: Parts): Front {
     const known = parts.identifier.identify({ address: client, credential: NO_CREDENTIAL }, snapshot);
     if (!('kind' in known)) record.identity = known;
   };
-  const { authority, log } = options;
-  const bundlePem = parts.roots.bundlePem([authority.certPem]);
+  const { log } = options;
+  const trusted = trustedBy(parts);
   const ways = {
     ...connect,
     snapshot: snapshots.current,
@@ -77,7 +78,7 @@ export function createFront(parts: Parts): Front {
     credentialOf: parseProxyAuthorization,
     answerSelf: (ask: Parameters<Parameters<typeof serveHttp>[0]['answerSelf']>[0]) => {
       const bindings = 'kind' in ask.identity ? [] : session.bindings(ask.identity).bindings;
-      return answerSelf({ ...ask, bindings, caPem: authority.certPem, bundlePem });
+      return answerSelf({ ...ask, bindings, ...trusted() });
     },
   };
   const accepting = {
@@ -141,13 +142,22 @@ function sessionDeps(parts: Parts): SessionDeps {
   };
 }
 
+/** What sandboxes are told to trust; the bundle is some hundred kilobytes, and made once for each set of CAs. */
+function trustedBy({ authority, roots }: Parts): () => { caPem: string; bundlePem: string } {
+  let made = { caPem: '', bundlePem: '' };
+  return () => {
+    const caPem = authority.current().publishedPem;
+    if (caPem !== made.caPem) made = { caPem, bundlePem: roots.bundlePem([caPem]) };
+    return made;
+  };
+}
+
 /** Leaves of refused hosts kept: few, because none is asked for again. */
 const REFUSED_LEAVES = 64;
 
-function insideRefuser({ options, clock, metrics, snapshots }: Parts): RefuseInside {
-  const { authority } = options;
+function insideRefuser({ authority: live, clock, metrics, snapshots }: Parts): RefuseInside {
   const onMint = (): void => metrics.leafCertificate();
-  const mint = createLeafMint({ authority, clock, max: REFUSED_LEAVES, onMint });
+  const mint = mintOf(live, (authority) => createLeafMint({ authority, clock, max: REFUSED_LEAVES, onMint }));
   return createInsideRefuser({
     clock,
     wanted: (group) => snapshots.current()?.set.groups.get(group)?.refuse === 'inside',
@@ -161,11 +171,8 @@ function carriers(
   refuseInside: RefuseInside,
 ): Readonly<Record<Treat, Carry>> {
   const { clock, live, limits, scratch, early, dialer, metrics, options } = parts;
-  const mint = createLeafMint({
-    authority: options.authority,
-    clock,
-    onMint: () => metrics.leafCertificate(),
-  });
+  const onMint = (): void => metrics.leafCertificate();
+  const mint = mintOf(parts.authority, (authority) => createLeafMint({ authority, clock, onMint }));
   return {
     tunnel: createTunnel({ clock, live, limits, scratch, dial: dialer.tcp, refuseInside, early }),
     intercept: createTerminator({

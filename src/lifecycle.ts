@@ -91,6 +91,7 @@ function reloadAll(parts: Parts): ReloadOutcome {
     for (const problem of outcome.problems) log.error({ ...problem }, `policy not loaded, ${kept}`);
   }
   parts.tokens.reload();
+  parts.authority.reload();
   void parts.keyring.reread();
   return outcome;
 }
@@ -173,6 +174,7 @@ async function stopProxy(parts: Parts, { server, transparent, stops, keeper, hur
   parts.keyring.close();
   parts.tokens.close();
   parts.lockdown.close();
+  parts.authority.close();
   keeper?.stop();
   await parts.trail.close();
   keeper?.settle();

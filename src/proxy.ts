@@ -28,6 +28,7 @@ import { createRevoker, type Revoker } from './gate/revoke.ts';
 import { createIdentifier, type Identifier } from './identify/identify.ts';
 import { openTokenStore, type TokenStore } from './identify/token.ts';
 import type { CertificateAuthority } from './intercept/authority.ts';
+import { followAuthority, type LiveAuthority } from './intercept/live-authority.ts';
 import { createMetrics, type Metrics } from './metrics/metrics.ts';
 import { noteRefusedKeys } from './refused-keys.ts';
 import { type Caps, createShares, type Shares } from './shares.ts';
@@ -68,6 +69,8 @@ export type ProxyOptions = {
 export type Parts = Shares & {
   readonly options: ProxyOptions;
   readonly clock: Clock;
+  /** the CAs in force */
+  readonly authority: LiveAuthority;
   readonly snapshots: SnapshotHolder;
   readonly tokens: TokenStore;
   readonly identifier: Identifier;
@@ -115,8 +118,8 @@ export function createParts(options: ProxyOptions): Parts {
     peers: [],
     startedAt: clock.now(),
   };
-  const caNotAfter = options.authority.cert.validToDate.getTime();
-  const metrics = createMetrics({ version, caNotAfter });
+  const metrics = createMetrics({ version });
+  const authority = followFiles(options, clock, metrics);
   const snapshots = createSnapshotHolder(settings.policies, clock);
   const audit = path.join(settings.state.dir, 'audit');
   const trail = openAuditTrail({
@@ -154,6 +157,7 @@ export function createParts(options: ProxyOptions): Parts {
   return {
     options,
     clock,
+    authority,
     snapshots,
     tokens,
     identifier,
@@ -169,6 +173,22 @@ export function createParts(options: ProxyOptions): Parts {
     newId,
     state,
   };
+}
+
+function followFiles({ settings, authority: first, log }: ProxyOptions, clock: Clock, metrics: Metrics) {
+  const live = followAuthority({
+    dir: settings.certs,
+    first,
+    clock,
+    onChange: ({ signer, stage }) =>
+      log.info({ ca: signer.cert.fingerprint256, change: stage ?? 'none' }, 'interception CA'),
+    onProblem: (problem) => log.error({ problem }, 'interception CA: the one in force stays'),
+  });
+  metrics.authority(() => {
+    const { signer, stage } = live.current();
+    return { notAfter: signer.cert.validToDate.getTime(), stage };
+  });
+  return live;
 }
 
 type JudgeNeeds = Pick<Parts, 'clock' | 'metrics' | 'snapshots' | 'identifier'>;

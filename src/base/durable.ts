@@ -68,7 +68,8 @@ function writeTemporary(path: string, content: Uint8Array | string, mode: number
   return temporary;
 }
 
-function syncFolder(dir: string): void {
+/** What was created, renamed or removed in it stays so. */
+export function syncFolder(dir: string): void {
   const fd = openSync(dir, 'r');
   try {
     fsyncSync(fd);

@@ -10,9 +10,9 @@ import { systemClock } from '../base/clock.ts';
 import type { Settings } from '../config/settings.ts';
 import type { Credential, Identity } from '../flow/identity.ts';
 import { openTokenStore } from '../identify/token.ts';
-import { authorityPaths, readCertificates } from '../intercept/authority.ts';
+import { authorityPaths } from '../intercept/authority.ts';
 import { AuthorityError } from '../intercept/authority-error.ts';
-import { readAuthorityFile } from '../intercept/authority-files.ts';
+import { readPublished } from '../intercept/rotation.ts';
 import type { CompiledGroup } from '../policy/model.ts';
 import { createBindings } from '../vault/bindings.ts';
 import { EPOCHS_FILE, openEpochs } from '../vault/epochs.ts';
@@ -138,11 +138,8 @@ async function bindingsOf(
 function readCa(settings: Settings): string {
   const path = authorityPaths(settings.certs).cert;
   try {
-    const pem = readAuthorityFile(path);
-    if (pem !== undefined)
-      return readCertificates(path, pem)
-        .map((cert) => cert.toString())
-        .join('');
+    const published = readPublished(settings.certs);
+    if (published.length > 0) return published.flatMap(({ certs }) => certs.map(String)).join('');
   } catch (error) {
     if (error instanceof AuthorityError) throw new CliError(error.message, 1, { cause: error });
     throw error;

@@ -9,8 +9,9 @@ import { join } from 'node:path';
 import { createFileDurable } from '../base/durable.ts';
 import { type Closed, exposure } from '../base/private-file.ts';
 import type { Settings } from '../config/settings.ts';
-import { authorityPaths, type CertificateAuthority, loadOrCreateAuthority } from '../intercept/authority.ts';
+import { authorityPaths, type CertificateAuthority } from '../intercept/authority.ts';
 import { AuthorityError } from '../intercept/authority-error.ts';
+import { ensureAuthorities } from '../intercept/rotation.ts';
 import {
   createVaultKey,
   loadPlaceholderKey,
@@ -53,7 +54,7 @@ export function ensureInstall(settings: Settings, opts: InstallOptions): Install
 
 function install(settings: Settings, opts: InstallOptions): Installed {
   const { dir } = settings.state;
-  const { authority, created } = loadOrCreateAuthority({ dir: settings.certs, now: opts.now });
+  const { authorities, created } = ensureAuthorities(settings.certs, opts.now);
   const madeFolder = mkdirSync(dir, { recursive: true, mode: 0o700 }) !== undefined;
   closeFolder(dir);
   if (existsSync(vaultPath(dir))) refuseOpen(vaultPath(dir));
@@ -63,7 +64,7 @@ function install(settings: Settings, opts: InstallOptions): Installed {
   const placeholderKey = loadPlaceholderKey(dir);
   const admin = ensureAdminToken(dir);
   return {
-    authority,
+    authority: authorities.signer,
     placeholderKey,
     adminToken: admin.token,
     steps: [

@@ -10,7 +10,8 @@ export type AuthorityErrorCode =
   | 'expired'
   | 'not_yet_valid'
   | 'unsupported_key'
-  | 'not_creatable';
+  | 'not_creatable'
+  | 'wrong_stage';
 
 export class AuthorityError extends Error {
   override readonly name = 'AuthorityError';

@@ -54,21 +54,32 @@ export function loadOrCreateAuthority(opts: { dir: string; now: number; organiza
   authority: CertificateAuthority;
   created: boolean;
 } {
-  const paths = authorityPaths(opts.dir);
+  const { files, created } = pairOrNew({ ...opts, paths: authorityPaths(opts.dir) });
+  return { authority: openAuthority(authorityPaths(opts.dir), files, opts.now), created };
+}
+
+/** The two files at `paths` as they are, or, where neither is there, a new CA put there. Throws AuthorityError. */
+export function pairOrNew(opts: { paths: AuthorityPaths; dir: string; now: number; organization?: string }): {
+  files: AuthorityFile;
+  created: boolean;
+} {
+  const { paths, dir, now, organization = 'Sallyport' } = opts;
   const cert = readAuthorityFile(paths.cert);
   const key = readKeyFile(paths.key);
   if (cert === undefined && key === undefined) {
-    const made = makeAuthority(opts.now, opts.organization ?? 'Sallyport');
-    createPair({ ...paths, dir: opts.dir }, made);
-    return { authority: openAuthority(paths, made, opts.now), created: true };
+    const files = makeAuthority(now, organization);
+    createPair({ ...paths, dir }, files);
+    return { files, created: true };
   }
   if (key === undefined) throw missing('missing_key', paths.key, paths.cert);
   if (cert === undefined) throw missing('missing_cert', paths.cert, paths.key);
-  return { authority: openAuthority(paths, { cert, key }, opts.now), created: false };
+  return { files: { cert, key }, created: false };
 }
 
+export type AuthorityPaths = { readonly cert: string; readonly key: string };
+
 /** Where the CA's two files are, absolute or relative as `dir` is. */
-export function authorityPaths(dir: string): { cert: string; key: string } {
+export function authorityPaths(dir: string): AuthorityPaths {
   return { cert: join(dir, 'ca.pem'), key: join(dir, 'ca.key') };
 }
 
@@ -95,9 +106,12 @@ function missing(code: 'missing_key' | 'missing_cert', absent: string, present: 
   });
 }
 
-type Paths = { readonly cert: string; readonly key: string };
-
-function openAuthority(paths: Paths, files: AuthorityFile, now: number): CertificateAuthority {
+/** Judges a pair: key and certificate belong together, it is a CA, and valid at `now`. Throws AuthorityError. */
+export function openAuthority(
+  paths: AuthorityPaths,
+  files: AuthorityFile,
+  now: number,
+): CertificateAuthority {
   const certs = readCertificates(paths.cert, files.cert);
   const [cert] = certs;
   const key = readPrivateKey(paths.key, files.key);

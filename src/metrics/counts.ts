@@ -15,10 +15,11 @@ export type SecretAge = { readonly key: string; readonly seconds: number; readon
 
 export type WorkerCount = { readonly ready: number; readonly missing: number };
 
+/** `notAfter`: milliseconds since the epoch; `stage`: how far its change is, null: none is under way */
+export type AuthorityCount = { readonly notAfter: number; readonly stage: string | null };
+
 export type Counts = {
   readonly build: { readonly version: string; readonly commit: string };
-  /** milliseconds since the epoch */
-  readonly caNotAfter: number | null;
   readonly decisions: Map<string, GroupDecisions>;
   readonly exchanges: Map<string, GroupExchanges>;
   readonly overhead: Map<Treat, PlainHistogram>;
@@ -40,6 +41,8 @@ export type Counts = {
   ages: () => readonly SecretAge[];
   /** null: this process has no workers */
   workers: () => WorkerCount | null;
+  /** null: this process intercepts nothing */
+  authority: () => AuthorityCount | null;
   /** groups that are locked, `*` for all */
   locked: () => readonly string[];
   /** held entries by group */
@@ -48,7 +51,7 @@ export type Counts = {
   failures: number;
 };
 
-export function noCounts(about: Pick<Counts, 'build' | 'caNotAfter'>): Counts {
+export function noCounts(about: Pick<Counts, 'build'>): Counts {
   const counts: Counts = {
     ...about,
     decisions: new Map(),
@@ -68,6 +71,7 @@ export function noCounts(about: Pick<Counts, 'build' | 'caNotAfter'>): Counts {
     lastReload: null,
     ages: () => [],
     workers: () => null,
+    authority: () => null,
     locked: () => [],
     pending: () => new Map(),
     records: 0,

@@ -7,7 +7,14 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { AuditEvent } from '../audit/event.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import type { Treat } from '../flow/verdict.ts';
-import { type Counts, noCounts, type PolicyInfo, type SecretAge, type WorkerCount } from './counts.ts';
+import {
+  type AuthorityCount,
+  type Counts,
+  noCounts,
+  type PolicyInfo,
+  type SecretAge,
+  type WorkerCount,
+} from './counts.ts';
 import { GroupDecisions, type RefusedHost } from './decisions.ts';
 import { GroupExchanges, requestTreat } from './exchanges.ts';
 import { PlainHistogram } from './histogram.ts';
@@ -43,6 +50,8 @@ export type Metrics = {
   lockedGroups(fn: () => readonly string[]): void;
   /** `fn` is asked at each scrape, where this process supervises others. */
   workers(fn: () => WorkerCount): void;
+  /** `fn` is asked at each scrape: the interception CA that signs. */
+  authority(fn: () => AuthorityCount): void;
   /** The Prometheus text, `contentType` its media type. */
   render(): Promise<string>;
   readonly contentType: string;
@@ -61,8 +70,6 @@ type About = {
   readonly version: string;
   /** source revision */
   readonly commit?: string;
-  /** end of the interception CA, milliseconds since the epoch */
-  readonly caNotAfter?: number;
   readonly clock?: Clock;
 };
 
@@ -70,7 +77,7 @@ export function createMetrics(about: About): Metrics {
   const clock = about.clock ?? systemClock;
   const registry = new Registry();
   const build = { version: about.version, commit: about.commit ?? '' };
-  const counts = noCounts({ build, caNotAfter: about.caNotAfter ?? null });
+  const counts = noCounts({ build });
   registerAll(registry, counts);
   collectProcessMetrics(registry);
   return {
@@ -111,6 +118,9 @@ export function createMetrics(about: About): Metrics {
     },
     workers(fn) {
       counts.workers = fn;
+    },
+    authority(fn) {
+      counts.authority = fn;
     },
     render: () => registry.metrics(),
     contentType: registry.contentType,

@@ -132,7 +132,20 @@ function registerCertificates(registry: Registry, counts: Counts): void {
     help: 'When the interception CA ends, in seconds since the epoch.',
     labels: [],
     merge: 'min',
-    rows: () => (counts.caNotAfter === null ? [] : [row({}, counts.caNotAfter / 1000)]),
+    rows: () => {
+      const ca = counts.authority();
+      return ca === null ? [] : [row({}, ca.notAfter / 1000)];
+    },
+  });
+  liveGauge(registry, {
+    name: 'sallyport_ca_change',
+    help: '1 for the stage in which a change of the interception CA is: announced, switched, finishing.',
+    labels: ['stage'],
+    merge: 'max',
+    rows: () => {
+      const stage = counts.authority()?.stage ?? null;
+      return stage === null ? [] : [row({ stage }, 1)];
+    },
   });
 }
 

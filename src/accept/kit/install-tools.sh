@@ -87,27 +87,32 @@ java_store() {
   for found in "$root"$1; do
     [ -f "$found" ] || continue
     store=${found#"$root"}
-    if [ -z "$undo" ] &&
-      inside keytool -list -rfc -storepass changeit -keystore "$store" 2>/dev/null </dev/null |
-      tr -d '\r' | grep -qF -e "$ca_mark"; then
+    inside keytool -list -rfc -storepass changeit -keystore "$store" 2>/dev/null </dev/null | tr -d '\r' >"$work/list" || :
+    if [ -z "$undo" ] && grep -qF -e "$ca_mark" "$work/list" &&
+      [ "$(grep -c '^Alias name: \(debian:\)\{0,1\}sallyport' "$work/list")" = "$(ca_parts)" ]; then
       did same "$store"
       continue
     fi
-    # An older CA of ours goes first. The second alias is what Debian's own tool gives it, and does not take away.
-    for alias in sallyport debian:sallyport.pem; do
-      if inside keytool -list -storepass changeit -keystore "$store" -alias $alias >/dev/null 2>&1 </dev/null; then
-        run "keytool: $alias out of $store" keytool -delete -storepass changeit -keystore "$store" -alias $alias
+    # An older CA of ours goes first. `debian:` is what Debian's own tool gives it, and does not take away.
+    for alias in sallyport debian:sallyport.pem $(part_names sallyport-) $(part_names debian:sallyport- .pem); do
+      if inside keytool -list -storepass changeit -keystore "$store" -alias "$alias" >/dev/null 2>&1 </dev/null; then
+        run "keytool: $alias out of $store" keytool -delete -storepass changeit -keystore "$store" -alias "$alias"
       fi
     done
-    [ -n "$undo" ] || run "keytool: the CA into $store" keytool -importcert -noprompt -trustcacerts \
+    [ -z "$undo" ] || continue
+    run "keytool: the CA into $store" keytool -importcert -noprompt -trustcacerts \
       -storepass changeit -keystore "$store" -alias sallyport -file "$dir/ca.crt"
+    for part in $more_parts; do
+      [ ! -s "$root$dir/ca-$part.crt" ] || run "keytool: another CA into $store" keytool -importcert -noprompt \
+        -trustcacerts -storepass changeit -keystore "$store" -alias "sallyport-$part" -file "$dir/ca-$part.crt"
+    done
   done
 }
 
 # Browsers of the Chromium family take certificates from policy files, which no profile can miss.
 chromium_policy() {
   root_only 'the policy of Chromium and Chrome' || return 0
-  der=$(ca_certificate | sed -n '/BEGIN/,/END/{/-----/!p;/END/q;}' | tr -d '\n')
+  der=$(ca_certificate | awk '/^-----BEGIN/ { printf "%s", sep; sep = "\", \""; next } /^-----END/ { next } { printf "%s", $0 }')
   for place in /etc/chromium /etc/opt/chrome /etc/opt/chrome_for_testing; do
     printf '{ "CACertificates": ["%s"] }\n' "$der" | put "$place/policies/managed/sallyport.json"
   done
@@ -117,19 +122,28 @@ chromium_policy() {
 nss_trust() {
   needs certutil 'the store of NSS' || return 0
   nss=$home/.pki/nssdb
-  if [ -n "$undo" ]; then
-    [ ! -d "$root$nss" ] || run "certutil: the CA out of $nss" certutil -d "sql:$nss" -D -n sallyport
-    return 0
-  fi
-  if inside certutil -d "sql:$nss" -L -n sallyport -a 2>/dev/null | tr -d '\r' | grep -qF -e "$ca_mark"; then
+  if [ -z "$undo" ] &&
+    inside certutil -d "sql:$nss" -L -n sallyport -a 2>/dev/null | tr -d '\r' | grep -qF -e "$ca_mark" &&
+    [ "$(inside certutil -d "sql:$nss" -L 2>/dev/null | grep -c '^sallyport')" = "$(ca_parts)" ]; then
     did same "$nss"
     return 0
   fi
+  # What is there under our names is another CA, or one too many.
+  for name in sallyport $(part_names sallyport-); do
+    if [ -d "$root$nss" ] && inside certutil -d "sql:$nss" -L -n "$name" >/dev/null 2>&1; then
+      run "certutil: $name out of $nss" certutil -d "sql:$nss" -D -n "$name"
+    fi
+  done
+  [ -z "$undo" ] || return 0
   if [ -z "$dry" ] && [ ! -d "$root$nss" ]; then
     mkdir -p "$root$nss"
     inside certutil -d "sql:$nss" -N --empty-password </dev/null
   fi
   run "certutil: the CA into $nss" certutil -d "sql:$nss" -A -t C,, -n sallyport -i "$dir/ca.crt"
+  for part in $more_parts; do
+    [ ! -s "$root$dir/ca-$part.crt" ] ||
+      run "certutil: another CA into $nss" certutil -d "sql:$nss" -A -t C,, -n "sallyport-$part" -i "$dir/ca-$part.crt"
+  done
 }
 
 # Gives the variables to containers that are started or built from here.

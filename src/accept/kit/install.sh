@@ -112,6 +112,16 @@ put() {
   settle "$1"
 }
 
+# Certificates that are to be trusted: one, more while the CA is changed, or with the chain of an operator's own CA.
+ca_parts() { ca_certificate | grep -c '^-----BEGIN'; }
+
+# ca_part N: the Nth of them; nothing where there are fewer.
+ca_part() { ca_certificate | awk -v n="$1" '/^-----BEGIN/ { i++ } i == n'; }
+
+# The second to the fourth: there are never more.
+more_parts='2 3 4'
+part_names() { for part in $more_parts; do echo "$1$part${2:-}"; done; }
+
 # others FILE: its text without our part.
 others() {
   [ ! -f "$root$1" ] || sed '/^# >>> sallyport >>>$/,/^# <<< sallyport <<<$/d' "$root$1"
@@ -169,10 +179,12 @@ system_trust() {
   fi
 }
 
+# One certificate to a file: openssl makes no link for a file of several.
 trust_by() {
-  before=$(cat "$root$1" 2>/dev/null || :)
-  ca_certificate | put "$1"
-  after=$(cat "$root$1" 2>/dev/null || :)
+  before=$(cat "$root${1%.crt}"*.crt 2>/dev/null || :)
+  ca_part 1 | put "$1"
+  for part in $more_parts; do ca_part "$part" | put "${1%.crt}-$part.crt"; done
+  after=$(cat "$root${1%.crt}"*.crt 2>/dev/null || :)
   bundle=$(system_bundle)
   if [ -z "$dry" ] && [ "$before" = "$after" ]; then
     [ -z "$undo" ] || return 0
@@ -189,6 +201,8 @@ trust_by() {
 # ca.crt for what adds to a store, bundle.crt (all public roots and the CA) for what replaces it.
 own_files() {
   ca_certificate | put "$dir/ca.crt"
+  # For stores that take one at a time.
+  for part in $more_parts; do ca_part "$part" | put "$dir/ca-$part.crt"; done
   preload | put "$dir/preload.cjs"
   bundle=$(system_bundle)
   if [ -n "$undo" ]; then

@@ -1,6 +1,14 @@
 /** The text of `/install.sh`: what a hostile name could do in it, and what a linter says of it. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -71,6 +79,37 @@ describe('the text of install.sh', () => {
   it('ends in the one line that starts it', () => {
     expect(script().trimEnd().split('\n').at(-1)).toBe('{ main "$@"; }');
     expect(readFileSync('src/accept/kit/install-tools.sh', 'utf8')).not.toContain('main "$@"');
+  });
+});
+
+describe('install.sh while the CA is changed', () => {
+  const second = `-----BEGIN CERTIFICATE-----\n${'C'.repeat(64)}\n${'D'.repeat(64)}\nshort=\n-----END CERTIFICATE-----\n`;
+  const install = (caPem: string, ...args: string[]): string => {
+    const file = path.join(home, 'install.sh');
+    writeFileSync(file, script({ caPem }));
+    const root = path.join(home, 'root');
+    return execFileSync('dash', [file, '--root', root, ...args], { encoding: 'utf8', cwd: home });
+  };
+  const content = (name: string): string | null => {
+    const file = path.join(home, 'root', name);
+    return existsSync(file) ? readFileSync(file, 'utf8') : null;
+  };
+
+  it('gives each CA to every store, and takes the old one out when it is over', () => {
+    mkdirSync(path.join(home, 'root/etc/ssl'), { recursive: true });
+    writeFileSync(path.join(home, 'root/etc/ssl/cert.pem'), 'ROOTS\n');
+    install(CA_PEM + second);
+    expect(content('etc/sallyport/ca.crt')).toBe(CA_PEM + second);
+    expect(content('etc/sallyport/ca-2.crt')).toBe(second);
+    expect(content('etc/ssl/cert.pem')).toContain(CA_PEM + second);
+    const policy: unknown = JSON.parse(content('etc/chromium/policies/managed/sallyport.json') ?? '');
+    const der = (one: string, two: string): string => `${one.repeat(64)}${two.repeat(64)}short=`;
+    expect(policy).toEqual({ CACertificates: [der('A', 'B'), der('C', 'D')] });
+    install(CA_PEM);
+    expect(content('etc/sallyport/ca-2.crt')).toBeNull();
+    expect(content('etc/sallyport/bundle.crt')).not.toContain('C'.repeat(64));
+    install(CA_PEM, '--uninstall');
+    expect(content('etc/ssl/cert.pem')).toBe('ROOTS\n');
   });
 });
 

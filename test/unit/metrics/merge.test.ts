@@ -4,7 +4,8 @@ import { createMetrics } from '../../../src/metrics/metrics.ts';
 
 /** What a worker counts, with every value of one metric replaced. */
 async function workerWith(name: string, value: number): Promise<MetricsJson> {
-  const metrics = createMetrics({ version: '0', caNotAfter: 9_000 });
+  const metrics = createMetrics({ version: '0' });
+  metrics.authority(() => ({ notAfter: 9_000, stage: null }));
   metrics.policyReload('ok');
   metrics.secretAges(() => [{ key: 'vault:k', seconds: 1, available: true }]);
   const list = await metrics.json();
