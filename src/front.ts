@@ -23,6 +23,7 @@ import { HttpSession } from './intercept/session.ts';
 import type { SessionDeps } from './intercept/session-job.ts';
 import { createPlainCarrier, createTerminator } from './intercept/terminate.ts';
 import type { Parts } from './proxy.ts';
+import { holdsLeak } from './secrets/hidden.ts';
 import { HostKeyIndex } from './secrets/host-keys.ts';
 import { createTunnel } from './tunnel/tunnel.ts';
 
@@ -124,7 +125,7 @@ function sessionDeps(parts: Parts): SessionDeps {
     clock: parts.clock,
     trail: parts.trail,
     newId: parts.newId,
-    holdsKey: (text) => parts.keyring.leaks().found(text),
+    holdsKey: (text) => holdsLeak(text, parts.keyring.leaks()),
     onError: (error) => {
       const shown = error instanceof Error ? error.stack : String(error);
       parts.options.log.error({ error: shown }, 'a connection failed on an exception');

@@ -1,14 +1,16 @@
 /**
  * One stretch of a request's body in one format: this identity's placeholders become keys, and everything else that is
- * passed on is searched for other placeholders and real keys in each spelling. Base64 is not looked into. Used by
- * `body-swap.ts` and `multipart-swap.ts`, which share a `SwapState`. Invariants I5 and I6; contract sections 4 and 11.
+ * passed on is searched for other placeholders and real keys in each spelling. In base64 nothing is swapped: what is seen
+ * there is refused. Used by `body-swap.ts` and `multipart-swap.ts`, which share a `SwapState`. Invariants I5 and I6;
+ * contract sections 4 and 11.
  */
 import { type Denied, denied } from '../flow/reason.ts';
 import type { Binding } from './binding.ts';
 import type { BodyFormat } from './body-type.ts';
+import { CODED_MARKER_CHARS, hasCodedMarker } from './coded.ts';
 import type { Spot } from './head.ts';
 import { PatternSet } from './patterns.ts';
-import { hasMarker, MARKER } from './placeholder.ts';
+import { hasMarker } from './placeholder.ts';
 import { renderValue } from './render.ts';
 import type { Spelling } from './spellings.ts';
 import { type Match, type Passing, type Pieces, StreamRewriter } from './stream.ts';
@@ -17,6 +19,7 @@ import {
   leak,
   MAX_MESSAGE_HITS,
   MAX_SUBSTITUTED_KEYS,
+  misplacedCode,
   type SwapAsk,
 } from './substitute.ts';
 
@@ -124,7 +127,7 @@ export class PartSwap {
 
   #passing(texts: Readonly<Record<Passing, string>>): boolean {
     const { bindings } = this.#state.ask;
-    const overlap = Math.max(bindings.known.longest, bindings.leaks.longest, MARKER_CHARS) - 1;
+    const overlap = Math.max(bindings.known.longest, bindings.leaks.longest, CODED_MARKER_CHARS) - 1;
     const tails = this.#tails;
     const windows = { plain: '', percent: '', json: '' };
     for (const spelling of SPELLINGS) {
@@ -148,12 +151,10 @@ export class PartSwap {
     const { bindings } = this.#state.ask;
     if (bindings.leaks.found(text)) return leak();
     const [hit] = bindings.known.find(text);
-    if (hit === undefined && !hasMarker(text)) return null;
+    if (hit === undefined && !hasMarker(text)) return hasCodedMarker(text) ? misplacedCode() : null;
     const judged = judgePlaceholder(this.#state.ask, hit?.tag ?? '', { kind: 'none' });
     return 'kind' in judged ? judged : null;
   }
 }
 
 const NO_TAILS: Readonly<Record<Passing, string>> = { plain: '', percent: '', json: '' };
-/** The longest form that a marker has, in any alphabet. */
-const MARKER_CHARS = MARKER.length + 4;

@@ -46,7 +46,7 @@ const MAX_LENGTH = 512;
 export const MARKER = 'SLYPRTQX';
 
 /** The marker as each alphabet can write it. */
-const MARKERS: readonly string[] = [MARKER, MARKER.toLowerCase(), '5a11b0275a11', '5A11B0275A11'];
+export const MARKERS: readonly string[] = [MARKER, MARKER.toLowerCase(), '5a11b0275a11', '5A11B0275A11'];
 
 // Two patterns with one literal each: the engine skips through the text with these, but not with `a|b`.
 const WORD_MARKER = new RegExp(MARKER, 'i');

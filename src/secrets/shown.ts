@@ -3,13 +3,14 @@
  * pure. What holds a real key is not shown at all (invariant I5).
  */
 import type { IdentityBindings } from './binding.ts';
+import { holdsLeak } from './hidden.ts';
 
 /** A space stands in no request target, so no path can be written that looks like one with a placeholder. */
 const FOREIGN = '[a placeholder]';
 
 /** `text` is latin-1; null: it holds a real key. */
 export function withKeyNames(text: string, { bindings, known, leaks }: IdentityBindings): string | null {
-  if (leaks.found(text)) return null;
+  if (holdsLeak(text, leaks)) return null;
   let shown = '';
   let from = 0;
   for (const { start, end, tag } of known.find(text)) {

@@ -9,9 +9,9 @@ import { type Authority, authorityText } from '../flow/target.ts';
 import { type BasicValue, encodeLike, findBasic } from './basic.ts';
 import type { Binding, IdentityBindings } from './binding.ts';
 import { covers, type Spot, spotOf } from './head.ts';
-import { hiddenIn } from './hidden.ts';
+import { type Hidden, hiddenInHead, hiddenInMessage } from './hidden.ts';
 import { hasMarker } from './placeholder.ts';
-import type { PlaceholderHit } from './placeholder-index.ts';
+import { isCoded, type PlaceholderHit } from './placeholder-index.ts';
 import { renderValue } from './render.ts';
 
 /** Whose keys, and where they would go. */
@@ -48,9 +48,10 @@ export function substituteHead(ask: SubstituteAsk): Substituted | Denied {
   const { head, bindings } = ask;
   const basics = findBasic(head);
   if (bindings.leaks.found(head) || basics.some((basic) => bindings.leaks.found(basic.text))) return leak();
-  const hits = bindings.known.find(head);
-  const hidden = head.includes('%') ? hiddenIn(head, bindings, hits) : null;
-  if (hidden !== null) return hidden === 'leak' ? leak() : unfit(ask, hidden.tag);
+  const bare = basics.length === 0 ? head : withoutBasics(head, basics);
+  const hits = bindings.known.find(bare);
+  const hidden = hiddenInHead(bare, { bindings, hits });
+  if (hidden !== null) return refusalOf(ask, hidden);
   if (hits.length === 0 && basics.length === 0 && !hasMarker(head)) {
     return { kind: 'ok', head, used: NOTHING_USED };
   }
@@ -82,6 +83,8 @@ export function substituteMessage(ask: SubstituteMessageAsk): SubstitutedMessage
   const { text, bindings } = ask;
   if (bindings.leaks.found(text)) return leak();
   const hits = bindings.known.find(text);
+  const hidden = hiddenInMessage(text, { bindings, hits });
+  if (hidden !== null) return refusalOf(ask, hidden);
   if (hits.length === 0 && !hasMarker(text)) return { kind: 'ok', text, used: NOTHING_USED };
   if (hits.length > MAX_MESSAGE_HITS)
     return denied('body_too_large', 'The message holds too many placeholders.');
@@ -125,8 +128,10 @@ function substituteFound(
 }
 
 function editOfBasic(ask: SubstituteAsk, basic: BasicValue): Edit | Denied | null {
-  if (!basic.exact) return null;
   const hits = ask.bindings.known.find(basic.text);
+  const hidden = hiddenInHead(basic.text, { bindings: ask.bindings, hits });
+  if (hidden !== null) return refusalOf(ask, hidden);
+  if (!basic.exact) return hits.length > 0 || hasMarker(basic.text) ? unfit(ask, hits[0]?.tag ?? null) : null;
   const edits = editsOf(ask, basic.text, hits, () => BASIC);
   if ('kind' in edits) return edits;
   if (edits.length === 0) return null;
@@ -135,6 +140,19 @@ function editOfBasic(ask: SubstituteAsk, basic: BasicValue): Edit | Denied | nul
 }
 
 const BASIC: Spot = { kind: 'basic' };
+const NOWHERE: Spot = { kind: 'none' };
+
+/** With spaces in place of what is decoded, swapped and encoded again: everything else keeps its place. */
+function withoutBasics(head: string, basics: readonly BasicValue[]): string {
+  let bare = '';
+  let done = 0;
+  for (const { start, end, exact } of basics) {
+    if (!exact) continue;
+    bare += head.slice(done, start) + ' '.repeat(end - start);
+    done = end;
+  }
+  return bare + head.slice(done);
+}
 
 function editsOf(
   ask: SwapAsk,
@@ -145,7 +163,7 @@ function editsOf(
   if (strayMarker(text, hits)) return unknown();
   const edits: Edit[] = [];
   for (const hit of hits) {
-    const edit = editOf(ask, hit, spotFor(hit));
+    const edit = editOf(ask, hit, isCoded(text, hit) ? NOWHERE : spotFor(hit));
     if ('kind' in edit) return edit;
     edits.push(edit);
   }
@@ -200,10 +218,20 @@ function misuse(ask: SwapAsk, binding: Binding, spot: Spot): Denied | null {
   return null;
 }
 
+function refusalOf(ask: SwapAsk, hidden: Hidden): Denied {
+  if (hidden === 'leak') return leak();
+  return hidden === 'coded' ? misplacedCode() : unfit(ask, hidden.tag);
+}
+
 /** A placeholder, null where it is none's, in a place that no key is put in. */
 function unfit(ask: SwapAsk, placeholder: string | null): Denied {
-  const judged = placeholder === null ? unknown() : judgePlaceholder(ask, placeholder, { kind: 'none' });
+  const judged = placeholder === null ? unknown() : judgePlaceholder(ask, placeholder, NOWHERE);
   return 'kind' in judged ? judged : unknown();
+}
+
+/** The same words whoever's it is: only its marker was seen. */
+export function misplacedCode(): Denied {
+  return denied('placeholder_wrong_place', 'A placeholder stands in base64, where it is not swapped.');
 }
 
 /** Another identity's and a made-up one get the same words. */

@@ -3,7 +3,7 @@
  * exactly what would be written for its content, and the MAC covers names, versions, order and counter, so
  * a changed, removed, added or replayed entry is noticed. Pure but for the random nonces; used by `sealed.ts`.
  */
-import { tailSum } from '../secrets/leaks.ts';
+import { tailSum } from '../secrets/revoked.ts';
 import { type RevokedList, revokedSchema, type VaultEntry, type VaultFile, vaultSchema } from './schema.ts';
 import { hmac, openSealed, sameBytes, sealBytes, type VaultKeys } from './seal.ts';
 import { SecretSourceError } from './source.ts';

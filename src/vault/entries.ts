@@ -2,7 +2,7 @@
  * What the commands do to an opened vault, as functions from one content to the next; `sealed.ts` reads and
  * writes the file around them. A value is unsealed for the moment of its use and wiped.
  */
-import type { RevokedDigest } from '../secrets/leaks.ts';
+import type { RevokedDigest } from '../secrets/revoked.ts';
 import type { SecretValue } from '../secrets/value.ts';
 import { openEntry, revokedValue, sealEntry, type VaultContent } from './document.ts';
 import { MAX_ENTRIES, NAME, type VaultEntry } from './schema.ts';

@@ -6,7 +6,8 @@
  */
 import type { Clock } from '../base/clock.ts';
 import type { SourceRef } from '../policy/model.ts';
-import { buildLeakIndex, type LeakIndex, type RevokedDigest } from '../secrets/leaks.ts';
+import { buildLeakIndex, type LeakIndex } from '../secrets/leaks.ts';
+import type { RevokedDigest } from '../secrets/revoked.ts';
 import type { SecretValue } from '../secrets/value.ts';
 import { withDeadline } from './deadline.ts';
 import { FormerValues } from './former.ts';

@@ -3,7 +3,7 @@
  * of one is still noticed. The key of the digests is made here and dies with the process. Used by `keyring.ts`.
  */
 import { createHmac, randomBytes } from 'node:crypto';
-import { type RevokedDigest, tailSum } from '../secrets/leaks.ts';
+import { type RevokedDigest, tailSum } from '../secrets/revoked.ts';
 import type { SecretValue } from '../secrets/value.ts';
 import { sameBytes } from './seal.ts';
 

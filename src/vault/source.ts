@@ -3,7 +3,7 @@
  * need not know them (contract section 3, `from`). A contract test runs the same cases against each.
  */
 import type { SourceRef } from '../policy/model.ts';
-import type { RevokedDigest } from '../secrets/leaks.ts';
+import type { RevokedDigest } from '../secrets/revoked.ts';
 import { SecretValue } from '../secrets/value.ts';
 
 export type SecretSource = {

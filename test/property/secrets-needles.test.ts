@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { buildLeakIndex, tailSum } from '../../src/secrets/leaks.ts';
+import { buildLeakIndex } from '../../src/secrets/leaks.ts';
 import { buildNeedles, MIN_NEEDLE_BYTES } from '../../src/secrets/needles.ts';
+import { tailSum } from '../../src/secrets/revoked.ts';
 import { SecretValue } from '../../src/secrets/value.ts';
 
 /** Few letters, so that needles overlap, repeat and nearly match. */

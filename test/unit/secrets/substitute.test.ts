@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { tailSum } from '../../../src/secrets/leaks.ts';
 import { MARKER } from '../../../src/secrets/placeholder.ts';
+import { tailSum } from '../../../src/secrets/revoked.ts';
 import { MAX_SUBSTITUTED_HEAD } from '../../../src/secrets/substitute.ts';
 import { basic, HEADER_AND_BASIC, headOf, KEYS, SHAPES, substitute, used, world } from './world.ts';
 
@@ -113,9 +113,21 @@ describe('Basic credentials', () => {
   });
 
   it('are left byte-identical when encoding them again would not give the same text', () => {
-    const crooked = `${basic(`u:${GITHUB}`)}!!`;
-    const head = headOf([crooked]);
+    const head = headOf([`${basic('user:password')}!!`]);
     expect(substitute(mine, head, { host: 'github.com' })).toBe(head);
+  });
+
+  it.each([
+    ['with marks at the end', (text: string) => `${basic(text)}!!`],
+    ['with marks inside', (text: string) => basic(text).replace(/.{30}/, '$&!').replace(/.{40}/, '$&!')],
+  ])('refuse a placeholder where the text cannot be encoded back: %s', (_how, write) => {
+    for (const [env, host] of [
+      ['GITHUB_TOKEN', 'github.com'],
+      ['TWILIO_SID', 'api.twilio.com'],
+    ] as const) {
+      const head = headOf([write(`u:${holder(env)}`)]);
+      expect(substitute(mine, head, { host })).toBe('placeholder_wrong_place');
+    }
   });
 
   it('that hold one placeholder inside and look like another outside are swapped inside alone', () => {

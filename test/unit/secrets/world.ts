@@ -3,9 +3,10 @@ import { createHash } from 'node:crypto';
 import type { Authority, Host } from '../../../src/flow/target.ts';
 import type { Place, SecretSpec } from '../../../src/policy/model.ts';
 import type { Binding, IdentityBindings } from '../../../src/secrets/binding.ts';
-import { buildLeakIndex, type RevokedDigest } from '../../../src/secrets/leaks.ts';
+import { buildLeakIndex } from '../../../src/secrets/leaks.ts';
 import { ALPHABETS, makePlaceholder, type Shape } from '../../../src/secrets/placeholder.ts';
 import { indexPlaceholders } from '../../../src/secrets/placeholder-index.ts';
+import type { RevokedDigest } from '../../../src/secrets/revoked.ts';
 import { type Substituted, substituteHead } from '../../../src/secrets/substitute.ts';
 import { SecretValue } from '../../../src/secrets/value.ts';
 
