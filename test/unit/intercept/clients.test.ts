@@ -149,6 +149,27 @@ describe('a context for a host', () => {
     },
   );
 
+  it.each([
+    ['that which is cheapest to hash with where the client has it', undefined, 'TLS_AES_128_GCM_SHA256'],
+    ['any other that the client has', 'TLS_AES_256_GCM_SHA384', 'TLS_AES_256_GCM_SHA384'],
+    ['any of TLS 1.2 that the client has', 'ECDHE-ECDSA-AES256-GCM-SHA384', 'ECDHE-ECDSA-AES256-GCM-SHA384'],
+  ])('chooses %s', async (_what, ciphers, chosen) => {
+    const from = issuer();
+    const port = await serve(from, at('a.test'));
+    const old = ciphers?.startsWith('ECDHE') === true ? { maxVersion: 'TLSv1.2' as const } : {};
+    const client = connect({
+      port,
+      host: '127.0.0.1',
+      ca: from.authority.certPem,
+      servername: 'a.test',
+      ciphers,
+      ...old,
+    });
+    await once(client, 'secureConnect');
+    expect(client.getCipher().name).toBe(chosen);
+    client.destroy();
+  });
+
   it('is refused by a client that trusts another install only', async () => {
     const port = await serve(issuer(), at('a.test'));
     const socket = connect({ port, host: '127.0.0.1', ca: issuer().authority.certPem, servername: 'a.test' });
