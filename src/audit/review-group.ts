@@ -73,6 +73,8 @@ export class GroupTally {
   decision(record: ReadRecord, when: When): void {
     const verdict = record['verdict'];
     if (verdict === 'deny') return this.refusal(record, when);
+    // Asked of the proxy itself (`/env` and the like): no call to anybody.
+    if (textOf(record, 'host') === '') return;
     const host = this.#hostOf(record);
     if (when.period > 0) {
       if (host !== null) host.before[when.period - 1] = (host.before[when.period - 1] ?? 0) + 1;
@@ -99,7 +101,7 @@ export class GroupTally {
   }
 
   end(record: ReadRecord, { period }: When): void {
-    if (period > 0) return;
+    if (period > 0 || textOf(record, 'host') === '') return;
     const [up, down] = [whole(record['bytes_up']), whole(record['bytes_down'])];
     this.#up += up;
     this.#down += down;

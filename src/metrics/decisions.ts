@@ -29,6 +29,9 @@ export type RefusedHost = {
   readonly last: number;
 };
 
+/** What a sandbox asks the proxy itself is allowed and goes to no host. */
+const NO_HOST = '';
+
 /** What of an event is counted. */
 type Counted = Pick<DecisionEvent, 'verdict' | 'reason' | 'host' | 'hostLabel'>;
 type Refused = { readonly tally: Tally; last: number; reason: string };
@@ -87,7 +90,7 @@ export class GroupDecisions {
   }
 
   #tallyOf(event: Counted, now: () => number): Tally {
-    const pattern = event.hostLabel;
+    const pattern = event.hostLabel ?? (event.reason === null ? NO_HOST : null);
     if (pattern !== null) {
       let tally = this.#byPattern.get(pattern);
       if (tally === undefined) {
@@ -96,7 +99,7 @@ export class GroupDecisions {
       }
       return tally;
     }
-    const host = event.host ?? '';
+    const host = event.host ?? NO_HOST;
     let refused = this.#refused.get(host);
     if (refused === undefined) {
       refused = { tally: new Tally(), last: 0, reason: '' };

@@ -98,6 +98,13 @@ describe('audit report', () => {
     expect(await report()).toMatchObject({ groups: [{ allowed: 1 }] });
   });
 
+  it('does not take what a sandbox asks the proxy itself for calls to a host', async () => {
+    await write(1, [{}, ...times(3, { of: { host: null, port: null } })]);
+    expect(await report()).toMatchObject({
+      groups: [{ allowed: 1, hosts: [{ host: 'api.openai.com', calls: 1 }] }],
+    });
+  });
+
   it('holds to the group and the period that are asked for', async () => {
     await write(3, [{ of: { group: 'others' } }]);
     await write(1, [{}]);

@@ -85,6 +85,16 @@ describe('decisions', () => {
     expect(metrics.blocked(1)).toHaveLength(1);
   });
 
+  it('do not take what a sandbox asks the proxy itself for a refusal', async () => {
+    const metrics = fresh();
+    metrics.observe(decision({ host: null, hostLabel: null, rule: null }));
+    expect(metrics.blocked()).toEqual([]);
+    expect((await samples(metrics, 'sallyport_refused_last_timestamp_seconds')).size).toBe(0);
+    expect(await samples(metrics, 'sallyport_decisions_total')).toEqual(
+      new Map([['group="ai-agents",verdict="allow",reason="",host=""', 1]]),
+    );
+  });
+
   it('tell when a host was refused last and why, of the newest hosts', async () => {
     const clock = heldClock(7_000);
     const metrics = createMetrics({ version: '0', clock });
