@@ -32,9 +32,10 @@ const SECRET_FIELDS = [
   'value',
 ] as const;
 
-/** Issued tokens, credentials in URLs, and values of authorization fields inside free text. */
+/** Tokens of sandboxes, of the admin side and of operators, credentials in URLs, and values of authorization fields inside free text. */
 const CREDENTIALS: readonly (readonly [RegExp, string])[] = [
   [/sp_tok_[0-9a-z]+_[0-9A-Za-z]+/g, '[token]'],
+  [/\bspa_[0-9A-Za-z_-]{16,}|\bspo_[0-9a-z._-]+_[0-9A-Za-z_-]{43}/g, '[token]'],
   [/(:\/\/)[^/\s@"\\]+@/g, '$1[credentials]@'],
   [/\b(basic|bearer) +[A-Za-z0-9\-._~+/]{16,}=*/gi, '$1 [credentials]'],
 ];

@@ -41,6 +41,14 @@ describe('the log', () => {
     ['a token in a field', (log: ReturnType<typeof createLog>) => log.info({ seen: TOKEN }, 'x')],
     ['a token in an error', (log: ReturnType<typeof createLog>) => log.error(new Error(`bad ${TOKEN}`))],
     [
+      'the token of the admin side',
+      (log: ReturnType<typeof createLog>) => log.info(`asked with spa_${'Z'.repeat(43)}`),
+    ],
+    [
+      "an operator's token",
+      (log: ReturnType<typeof createLog>) => log.info({ who: `spo_ann.b-c_${'Z'.repeat(43)}` }, 'x'),
+    ],
+    [
       'credentials in a URL',
       (log: ReturnType<typeof createLog>) => log.info(`http://g:${TOKEN}@proxy:8080/`),
     ],
