@@ -87,7 +87,9 @@ export type OperatorEvent = {
   readonly action: string;
   /** their name; `cli:USER`, `signal` or `file` where it was none of the admin side's */
   readonly operator: string;
-  readonly origin: 'api' | 'cli' | 'file' | 'signal';
+  readonly origin: 'api' | 'cli' | 'file' | 'signal' | 'replica';
+  /** with the origin `replica`: the one where they did it */
+  readonly replica?: string;
   /** address, where it came over the network */
   readonly client: string | null;
   /** whom it concerns: a group, `*` for all, null for none */

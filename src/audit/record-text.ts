@@ -130,7 +130,8 @@ function operatorText(event: OperatorEvent, at: string): string {
     `,"at":"${at}","action":${quoted(event.action)},"operator":${quoted(event.operator)}` +
     `,"origin":"${event.origin}","client":${orNull(client)},"group":${orNull(group)}` +
     `,"subject":${orNull(subject)},"outcome":"${outcome}","why":${orNull(why)}` +
-    `,"acted_at":"${new Date(actedAt).toISOString()}"`
+    `,"acted_at":"${new Date(actedAt).toISOString()}"` +
+    (event.replica === undefined ? '' : `,"replica":${quoted(event.replica)}`)
   );
 }
 

@@ -29,6 +29,33 @@ export type StatusView = {
   readonly workers?: readonly WorkerView[];
   /** and the chain of the process that supervises them: what people do */
   readonly people?: AuditView;
+  /** where several replicas share a Redis */
+  readonly replicas?: ReplicasView;
+};
+
+/** What a replica knows of all of them. */
+export type ReplicasView = {
+  /** did Redis answer the last look, and was everything shared */
+  readonly connected: boolean;
+  /** ISO 8601: when everything was shared last; null: never yet */
+  readonly shared: string | null;
+  /** how many different policies are in force; 1: all agree */
+  readonly policies: number;
+  /** those that were alive at the last look, this one among them */
+  readonly seen: readonly ReplicaView[];
+};
+
+export type ReplicaView = {
+  readonly id: string;
+  /** of its machine */
+  readonly name: string;
+  /** the one that answers */
+  readonly self: boolean;
+  readonly version: string;
+  /** ISO 8601 */
+  readonly since: string;
+  /** hashes of the policies in force: one, unless workers are just changing it */
+  readonly policies: readonly string[];
 };
 
 export type AuditView = { readonly healthy: boolean; readonly seq: number; readonly hash: string };
@@ -122,7 +149,8 @@ export type LockdownAsk = {
 /** `problem`: why a restart would not find it so; a lock is in force all the same. */
 export type LockdownDone = { readonly changed: boolean; readonly problem: string | null };
 
-type Ready = { readonly ready: boolean; readonly why: readonly string[] };
+/** `notes`: what operators should know and what is no reason to send nothing here. */
+type Ready = { readonly ready: boolean; readonly why: readonly string[]; readonly notes?: readonly string[] };
 
 /** Of a proxy in this process: every answer at once. */
 export type LocalControl = {

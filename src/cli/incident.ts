@@ -163,7 +163,7 @@ function revokeTokens(dir: string, group: string): string {
       .list()
       .filter((one) => one.revoked === null && (group === EVERYBODY || one.group === group));
     for (const { id, group: of } of some) {
-      store.revoke(id);
+      store.revoke(id, commandUser());
       noteAction(dir, { action: 'token.revoke', group: of, subject: id, why: 'incident' });
     }
     return `${some.length} revoked`;

@@ -3,11 +3,15 @@
  * signs the entries in it comes from the environment, each also as a file.
  */
 import { readFileSync } from 'node:fs';
+import type { OperatorEvent } from '../audit/event.ts';
 import { systemClock } from '../base/clock.ts';
+import type { ControlPlane } from '../base/control.ts';
 import type { Log } from '../base/log.ts';
 import type { Settings } from '../config/settings.ts';
 import { loadRoots } from '../dial/roots.ts';
-import type { Replicas } from '../replicas.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+import { replicaControl } from '../replicas/control.ts';
+import type { Replicas } from '../replicas/replicas.ts';
 import type { RedisPlace } from '../state/redis-line.ts';
 import { CliError } from './io.ts';
 
@@ -22,19 +26,18 @@ const FIRST_LOOK_MS = 3_000;
 /** null: nothing is shared. Throws CliError where the settings cannot be followed. */
 export async function openReplicasOf(
   settings: Settings,
-  env: Environment,
-  log: Log,
+  { env, log, version }: { readonly env: Environment; readonly log: Log; readonly version: string },
 ): Promise<Replicas | null> {
   const { dir, redis } = settings.state;
   if (redis === null) return null;
   const place = placeOf(new URL(redis), env, settings);
   const key = keyOf(env);
   // A client library that nobody else needs in memory.
-  const { hasShared, openReplicas } = await import('../replicas.ts');
+  const { hasShared, openReplicas } = await import('../replicas/replicas.ts');
   const known = hasShared(dir);
   let replicas: Replicas;
   try {
-    replicas = openReplicas({ place, key, dir, clock: systemClock, log });
+    replicas = openReplicas({ place, key, dir, clock: systemClock, log, version });
   } catch (cause) {
     throw new CliError(`state.redis: ${cause instanceof Error ? cause.message : String(cause)}`, 1, {
       cause,
@@ -42,10 +45,30 @@ export async function openReplicasOf(
   }
   if (await replicas.settled(FIRST_LOOK_MS)) return replicas;
   if (known) return replicas;
-  replicas.close();
+  await replicas.close();
   throw new CliError(
     'state.redis: it does not answer, and this replica has never heard what the others have locked and revoked; start it when Redis is there',
   );
+}
+
+/** Ties the running proxy to them, once. Returns what the admin side is to see of both. */
+export function joinReplicas(
+  replicas: Replicas,
+  of: {
+    readonly control: ControlPlane;
+    readonly metrics: Pick<Metrics, 'replicas'>;
+    readonly record: (event: OperatorEvent) => void;
+    /** hashes of what is in force */
+    readonly policies: () => readonly string[] | Promise<readonly string[]>;
+  },
+): ControlPlane {
+  of.metrics.replicas(() => {
+    const { seen, policies, connected } = replicas.view();
+    return { seen: seen.length, policies, shared: connected };
+  });
+  replicas.onTaken(of.record);
+  replicas.tellPolicies(of.policies);
+  return replicaControl(of.control, replicas);
 }
 
 function placeOf(url: URL, env: Environment, settings: Settings): RedisPlace {

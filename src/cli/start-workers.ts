@@ -14,13 +14,14 @@ import { METRICS_TYPE } from '../metrics/merge.ts';
 import { createMetrics } from '../metrics/metrics.ts';
 import { createNotices } from '../notices.ts';
 import { lockBySignal } from '../operators/signal.ts';
-import type { Replicas } from '../replicas.ts';
+import type { Replicas } from '../replicas/replicas.ts';
 import { createCrewControl, spreadLockdown } from '../supervise/control.ts';
 import { type Supervisor, startSupervisor } from '../supervise/supervisor.ts';
 import type { Opened } from '../telemetry/open.ts';
 import type { CliIo } from './io.ts';
 import { openAdmin } from './start-admin.ts';
 import { openPeopleRecord } from './start-record.ts';
+import { joinReplicas } from './start-replicas.ts';
 import { untilStopped } from './start-signals.ts';
 import { greeting, toCliError } from './start-text.ts';
 
@@ -63,14 +64,14 @@ export async function startWorkers(
     locks: () => lockdown.unwritten(),
     onDesk: notices.take,
   }).catch(async (error: unknown) => {
-    replicas?.close();
+    await replicas?.close();
     await people.close();
     return toCliError(error);
   });
   const stops: (() => Promise<void>)[] = [
     () => notices.close(),
     () => crew.stop(),
-    async () => replicas?.close(),
+    async () => await replicas?.close(),
     () => people.close(),
     async () => telemetry?.stop(),
   ];
@@ -86,7 +87,11 @@ export async function startWorkers(
     });
     counted.workers(() => workerCount(crew.seats));
     const metrics = { contentType: METRICS_TYPE, render: async () => crew.metrics(await counted.json()) };
-    const own = await openAdmin({ settings, log }, { control, metrics, token, record }, stops);
+    const shown =
+      replicas === null
+        ? control
+        : joinReplicas(replicas, { control, metrics: counted, record, policies: () => policiesOf(crew) });
+    const own = await openAdmin({ settings, log }, { control: shown, metrics, token, record }, stops);
     [admin] = own;
     crew.setOwn(own);
     // What the workers found, who have said what is wrong with it.
@@ -105,6 +110,12 @@ export async function startWorkers(
   } finally {
     for (const stop of stops) await stop();
   }
+}
+
+/** Hashes in force; a worker that does not answer says nothing. */
+async function policiesOf({ seats }: Supervisor): Promise<string[]> {
+  const reports = await Promise.all(seats.map((seat) => seat.report()));
+  return [...new Set(reports.flatMap((report) => report?.status.policy ?? []))];
 }
 
 function workerCount(seats: Supervisor['seats']): WorkerCount {

@@ -17,7 +17,7 @@ import { ensureInstall } from './install.ts';
 import type { CliIo } from './io.ts';
 import { settingsFor } from './load.ts';
 import { openAdmin } from './start-admin.ts';
-import { openReplicasOf } from './start-replicas.ts';
+import { joinReplicas, openReplicasOf } from './start-replicas.ts';
 import { untilStopped } from './start-signals.ts';
 import { telemetryFor } from './start-telemetry.ts';
 import { greeting, toCliError } from './start-text.ts';
@@ -40,7 +40,7 @@ async function start(settings: Settings, io: CliIo): Promise<void> {
   const { authority, placeholderKey, adminToken: token } = installed;
   const version = programVersion();
   const telemetry = await telemetryFor(io.env, version);
-  const replicas = await openReplicasOf(settings, io.env, log);
+  const replicas = await openReplicasOf(settings, { env: io.env, log, version });
   if (workersOf(settings) > 1)
     return startWorkers(settings, io, { log, token, version, telemetry, replicas });
   const notices = createNotices({ settings, clock: systemClock, log });
@@ -53,25 +53,28 @@ async function start(settings: Settings, io: CliIo): Promise<void> {
     env: io.env,
     telemetry,
     ...(replicas === null ? {} : { store: replicas.store }),
-  }).catch((error: unknown) => {
-    replicas?.close();
+  }).catch(async (error: unknown) => {
+    await replicas?.close();
     return toCliError(error);
   });
   const stops: (() => Promise<void>)[] = [
     () => notices.close(),
     () => proxy.stop(),
-    async () => replicas?.close(),
+    async () => await replicas?.close(),
     async () => telemetry?.stop(),
   ];
   try {
     proxy.parts.approvals.subscribe(notices.take);
     const { metrics, state, snapshots } = proxy.parts;
     const record = (event: OperatorEvent): void => proxy.parts.trail.operator(event);
-    const own = await openAdmin(
-      { settings, log },
-      { control: createControl(proxy), metrics, token, record },
-      stops,
-    );
+    const control = createControl(proxy);
+    const policies = (): string[] => {
+      const now = snapshots.current();
+      return now === null ? [] : [now.set.hash];
+    };
+    const shown =
+      replicas === null ? control : joinReplicas(replicas, { control, metrics, record, policies });
+    const own = await openAdmin({ settings, log }, { control: shown, metrics, token, record }, stops);
     state.listeners.push(...own);
     const set = snapshots.current()?.set ?? null;
     io.stdout.write(greeting(settings, { version, proxy: proxy.address, admin: own[0], set, workers: 1 }));

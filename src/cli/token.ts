@@ -8,7 +8,7 @@ import { openTokenStore, type TokenRecord, type TokenStore } from '../identify/t
 import { TokenStoreError } from '../identify/token-file.ts';
 import { CliError, type CliIo } from './io.ts';
 import { knownGroup, policiesFor, settingsFor } from './load.ts';
-import { noteAction } from './note.ts';
+import { commandUser, noteAction } from './note.ts';
 
 const EXAMPLES = `
 Examples:
@@ -108,7 +108,7 @@ function list(options: ListOptions, io: CliIo): void {
 function revoke(id: string, options: ListOptions, io: CliIo): void {
   const { state } = settingsFor(options.config, io);
   const record = using(state.dir, (store) => {
-    store.revoke(id);
+    store.revoke(id, commandUser());
     return store.list().find((one) => one.id === id);
   });
   if (record === undefined) throw new CliError(`there is no token ${JSON.stringify(id)}`);

@@ -15,6 +15,8 @@ const tokenRecord = z.strictObject({
   expires: instant.nullable(),
   lastUsed: instant.nullable(),
   revoked: instant.nullable(),
+  /** who ended it; a record of before has none */
+  revokedBy: z.string().max(128).optional(),
 });
 
 const tokenFile = z

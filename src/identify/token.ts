@@ -17,8 +17,8 @@ export type TokenStore = {
   /** `expiresMs`: life time in milliseconds. Throws TokenStoreError and the file system's errors. */
   create(opts: { group: string; name?: string; expiresMs?: number }): { record: TokenRecord; token: string };
   list(): TokenRecord[];
-  /** false: no such token. A second revocation keeps the first one's time. Throws as `create` does. */
-  revoke(id: string): boolean;
+  /** false: no such token. `by`: who, for other replicas. A second one changes nothing. Throws as `create` does. */
+  revoke(id: string, by?: string): boolean;
   /** null for anything but a token that is valid now */
   verify(token: string): TokenRecord | null;
   /** hot path: is the token still valid (and still of this group); counts as a use, for live flows alone */
@@ -52,6 +52,7 @@ type Entry = {
 };
 
 const MAX_TOKENS = 10_000;
+const MAX_NAME_CHARS = 128;
 const FLUSH_EVERY_MS = 60_000;
 const WRITE_WAIT_MS = 3000;
 /** What an unknown id is compared with, so that it takes as long as a known one. */
@@ -95,14 +96,15 @@ class FileTokenStore implements TokenStore {
     }));
   }
 
-  revoke(id: string): boolean {
+  revoke(id: string, by?: string): boolean {
+    const who = by === undefined ? {} : { revokedBy: by.slice(0, MAX_NAME_CHARS) };
     const revoked = new Date(this.#opts.clock.now()).toISOString();
     let found = false;
     this.#change((records) => {
       found = records.some((record) => record.id === id);
       if (!found) return null;
       const revoke = (record: TokenRecord): TokenRecord =>
-        record.id === id && record.revoked === null ? { ...record, revoked } : record;
+        record.id === id && record.revoked === null ? { ...record, ...who, revoked } : record;
       return records.map(revoke);
     });
     return found;

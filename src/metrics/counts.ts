@@ -18,6 +18,8 @@ export type WorkerCount = { readonly ready: number; readonly missing: number };
 /** `notAfter`: milliseconds since the epoch; `stage`: how far its change is, null: none is under way */
 export type AuthorityCount = { readonly notAfter: number; readonly stage: string | null };
 
+export type ReplicaCount = { readonly seen: number; readonly policies: number; readonly shared: boolean };
+
 export type Counts = {
   readonly build: { readonly version: string; readonly commit: string };
   readonly decisions: Map<string, GroupDecisions>;
@@ -43,6 +45,8 @@ export type Counts = {
   workers: () => WorkerCount | null;
   /** null: this process intercepts nothing */
   authority: () => AuthorityCount | null;
+  /** null: it shares nothing with others */
+  replicas: () => ReplicaCount | null;
   /** groups that are locked, `*` for all */
   locked: () => readonly string[];
   /** held entries by group */
@@ -72,6 +76,7 @@ export function noCounts(about: Pick<Counts, 'build'>): Counts {
     ages: () => [],
     workers: () => null,
     authority: () => null,
+    replicas: () => null,
     locked: () => [],
     pending: () => new Map(),
     records: 0,

@@ -12,6 +12,7 @@ import {
   type Counts,
   noCounts,
   type PolicyInfo,
+  type ReplicaCount,
   type SecretAge,
   type WorkerCount,
 } from './counts.ts';
@@ -52,6 +53,8 @@ export type Metrics = {
   workers(fn: () => WorkerCount): void;
   /** `fn` is asked at each scrape: the interception CA that signs. */
   authority(fn: () => AuthorityCount): void;
+  /** `fn` is asked at each scrape, where replicas share a Redis. */
+  replicas(fn: () => ReplicaCount): void;
   /** The Prometheus text, `contentType` its media type. */
   render(): Promise<string>;
   readonly contentType: string;
@@ -121,6 +124,9 @@ export function createMetrics(about: About): Metrics {
     },
     authority(fn) {
       counts.authority = fn;
+    },
+    replicas(fn) {
+      counts.replicas = fn;
     },
     render: () => registry.metrics(),
     contentType: registry.contentType,

@@ -3,6 +3,7 @@ import type { Registry } from 'prom-client';
 import type { Counts } from './counts.ts';
 import { STATUS_CLASSES } from './exchanges.ts';
 import { liveCounter, liveGauge, liveHistogram, type Row } from './prom-metrics.ts';
+import { registerReplicas } from './register-replicas.ts';
 import type { Tally } from './tally.ts';
 
 export function registerAll(registry: Registry, counts: Counts): void {
@@ -11,6 +12,7 @@ export function registerAll(registry: Registry, counts: Counts): void {
   registerCertificates(registry, counts);
   registerPolicy(registry, counts);
   registerProcess(registry, counts);
+  registerReplicas(registry, counts);
 }
 
 function registerFlows(registry: Registry, counts: Counts): void {

@@ -9,7 +9,14 @@ import { writeFileDurable } from '../base/durable.ts';
 import { holdLock } from '../base/file-lock.ts';
 import { watchFiles } from '../base/watch-file.ts';
 import type { Denied } from '../flow/reason.ts';
-import { Denials, EVERYBODY, type FoundChange, type Lock, type LockdownStore } from './lockdown.ts';
+import {
+  Denials,
+  EVERYBODY,
+  type FoundChange,
+  type LetGo,
+  type Lock,
+  type LockdownStore,
+} from './lockdown.ts';
 import { JSON_FILE, type LockdownState, readLockdown, TOUCHED_FILE } from './lockdown-read.ts';
 import { type LockdownFile, MAX_LOCKS } from './lockdown-schema.ts';
 
@@ -25,6 +32,7 @@ export type LockdownOptions = {
 
 const LOCK_FILE = 'lockdown.lock';
 const WRITE_WAIT_MS = 500;
+const NOBODY = { by: 'unknown', reason: '' } as const;
 
 export function openLockdown(opts: LockdownOptions): LockdownStore {
   return new FileLockdown(opts);
@@ -76,12 +84,12 @@ class FileLockdown implements LockdownStore {
     if (!broken && file.locks.some(({ group }) => group === lock.group)) return false;
     this.#unwritten = [...this.#unwritten, lock];
     this.#settle([]);
-    this.#write(({ locks, lifted }) => {
+    this.#write(({ locks, ...rest }) => {
       const room = locks.length < MAX_LOCKS || lock.group === EVERYBODY;
       if (!room) throw new Error(`${MAX_LOCKS} groups are locked by name: lock all`);
       return {
+        ...rest,
         locks: [...locks.slice(1 - MAX_LOCKS).filter(({ group }) => group !== lock.group), lock],
-        lifted,
       };
     });
     this.#unwritten = this.#unwritten.filter((one) => one !== lock);
@@ -89,12 +97,14 @@ class FileLockdown implements LockdownStore {
     return true;
   }
 
-  async unlock(group: string): Promise<boolean> {
+  async unlock(group: string, act: Pick<LetGo, 'by' | 'reason'> = NOBODY): Promise<boolean> {
     this.reload();
     if (!this.locks().some((lock) => lock.group === group)) return false;
     const everybody = group === EVERYBODY;
-    this.#write(({ locks, lifted }) => ({
+    const at = new Date(this.#opts.clock.now()).toISOString();
+    this.#write(({ locks, lifted, let_go: before }) => ({
       locks: locks.filter((lock) => lock.group !== group),
+      let_go: [...before.filter((one) => one.group !== group), { group, at, ...act }].slice(-MAX_LOCKS),
       // Whoever follows the files sees from this that the touched one went by our hand, which is recorded already.
       lifted: everybody ? this.#opts.clock.now() : lifted,
     }));
@@ -103,6 +113,10 @@ class FileLockdown implements LockdownStore {
     this.#held = this.#held.filter((lock) => lock.group !== group);
     this.reload();
     return true;
+  }
+
+  letGo(): readonly LetGo[] {
+    return this.#state.file.let_go;
   }
 
   hold(locks: readonly Lock[]): void {

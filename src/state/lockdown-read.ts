@@ -22,7 +22,7 @@ export type LockdownState = {
   readonly touched: Lock | null;
 };
 
-const NOTHING: LockdownFile = { locks: [], lifted: 0 };
+const NOTHING: LockdownFile = { locks: [], lifted: 0, let_go: [] };
 
 /** Never throws: what cannot be read is a lock for everybody. `now`: ISO 8601. */
 export function readLockdown(dir: string, now: string): LockdownState {
@@ -35,7 +35,7 @@ export function readLockdown(dir: string, now: string): LockdownState {
     // Whatever it says, it is not what a program of ours wrote.
   }
   const reason = `${JSON_FILE} in the state folder cannot be read`;
-  return { file: { locks: [fileLock(now, reason)], lifted: 0 }, broken: true, touched };
+  return { file: { ...NOTHING, locks: [fileLock(now, reason)] }, broken: true, touched };
 }
 
 function readTouched(path: string, now: string): Lock | null {

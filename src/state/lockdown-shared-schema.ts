@@ -5,6 +5,7 @@ import { MAX_LOCKS, MAX_REASON_CHARS } from './lockdown-schema.ts';
 /** Those let go are kept, too: their version says that they were. */
 export const MAX_SHARED = 2 * MAX_LOCKS;
 const MAX_NAME_CHARS = 128;
+const MAX_REPLICA_CHARS = 255;
 const MAX_VERSION = 2 ** 48;
 
 const line = (max: number): z.ZodString =>
@@ -20,6 +21,8 @@ const sharedLock = z.strictObject({
   since: z.iso.datetime(),
   by: line(MAX_NAME_CHARS).min(1),
   reason: line(MAX_REASON_CHARS),
+  /** name of the one where it was done */
+  replica: line(MAX_REPLICA_CHARS),
 });
 
 const sharedFile = z.strictObject({ version: z.literal(1), locks: z.array(sharedLock).max(MAX_SHARED) });

@@ -27,11 +27,13 @@ export function hasShared(dir: string): boolean {
 export class SharedLockdown {
   readonly #store: LockdownStore;
   readonly #dir: string;
+  readonly #replica: string;
   #known: ReadonlyMap<string, SharedLock>;
   #unsaved = false;
 
   /** Throws when what was agreed on cannot be read: without it nobody knows what a lock here means. */
-  constructor(opts: { readonly store: LockdownStore; readonly dir: string }) {
+  constructor(opts: { readonly store: LockdownStore; readonly dir: string; readonly replica: string }) {
+    this.#replica = opts.replica;
     this.#store = opts.store;
     this.#dir = opts.dir;
     this.#known = new Map(readKnown(join(opts.dir, FILE)).map((one) => [one.group, one]));
@@ -67,7 +69,7 @@ export class SharedLockdown {
     const { group, by, reason } = one;
     try {
       if (one.on) await this.#store.lock({ group, by, reason });
-      else if (this.#shared().has(group)) await this.#store.unlock(group);
+      else if (this.#shared().has(group)) await this.#store.unlock(group, { by, reason });
       return true;
     } catch {
       // A lock is in force though it could not be written.
@@ -81,14 +83,22 @@ export class SharedLockdown {
     for (const { group, since, by, reason } of locks.values()) {
       const known = this.#known.get(group);
       if (known?.on === true) continue;
-      news.push({ group, version: (known?.version ?? 0) + 1, on: true, since, by, reason });
+      const version = (known?.version ?? 0) + 1;
+      news.push({ group, version, on: true, since, by, reason, replica: this.#replica });
     }
     for (const known of this.#known.values()) {
       if (!known.on || locks.has(known.group) || !this.#readable()) continue;
-      news.push({ ...known, version: known.version + 1, on: false });
+      news.push({ ...known, version: known.version + 1, on: false, ...this.#endOf(known) });
     }
     if (news.length > 0) this.#keep(news);
     this.#save();
+  }
+
+  /** By whom a lock was let go here; one whose end nobody has written down ends as it began. */
+  #endOf({ group }: SharedLock): Partial<SharedLock> {
+    const end = this.#store.letGo().findLast((one) => one.group === group);
+    if (end === undefined) return { replica: this.#replica };
+    return { replica: this.#replica, since: end.at, by: end.by, reason: end.reason };
   }
 
   /** The file was taken away: what it held stands again. */

@@ -17,6 +17,15 @@ export const EVERYBODY = '*';
 /** `by`: an operator, `cli:USER`, `signal` or `file`; `reason`: for operators, no sandbox is told. */
 export type Lock = LockView;
 
+/** The end of a lock by a program of ours. */
+export type LetGo = {
+  readonly group: string;
+  /** ISO 8601 */
+  readonly at: string;
+  readonly by: string;
+  readonly reason: string;
+};
+
 /** A change that was found, not made by a program of ours: whoever keeps the record records it. */
 export type FoundChange = { readonly on: boolean; readonly lock: Lock };
 
@@ -28,7 +37,9 @@ export type LockdownStore = {
   /** False: it stood so already. Rejects when it could not be written; it is in force all the same. */
   lock(lock: Omit<Lock, 'since'>): Promise<boolean>;
   /** False: it was not locked. Rejects when it could not be written; then it stays locked. */
-  unlock(group: string): Promise<boolean>;
+  unlock(group: string, act?: Pick<LetGo, 'by' | 'reason'>): Promise<boolean>;
+  /** The last end of each group's lock. */
+  letGo(): readonly LetGo[];
   /** Locks that another process holds and could not write: in force here until it says otherwise. */
   hold(locks: readonly Lock[]): void;
   /** Those that this process could not write. */
@@ -64,7 +75,7 @@ export class Denials {
 export async function changeLockdown(store: LockdownStore, change: LockdownAsk): Promise<LockdownDone> {
   const { on, group, by, reason } = change;
   try {
-    const changed = on ? await store.lock({ group, by, reason }) : await store.unlock(group);
+    const changed = on ? await store.lock({ group, by, reason }) : await store.unlock(group, { by, reason });
     return { changed, problem: null };
   } catch (error) {
     return { changed: on, problem: error instanceof Error ? error.message : String(error) };

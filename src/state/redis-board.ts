@@ -1,11 +1,11 @@
 /**
- * What replicas tell each other through Redis: signed entries in a few hashes, a mark that changes with each of them,
- * and a channel that says "look again". Whatever comes from there is held to its size and its signature.
+ * What replicas tell each other through Redis: who is alive and what they say of themselves, hashes of entries with a
+ * mark that changes with each of them, a channel that says "look again", and one for each replica with words for it alone.
  */
-import { randomUUID } from 'node:crypto';
 import type { RedisLine } from './redis-line.ts';
-import { ADD, BEAT, RAISE, READ } from './redis-scripts.ts';
+import { BEAT, LEAVE, SAY } from './redis-scripts.ts';
 import { seal, unseal } from './seal.ts';
+import { type HashKind, listOf, SharedHash, textsOf } from './shared-hash.ts';
 
 export type BoardOptions = {
   readonly line: Pick<RedisLine, 'run'>;
@@ -13,15 +13,14 @@ export type BoardOptions = {
   readonly key: Buffer;
 };
 
-/** name to value, as JSON gives it */
-export type Entries = ReadonlyMap<string, unknown>;
-
-const MAX_VALUE_BYTES = 2_048;
+/** A replica that has said nothing for so long is gone. */
 const ALIVE_MS = 10_000;
 const MAX_REPLICAS = 256;
+const MAX_SAID_BYTES = 4_096;
 
 export class RedisBoard {
   readonly #opts: BoardOptions;
+  readonly #kinds: string[] = [];
 
   constructor(opts: BoardOptions) {
     this.#opts = opts;
@@ -32,66 +31,64 @@ export class RedisBoard {
     return this.#key('news');
   }
 
-  /** All signed entries of a kind. `dropped`: how many were not ours. Rejects when there are more than `max`. */
-  async read(kind: string, max: number): Promise<{ entries: Entries; dropped: number }> {
-    const reply = await this.#opts.line.run(READ, [this.#key(kind)], [max, MAX_VALUE_BYTES]);
-    const flat = textsOf(reply);
-    const entries = new Map<string, unknown>();
-    let dropped = 0;
-    for (let at = 0; at + 1 < flat.length; at += 2) {
-      const [name = '', value = ''] = flat.slice(at, at + 2);
-      const found = unseal(this.#opts.key, `${kind} ${name}`, value.replace(/^\d+ /, ''));
-      if (found === null) dropped += 1;
-      else entries.set(name, found);
+  /** where a replica hears what is meant for it alone */
+  channelOf(id: string): string {
+    return this.#key(`to:${id}`);
+  }
+
+  hash<T>(kind: HashKind<T>): SharedHash<T> {
+    const { line, key } = this.#opts;
+    this.#kinds.push(kind.name);
+    const at = { hash: this.#key(kind.name), marks: this.#key('marks'), channel: this.channel };
+    return new SharedHash({ kind, line, key, at });
+  }
+
+  /**
+   * This replica is alive, and says `words`. `marks`: of each kind of hash, another one when its entries changed; `said`:
+   * by all that are alive, by their ids.
+   */
+  async beat(
+    id: string,
+    words: unknown,
+  ): Promise<{ marks: ReadonlyMap<string, string>; said: ReadonlyMap<string, unknown> }> {
+    const keys = [this.#key('alive'), this.#key('replicas'), this.#key('marks')];
+    const sealed = this.#seal(`replica ${id}`, words);
+    const args = [id, sealed, ALIVE_MS, MAX_REPLICAS, MAX_SAID_BYTES, ...this.#kinds];
+    const reply = await this.#opts.line.run(BEAT, keys, args);
+    const [first, ...rest] = listOf(reply);
+    const marks = textsOf(first);
+    const texts = textsOf(rest);
+    const said = new Map<string, unknown>();
+    for (let at = 0; at + 1 < texts.length; at += 2) {
+      const [of = '', text = ''] = texts.slice(at, at + 2);
+      const value = unseal(this.#opts.key, `replica ${of}`, text);
+      if (value !== null) said.set(of, value);
     }
-    return { entries, dropped };
+    return { marks: new Map(this.#kinds.map((kind, at) => [kind, marks[at] ?? ''])), said };
   }
 
-  /** Writes entries that are not there yet. */
-  async add(kind: string, entries: Entries): Promise<void> {
-    const fields = [...entries].flatMap(([name, value]) => [name, this.#seal(kind, name, value)]);
-    await this.#write(ADD, kind, fields);
+  /** This replica goes: the others need not wait until it is missed. */
+  async leave(id: string): Promise<void> {
+    await this.#opts.line.run(LEAVE, [this.#key('alive'), this.#key('replicas')], [id]);
   }
 
-  /** Writes entries that rank above those that are there. */
-  async raise(kind: string, entries: ReadonlyMap<string, { rank: number; value: unknown }>): Promise<void> {
-    const fields = [...entries].flatMap(([name, { rank, value }]) => [
-      name,
-      rank,
-      this.#seal(kind, name, value),
-    ]);
-    await this.#write(RAISE, kind, fields);
+  /** Says something to one replica. False: nobody listens there. */
+  async say(id: string, words: unknown): Promise<boolean> {
+    const channel = this.channelOf(id);
+    const heard = await this.#opts.line.run(SAY, [], [channel, this.#seal(`to ${id}`, words)]);
+    return Number(heard) > 0;
   }
 
-  /** This replica is alive, and says `words`. `mark`: another one when entries changed; `said`: by all that are alive. */
-  async beat(id: string, words: unknown): Promise<{ mark: string; said: readonly unknown[] }> {
-    const keys = [this.#key('alive'), this.#key('replicas'), this.#key('mark')];
-    const sealed = this.#seal('replicas', '', words);
-    const reply = await this.#opts.line.run(BEAT, keys, [id, sealed, ALIVE_MS, MAX_REPLICAS]);
-    const [mark = '', ...texts] = textsOf(reply);
-    const said = texts.map((text) => unseal(this.#opts.key, 'replicas ', text));
-    return { mark, said: said.filter((value) => value !== null) };
+  /** What was said to this replica; null: by nobody who has the key. */
+  heard(id: string, sealed: string): unknown {
+    return unseal(this.#opts.key, `to ${id}`, sealed);
   }
 
-  async #write(script: string, kind: string, fields: readonly (string | number)[]): Promise<void> {
-    if (fields.length === 0) return;
-    await this.#opts.line.run(
-      script,
-      [this.#key(kind), this.#key('mark')],
-      [randomUUID(), this.channel, ...fields],
-    );
-  }
-
-  #seal(kind: string, name: string, value: unknown): string {
-    return seal(this.#opts.key, `${kind} ${name}`, value);
+  #seal(kind: string, value: unknown): string {
+    return seal(this.#opts.key, kind, value);
   }
 
   #key(kind: string): string {
     return `${this.#opts.prefix}:${kind}`;
   }
-}
-
-function textsOf(reply: unknown): readonly string[] {
-  if (!Array.isArray(reply)) throw new Error('Redis answered something else');
-  return reply.map(String);
 }

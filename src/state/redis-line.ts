@@ -1,7 +1,7 @@
 /**
  * One connection to Redis, which may be away at any time. A script is answered in time or the call fails; after a
  * failure nothing is asked for a second, so that a Redis which hangs costs a few requests its time limit and not all
- * of them. Nothing is queued while it is away, and nothing is sent twice. Made by `redis-lines.ts`.
+ * of them. Nothing is queued while it is away, and nothing is sent twice. Made by `replicas.ts`.
  */
 import { Redis } from 'ioredis';
 import type { Clock } from '../base/clock.ts';
@@ -76,11 +76,11 @@ export class RedisLine {
     }
   }
 
-  /** `fn` is called for every message, whatever it says; a line that listens runs no scripts. */
-  async listen(channel: string, fn: () => void): Promise<void> {
+  /** `fn` is called for every message, whoever sent it; a line that listens runs no scripts. */
+  async listen(channels: readonly string[], fn: (channel: string, message: string) => void): Promise<void> {
     this.#client.removeAllListeners('message');
     this.#client.on('message', fn);
-    await this.#client.subscribe(channel);
+    await this.#client.subscribe(...channels);
   }
 
   close(): void {
@@ -106,6 +106,8 @@ function optionsOf({ place, answerMs }: LineOptions) {
     // Needs a command that an account for this alone would not have.
     enableReadyCheck: false,
     disableClientInfo: true,
+    // Behind the same address another one may take writes by now.
+    reconnectOnError: (error: Error) => error.message.includes('READONLY'),
     autoResubscribe: false,
     retryStrategy: (times: number) => Math.min(LONGEST_WAIT_MS, 50 * 2 ** Math.min(times, 10)),
   };

@@ -1,6 +1,7 @@
 /**
  * What runs inside Redis, each script as one step that nobody sees half of, by its clock. Keys are handed in, so
- * that an account can be held to the prefix. Called by `redis-store.ts` and `redis-board.ts`.
+ * that an account can be held to the prefix. Called by
+ * `redis-store.ts`, `redis-board.ts` and `shared-hash.ts`.
  */
 
 const NOW = `local t = redis.call('TIME')
@@ -67,58 +68,72 @@ redis.call('PEXPIRE', KEYS[1], 3600000)
 return 1`;
 
 /**
- * This replica is alive. KEYS: alive, what each says, mark. ARGV: replica, what it says, for how many ms, how many at most.
- * Answers: the mark, and what those that are alive say.
+ * This replica is alive. KEYS: alive, what each says, marks. ARGV: replica, what it says, for how many ms, how many at
+ * most, bytes that one may say, kinds of entries … Answers: [mark of each kind], replica, what it says, … of those alive.
  */
 export const BEAT = `${NOW}
-for _, dead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
+for _, dead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 1000)) do
   redis.call('ZREM', KEYS[1], dead)
   redis.call('HDEL', KEYS[2], dead)
 end
 redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-local said = { redis.call('GET', KEYS[3]) or '' }
+local marks = {}
+for i = 6, #ARGV do
+  local mark = redis.call('HGET', KEYS[3], ARGV[i]) or ''
+  marks[#marks + 1] = #mark <= 64 and mark or ''
+end
+local said = { marks }
 for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, ARGV[4] - 1)) do
   local words = redis.call('HGET', KEYS[2], id)
-  if words and #words <= 2048 then said[#said + 1] = words end
+  if words and #id <= 64 and #words <= tonumber(ARGV[5]) then
+    said[#said + 1] = id
+    said[#said + 1] = words
+  end
 end
 return said`;
 
-/** All of a hash within its bounds. KEYS: hash. ARGV: entries at most, bytes of each at most. Answers: field, value, … */
+/** This replica goes. KEYS: alive, what each says. ARGV: replica. */
+export const LEAVE = `
+redis.call('ZREM', KEYS[1], ARGV[1])
+return redis.call('HDEL', KEYS[2], ARGV[1])`;
+
+/**
+ * All of a hash within its bounds. KEYS: hash. ARGV: entries at most, bytes of each at most, bytes of all at most.
+ * Answers: field, value, …; `*` stands for a value that is too long.
+ */
 export const READ = `
 if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[1]) then return redis.error_reply('ERR more entries than there can be') end
-local all, out = redis.call('HGETALL', KEYS[1]), {}
+local all, out, bytes = redis.call('HGETALL', KEYS[1]), {}, 0
 for i = 1, #all, 2 do
-  if #all[i] <= 256 and #all[i + 1] <= tonumber(ARGV[2]) then
+  if #all[i] <= 256 then
+    local value = #all[i + 1] <= tonumber(ARGV[2]) and all[i + 1] or '*'
+    bytes = bytes + #all[i] + #value
+    if bytes > tonumber(ARGV[3]) then return redis.error_reply('ERR more bytes than there can be') end
     out[#out + 1] = all[i]
-    out[#out + 1] = all[i + 1]
+    out[#out + 1] = value
   end
 end
 return out`;
 
-/** Writes what is not there yet. KEYS: hash, mark. ARGV: new mark, channel, field, value, … Answers: how many were new. */
-export const ADD = `
-local new = 0
-for i = 3, #ARGV, 2 do new = new + redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1]) end
-if new > 0 then
-  redis.call('SET', KEYS[2], ARGV[1])
-  redis.call('PUBLISH', ARGV[2], 'changed')
-end
-return new`;
-
-/** Writes what ranks above what is there: a value begins with its rank. KEYS and ARGV as of ADD, with field, rank, value, … */
-export const RAISE = `
-local new = 0
-for i = 3, #ARGV, 3 do
-  local there = redis.call('HGET', KEYS[1], ARGV[i])
-  local rank = there and tonumber(string.match(there, '^%d+')) or -1
-  if tonumber(ARGV[i + 1]) > rank then
-    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1] .. ' ' .. ARGV[i + 2])
-    new = new + 1
+/**
+ * Replaces what is still as the writer saw it. KEYS: hash, marks. ARGV: kind, new mark, channel, bytes of a value at
+ * most, then field, what was seen ('': nothing, '*': too long), new value ('': none), … Answers: how many were replaced.
+ */
+export const WRITE = `
+local done = 0
+for i = 5, #ARGV, 3 do
+  local there = redis.call('HGET', KEYS[1], ARGV[i]) or ''
+  if there == ARGV[i + 1] or (ARGV[i + 1] == '*' and #there > tonumber(ARGV[4])) then
+    if ARGV[i + 2] == '' then redis.call('HDEL', KEYS[1], ARGV[i]) else redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 2]) end
+    done = done + 1
   end
 end
-if new > 0 then
-  redis.call('SET', KEYS[2], ARGV[1])
-  redis.call('PUBLISH', ARGV[2], 'changed')
+if done > 0 then
+  redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+  redis.call('PUBLISH', ARGV[3], 'changed')
 end
-return new`;
+return done`;
+
+/** KEYS: none. ARGV: channel, message. Answers: how many heard it. */
+export const SAY = `return redis.call('PUBLISH', ARGV[1], ARGV[2])`;

@@ -1,8 +1,13 @@
 /** What rules and panels may name: what a live scrape has, and what Prometheus makes by itself. */
 import { labelsIn } from './promql.ts';
 
-/** Rows that the tests' traffic does not make: there are no workers. Labels as README.md has them. */
-const UNSEEN: readonly (readonly [string, readonly string[]])[] = [['sallyport_workers', ['state']]];
+/** Rows that the tests' traffic does not make: there are no workers and no replicas. Labels as README.md has them. */
+const UNSEEN: readonly (readonly [string, readonly string[]])[] = [
+  ['sallyport_workers', ['state']],
+  ['sallyport_replicas', []],
+  ['sallyport_replica_policies', []],
+  ['sallyport_replicas_shared', []],
+];
 
 /** Is there no row of it after the tests' traffic? */
 export function isUnseen(metric: string): boolean {

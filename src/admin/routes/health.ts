@@ -28,7 +28,7 @@ export const HEALTH_ROUTES: readonly Route[] = [
     role: null,
     summary: 'Does the proxy take requests',
     answers: {
-      '200': json('Yes.', shape({ ready: flag, why: list(text) })),
+      '200': json('Yes.', shape({ ready: flag, why: list(text) }, { notes: list(text) })),
       '503': problem('No; `why` names the reasons.'),
     },
     run: readiness,
@@ -37,10 +37,11 @@ export const HEALTH_ROUTES: readonly Route[] = [
 ];
 
 async function readiness({ control }: AdminDeps): Promise<Reply> {
-  const { ready, why } = await control.ready();
-  if (ready) return { json: { ready: true, why: [] } };
+  const { ready, why, notes = [] } = await control.ready();
+  const noted = notes.length === 0 ? {} : { notes };
+  if (ready) return { json: { ready: true, why: [], ...noted } };
   const detail = 'The proxy does not take requests now.';
-  const more = { ready: false, why };
+  const more = { ready: false, why, ...noted };
   return {
     problem: { status: 503, code: 'not_ready', detail, more },
     headers: { 'retry-after': '1' },

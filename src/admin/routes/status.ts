@@ -20,6 +20,13 @@ export const STATUS_SCHEMAS = {
     open_connections: whole,
     audit: AUDIT,
   }),
+  Replica: shape({ id: text, name: text, self: flag, version: text, since: time, policies: list(text) }),
+  Replicas: shape({
+    connected: flag,
+    shared: orNull(time),
+    policies: whole,
+    seen: list(ref('Replica')),
+  }),
   Status: shape(
     {
       version: text,
@@ -34,7 +41,7 @@ export const STATUS_SCHEMAS = {
       listeners: shape({ proxy: text, admin: text }),
       audit: AUDIT,
     },
-    { workers: list(ref('Worker')), people: AUDIT },
+    { workers: list(ref('Worker')), people: AUDIT, replicas: ref('Replicas') },
   ),
   Group: shape({
     group: text,

@@ -69,7 +69,7 @@ export const TOKEN_ROUTES: readonly Route[] = [
     run: (deps, ask) =>
       guarded(() => {
         const { id = '' } = ask.params;
-        const found = deps.tokens.revoke(id);
+        const found = deps.tokens.revoke(id, ask.who.name);
         const record = deps.tokens.list().find((token) => token.id === id);
         if (!found || record === undefined) {
           return { problem: { status: 404, code: 'token_unknown', detail: 'No token has this id.' } };

@@ -1,0 +1,294 @@
+/**
+ * Composition of what several replicas share through Redis. The files of the state folder stay what the proxy goes by:
+ * this brings what others have done into them, within a second, and tells the others what was done here. While Redis
+ * is away everything goes on with what is known. One per machine: the supervising process, where there are workers.
+ */
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { OperatorEvent } from '../audit/event.ts';
+import type { Clock } from '../base/clock.ts';
+import type { ReplicasView } from '../base/control.ts';
+import type { Log } from '../base/log.ts';
+import { hasShared } from '../state/lockdown-shared.ts';
+import { RedisBoard } from '../state/redis-board.ts';
+import { RedisLine, type RedisPlace } from '../state/redis-line.ts';
+import { RedisStore } from '../state/redis-store.ts';
+import type { StateStore } from '../state/store.ts';
+import { lockdownSharer } from './lockdown.ts';
+import { type Common, type Sharer, type Taken, takenEvent } from './sharer.ts';
+import { tokenSharer } from './tokens.ts';
+import { parseSaid, viewOf, type Words, wordsOf } from './words.ts';
+
+export { hasShared };
+
+export type ReplicasOptions = {
+  readonly place: RedisPlace;
+  /** that all replicas have: 32 bytes */
+  readonly key: Buffer;
+  /** `state.dir` */
+  readonly dir: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly version: string;
+  /** this replica, for people; default: the machine's name */
+  readonly name?: string;
+  readonly prefix?: string;
+  /** how long a request waits for Redis, milliseconds */
+  readonly answerMs?: number;
+  /** how often it is looked at without news, milliseconds */
+  readonly lookEveryMs?: number;
+};
+
+export type Replicas = {
+  readonly store: StateStore;
+  /** resolves with the next look that was answered; false: none was within `limitMs` */
+  settled(limitMs: number): Promise<boolean>;
+  view(): ReplicasView;
+  /** Says from now on which policies are in force here: `policies` is asked at each look. */
+  tellPolicies(policies: () => readonly string[] | Promise<readonly string[]>): void;
+  /** `record` gets what people did elsewhere when it comes to be in force here, also what came before this call. */
+  onTaken(record: (event: OperatorEvent) => void): void;
+  close(): Promise<void>;
+};
+
+const ANSWER_MS = 100;
+const LOOK_ANSWER_MS = 2_000;
+/** Messages get lost: this often it is looked at without one. */
+const LOOK_EVERY_MS = 1_000;
+/** Read as a whole this often, whatever the marks say: who may write there may leave them alone. */
+const READ_EVERY_MS = 15_000;
+/** Whoever may write there cannot make us look more often. */
+const LOOK_AGAIN_MS = 100;
+const LEAVE_MS = 500;
+/** Workers have to be asked. */
+const POLICIES_EVERY_MS = 500;
+/** Different words for one trouble that are told. */
+const MAX_TOLD = 16;
+/** What was taken over before there was a record to write it to. */
+const MAX_EARLY = 1_000;
+
+export function openReplicas(opts: ReplicasOptions): Replicas {
+  return new OpenReplicas(opts);
+}
+
+class OpenReplicas implements Replicas {
+  readonly store: RedisStore;
+  readonly #opts: ReplicasOptions;
+  readonly #lines: readonly RedisLine[];
+  readonly #board: RedisBoard;
+  readonly #sharers: readonly Sharer[];
+  readonly #stops: (() => void)[] = [];
+  readonly #id = randomUUID();
+  readonly #about: Omit<Words, 'policies'>;
+  #waiting: (() => void)[] = [];
+  #said: ReadonlyMap<string, Words> = new Map();
+  #connected = false;
+  /** milliseconds since the epoch */
+  #sharedAt: number | null = null;
+  #policies: Words['policies'] = null;
+  #askPolicies: (() => Promise<void>) | null = null;
+  #looking = false;
+  #again = false;
+  /** sharers with something that changed here or that someone told of */
+  readonly #news = new Set<Sharer>();
+  #marks: ReadonlyMap<string, string> = new Map();
+  /** monotonic milliseconds */
+  #readAt = 0;
+  #closed = false;
+  /** what was told since it last went well */
+  readonly #told = new Set<string>();
+  /** entries that no replica wrote, by their kind */
+  readonly #strangers = new Map<string, number>();
+  #timer: NodeJS.Timeout | null = null;
+  #record: ((event: OperatorEvent) => void) | null = null;
+  readonly #early: OperatorEvent[] = [];
+
+  constructor(opts: ReplicasOptions) {
+    this.#opts = opts;
+    const { dir, clock, key, log, place, version, name = hostname(), prefix = 'sallyport' } = opts;
+    this.#about = { name, version, since: new Date(clock.now()).toISOString() };
+    const line = (answerMs: number, onReady: () => void): RedisLine =>
+      new RedisLine({ place, clock, answerMs, onReady, onProblem: (why) => this.#tell(why) });
+    const look = (): void => this.#look();
+    const counts = line(opts.answerMs ?? ANSWER_MS, () => this.store.refresh());
+    const looks = line(LOOK_ANSWER_MS, () => this.#lookAtAll());
+    const hears: RedisLine = line(LOOK_ANSWER_MS, () => {
+      // What was told while nobody listened is not told again: so all is looked at.
+      const heard = hears.listen([this.#board.channel], look);
+      heard.then(
+        () => this.#lookAtAll(),
+        (error: Error) => this.#tell(error.message),
+      );
+    });
+    this.#lines = [counts, looks, hears];
+    this.#board = new RedisBoard({ line: looks, prefix, key });
+    const id = this.#id;
+    this.store = new RedisStore({ line: counts, clock, prefix, id, replicas: () => this.#said.size });
+    const onTaken = (taken: Taken): void => this.#take(taken);
+    const onDropped = (kind: string, entries: number): void => this.#dropped(kind, entries);
+    const common: Common = { board: this.#board, dir, clock, log, name, onTaken, onDropped };
+    const lockdown = lockdownSharer(common);
+    // A lock first: it is what cannot wait.
+    this.#sharers = [lockdown, tokenSharer(common)];
+    const timer = setInterval(() => {
+      this.store.refresh();
+      this.#look();
+    }, opts.lookEveryMs ?? LOOK_EVERY_MS);
+    timer.unref();
+    this.#stops.push(
+      () => clearInterval(timer),
+      ...this.#sharers.map((sharer) => sharer.watch(() => this.#lookAt(sharer))),
+      () => lockdown.close(),
+    );
+  }
+
+  settled(limitMs: number): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const limit = setTimeout(() => resolve(false), limitMs);
+    this.#waiting.push(() => {
+      clearTimeout(limit);
+      resolve(true);
+    });
+    this.#lookAtAll();
+    return promise;
+  }
+
+  view(): ReplicasView {
+    return viewOf({ said: this.#said, self: this.#id, connected: this.#connected, sharedAt: this.#sharedAt });
+  }
+
+  tellPolicies(policies: () => readonly string[] | Promise<readonly string[]>): void {
+    let asking = false;
+    let askedAt = Number.NEGATIVE_INFINITY;
+    this.#askPolicies = async () => {
+      const now = this.#opts.clock.mono();
+      if (asking || now - askedAt < POLICIES_EVERY_MS) return;
+      asking = true;
+      askedAt = now;
+      try {
+        const told = await policies();
+        const changed = told.join() !== this.#policies?.join();
+        this.#policies = told;
+        if (changed) this.#look();
+      } catch {
+        // Who does not answer now is asked again with the next look.
+      } finally {
+        asking = false;
+      }
+    };
+    void this.#askPolicies();
+  }
+
+  onTaken(record: (event: OperatorEvent) => void): void {
+    this.#record = record;
+    for (const event of this.#early.splice(0)) record(event);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    for (const stop of this.#stops) stop();
+    // The others need not wait until this one is missed; a Redis that hangs does not keep it.
+    const late = new Promise((resolve) => setTimeout(resolve, LEAVE_MS).unref());
+    await Promise.race([this.#board.leave(this.#id).catch(() => {}), late]);
+    for (const line of this.#lines) line.close();
+  }
+
+  #lookAt(sharer: Sharer): void {
+    this.#news.add(sharer);
+    this.#look();
+  }
+
+  #lookAtAll(): void {
+    for (const sharer of this.#sharers) this.#news.add(sharer);
+    this.#look();
+  }
+
+  /** Looks now, or as soon as the look that is under way has ended. */
+  #look(): void {
+    if (this.#closed) return;
+    this.#again = true;
+    if (this.#looking || this.#timer !== null) return;
+    this.#looking = true;
+    this.#again = false;
+    void this.#lookOnce().finally(() => {
+      this.#looking = false;
+      if (this.#closed) return;
+      this.#timer = setTimeout(() => {
+        this.#timer = null;
+        if (this.#again) this.#look();
+      }, LOOK_AGAIN_MS).unref();
+    });
+  }
+
+  /** Never rejects. */
+  async #lookOnce(): Promise<void> {
+    const waiting = [...this.#waiting];
+    void this.#askPolicies?.();
+    const troubles = await this.#share();
+    if (this.#closed) return;
+    this.#connected = troubles.length === 0;
+    for (const trouble of troubles) this.#tell(trouble);
+    if (troubles.length > 0) return;
+    if (this.#told.size > 0) this.#opts.log.info('replicas: shared again');
+    this.#told.clear();
+    this.#sharedAt = this.#opts.clock.now();
+    this.#waiting = this.#waiting.filter((one) => !waiting.includes(one));
+    for (const told of waiting) told();
+  }
+
+  /** What went wrong, in words; empty: everything is shared. */
+  async #share(): Promise<string[]> {
+    const { clock } = this.#opts;
+    const troubles: string[] = [];
+    try {
+      const { marks, said } = await this.#board.beat(this.#id, wordsOf(this.#about, this.#policies));
+      this.#said = parseSaid(said);
+      if (clock.mono() - this.#readAt >= READ_EVERY_MS) {
+        this.#readAt = clock.mono();
+        for (const sharer of this.#sharers) this.#news.add(sharer);
+      }
+      for (const sharer of this.#sharers) {
+        if (sharer.kinds.some((kind) => marks.get(kind) !== this.#marks.get(kind))) this.#news.add(sharer);
+      }
+      this.#marks = marks;
+    } catch (error) {
+      return [textOf(error)];
+    }
+    for (const sharer of this.#sharers) {
+      if (this.#closed || !this.#news.delete(sharer)) continue;
+      try {
+        await sharer.share();
+      } catch (error) {
+        this.#news.add(sharer);
+        troubles.push(textOf(error));
+      }
+    }
+    return troubles;
+  }
+
+  #take(taken: Taken): void {
+    const event = takenEvent(taken, this.#opts.clock.now());
+    if (this.#record !== null) this.#record(event);
+    else if (this.#early.length < MAX_EARLY) this.#early.push(event);
+  }
+
+  /** Once for each new number of them. */
+  #dropped(kind: string, entries: number): void {
+    if (entries === (this.#strangers.get(kind) ?? 0)) return;
+    this.#strangers.set(kind, entries);
+    if (entries === 0) return;
+    this.#opts.log.error({ kind, entries }, 'replicas: entries that no replica wrote are in Redis');
+  }
+
+  /** Once for each new trouble. */
+  #tell(why: string): void {
+    if (this.#closed || this.#told.has(why) || this.#told.size >= MAX_TOLD) return;
+    this.#told.add(why);
+    this.#opts.log.error({ why }, 'replicas: nothing is shared; going on with what is known here');
+  }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
