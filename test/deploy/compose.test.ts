@@ -9,7 +9,12 @@ import { loadSettings, type Settings } from '../../src/config/settings.ts';
 import { COMPOSE_DIR, type ComposeService, isLoose, loose, readCompose, texts } from '../helpers/compose.ts';
 
 const compose = readCompose();
-const FILES = ['compose.yaml', 'compose.console.yaml', 'compose.transparent.yaml'] as const;
+const FILES = [
+  'compose.yaml',
+  'compose.console.yaml',
+  'compose.transparent.yaml',
+  'compose.alertmanager.yaml',
+] as const;
 const TEXT = FILES.map((file) => readFileSync(path.join(COMPOSE_DIR, file), 'utf8')).join('\n');
 
 function service(name: string, from = compose): ComposeService {
@@ -67,13 +72,24 @@ describe('the networks', () => {
   });
 
   it('carry no IPv6', () => {
-    for (const [name, one] of Object.entries(loose(compose.raw['networks'])))
-      expect(loose(one)['enable_ipv6'], name).toBe(false);
+    for (const file of FILES)
+      for (const [name, one] of Object.entries(loose(readCompose(file).raw['networks'])))
+        expect(loose(one)['enable_ipv6'], name).toBe(false);
   });
 });
 
 describe('every container', () => {
-  for (const [name, { raw }] of compose.services) {
+  const own = FILES.flatMap((file) => {
+    const read = readCompose(file);
+    return [...read.services].map(([name, { raw }]) => ({ file, name, raw, top: read.raw }));
+  });
+  const images = own.filter(({ raw }) => 'image' in raw);
+
+  it('is looked at here, those of files laid over it as well', () => {
+    expect(images.map(({ name }) => name)).toEqual(expect.arrayContaining(['sallyport', 'alertmanager']));
+  });
+
+  for (const { name, raw } of images)
     it(`may do no more than it needs: ${name}`, () => {
       expect(raw).toMatchObject({
         read_only: true,
@@ -90,14 +106,15 @@ describe('every container', () => {
       expect(JSON.stringify(raw)).not.toContain('docker.sock');
     });
 
-    it(`names volumes, secrets and files that there are: ${name}`, () => {
+  for (const { file, name, raw, top } of own)
+    it(`names volumes, secrets and files that there are: ${name} of ${file}`, () => {
       for (const secret of texts(raw['secrets'])) {
-        const { file } = loose(loose(compose.raw['secrets'])[secret]);
+        const { file } = loose(loose(top['secrets'])[secret]);
         expect(String(file), secret).toBe(`./secrets/${secret}`);
       }
       for (const mount of texts(raw['volumes'])) {
         const [from = '', to = '', mode] = mount.split(':');
-        if (!from.startsWith('.')) expect(loose(compose.raw['volumes']), from).toHaveProperty(from);
+        if (!from.startsWith('.')) expect(loose(top['volumes']), from).toHaveProperty(from);
         else {
           expect(mode, `${from} is read-only`).toBe('ro');
           expect(existsSync(path.join(COMPOSE_DIR, from)), from).toBe(true);
@@ -105,7 +122,6 @@ describe('every container', () => {
         expect(to.startsWith('/')).toBe(true);
       }
     });
-  }
 
   it('holds no key: secrets are files, and nothing in the environment looks like one', () => {
     const names = [...compose.services.values()].flatMap(({ environment }) => [...environment.keys()]);

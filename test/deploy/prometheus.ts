@@ -1,9 +1,11 @@
-/** A Prometheus of a test's own: the program of Debian on loopback, with our rules, its data in a folder that goes away. */
+/** Prometheus and Alertmanager of a test's own: Debian's programs on loopback, with our files, their data in folders that go away. */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { parse } from 'yaml';
 import { z } from 'zod';
+import { loose } from '../helpers/compose.ts';
 import { ROOT } from '../helpers/import-table.ts';
 
 export type Prometheus = { readonly url: string; stop(): Promise<void> };
@@ -16,8 +18,12 @@ const answer = z.object({
     .optional(),
 });
 
-/** Scrapes `target` as the job `sallyport`, each `seconds`. */
-export async function startPrometheus(target: string, seconds: number): Promise<Prometheus> {
+/** Scrapes `target` as the job `sallyport`, each `seconds`; tells `alertmanager` as the shipped settings do. */
+export async function startPrometheus(
+  target: string,
+  seconds: number,
+  alertmanager?: string,
+): Promise<Prometheus> {
   const dir = mkdtempSync(path.join(tmpdir(), 'sallyport-prometheus-'));
   const config = {
     global: {
@@ -27,18 +33,37 @@ export async function startPrometheus(target: string, seconds: number): Promise<
     },
     rule_files: [path.join(ROOT, 'deploy', 'prometheus', 'alerts.yaml')],
     scrape_configs: [{ job_name: 'sallyport', static_configs: [{ targets: [target] }] }],
+    ...(alertmanager === undefined ? {} : { alerting: alerting(dir, alertmanager) }),
   };
   // YAML is a superset of JSON.
   writeFileSync(path.join(dir, 'prometheus.yaml'), JSON.stringify(config));
-  const child = spawn(
-    'prometheus',
-    [
-      `--config.file=${dir}/prometheus.yaml`,
-      `--storage.tsdb.path=${dir}/data`,
-      '--web.listen-address=127.0.0.1:0',
-    ],
-    { stdio: ['ignore', 'ignore', 'pipe'] },
+  return serve(dir, 'prometheus', [
+    `--config.file=${dir}/prometheus.yaml`,
+    `--storage.tsdb.path=${dir}/data`,
+    '--web.listen-address=127.0.0.1:0',
+  ]);
+}
+
+/** Alertmanager with the settings that are shipped, and `webhook` in the place of the secret. */
+export async function startAlertmanager(webhook: string): Promise<Prometheus> {
+  const dir = mkdtempSync(path.join(tmpdir(), 'sallyport-alertmanager-'));
+  writeFileSync(path.join(dir, 'webhook'), webhook);
+  const shipped = readFileSync(path.join(ROOT, 'deploy/prometheus/alertmanager.yaml'), 'utf8');
+  writeFileSync(
+    path.join(dir, 'alertmanager.yaml'),
+    shipped.replace('/run/secrets/alert_webhook', path.join(dir, 'webhook')),
   );
+  return serve(dir, 'prometheus-alertmanager', [
+    `--config.file=${dir}/alertmanager.yaml`,
+    `--storage.path=${dir}/data`,
+    '--cluster.listen-address=',
+    '--web.listen-address=127.0.0.1:0',
+  ]);
+}
+
+/** Runs one of the two until `stop`; then `dir` goes. */
+async function serve(dir: string, program: string, args: readonly string[]): Promise<Prometheus> {
+  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   const closed = Promise.withResolvers<void>();
   const listening = Promise.withResolvers<string>();
   let said = '';
@@ -49,7 +74,7 @@ export async function startPrometheus(target: string, seconds: number): Promise<
   });
   child.once('error', (error) => listening.reject(error));
   child.once('close', () => {
-    listening.reject(new Error(`prometheus ended:\n${said.slice(-2_000)}`));
+    listening.reject(new Error(`${program} ended:\n${said.slice(-2_000)}`));
     rmSync(dir, { recursive: true, force: true });
     closed.resolve();
   });
@@ -60,6 +85,17 @@ export async function startPrometheus(target: string, seconds: number): Promise<
       return closed.promise;
     },
   };
+}
+
+/** `alerting` of the shipped settings, with the file that compose.alertmanager.yaml mounts: only addresses are others. */
+function alerting(dir: string, address: string): unknown {
+  const folder = path.join(dir, 'targets');
+  mkdirSync(folder);
+  const targets = readFileSync(path.join(ROOT, 'deploy/compose/alertmanager/targets.yaml'), 'utf8');
+  writeFileSync(path.join(folder, 'targets.yaml'), targets.replace('alertmanager:9093', address));
+  const text = readFileSync(path.join(ROOT, 'deploy/prometheus/prometheus.yaml'), 'utf8');
+  const parsed: unknown = parse(text.replace('/etc/alertmanager-targets', folder));
+  return loose(parsed)['alerting'];
 }
 
 /** The series of an instant query; throws what Prometheus says is wrong with it. */

@@ -11,7 +11,7 @@ const OPERATORS = ['PrometheusRule', 'ServiceMonitor'];
 function suite(): void {
   it('each compose file is one by the Compose Specification', () => {
     const files = readdirSync(COMPOSE_DIR).filter((name) => /^compose.*\.yaml$/.test(name));
-    expect(files).toHaveLength(3);
+    expect(files.length).toBeGreaterThan(3);
     for (const file of files) expect(composeProblems(readCompose(file).raw), file).toEqual([]);
   });
 
