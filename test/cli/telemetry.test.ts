@@ -58,7 +58,7 @@ describe('telemetry', () => {
     async (workers) => {
       const collector = await collect();
       const running = await start(
-        `OTEL_EXPORTER_OTLP_ENDPOINT=${collector.url} OTEL_SERVICE_NAME=way-out OTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=test OTEL_EXPORTER_OTLP_HEADERS=x-team=agents`,
+        `OTEL_EXPORTER_OTLP_ENDPOINT=${collector.url}/otlp OTEL_SERVICE_NAME=way-out OTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=test OTEL_EXPORTER_OTLP_HEADERS=x-api-key=open-sesame`,
         workers,
       );
       expect(await get(running, '/a?token=sesame', `traceparent: 00-${TRACE}-${SPAN}-01\r\n`)).toBe(200);
@@ -98,17 +98,20 @@ describe('telemetry', () => {
         'service.name': 'way-out',
         'deployment.environment.name': 'test',
       });
-      expect(collector.headers.at(-1)).toMatchObject({ 'x-team': 'agents' });
+      expect(collector.headers.at(-1)).toMatchObject({ 'x-api-key': 'open-sesame' });
+      expect([...new Set(collector.paths)].sort()).toEqual(['/otlp/v1/logs', '/otlp/v1/traces']);
+      expect(running.said()).not.toContain('open-sesame');
       expect(JSON.stringify([spans, logs])).not.toContain('sesame');
       const { body } = await running.admin('GET', '/metrics');
       expect(body).toMatch(/sallyport_telemetry_total\{signal="traces",outcome="ok"\} [1-9]/);
     },
   );
 
-  it('sends at its end what was waiting', async () => {
+  it('sends at its end what was waiting, and invents no trace for an upstream', async () => {
     const collector = await collect();
     const running = await start(`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=${collector.url}/v1/traces`);
     expect(await get(running, '/late')).toBe(200);
+    expect(Object.keys(web.seen.at(-1)?.headers ?? {})).not.toContain('traceparent');
     running.child.kill('SIGTERM');
     await running.gone;
     expect(collector.spans.map(({ name }) => name)).toEqual(expect.arrayContaining(['GET', 'CONNECT']));
@@ -124,7 +127,7 @@ describe('telemetry', () => {
     collector.answer = answer;
     if (answer === 0) await collector.close();
     const running = await start(
-      `OTEL_EXPORTER_OTLP_ENDPOINT=${collector.url} OTEL_EXPORTER_OTLP_TIMEOUT=100`,
+      `OTEL_EXPORTER_OTLP_ENDPOINT=${collector.url} OTEL_EXPORTER_OTLP_TIMEOUT=100 OTEL_EXPORTER_OTLP_HEADERS=x-api-key=open-sesame`,
     );
     for (let n = 0; n < 5; n += 1) expect(await get(running, `/${n}`)).toBe(200);
     await eventually(async () => {
@@ -133,7 +136,7 @@ describe('telemetry', () => {
     });
     running.child.kill('SIGTERM');
     await running.gone;
-    expect(running.said()).not.toMatch(/exception|Unhandled/);
+    expect(running.said()).not.toMatch(/exception|Unhandled|open-sesame/);
   });
 
   it.each([

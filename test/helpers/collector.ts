@@ -10,6 +10,7 @@ export type Collector = {
   /** attributes of the resource that last came */
   resource: Record<string, unknown>;
   readonly headers: readonly IncomingMessage['headers'][];
+  readonly paths: readonly string[];
   /** what it answers from now on; `hang`: nothing */
   answer: number | 'hang';
   close(): Promise<void>;
@@ -19,6 +20,7 @@ export async function startCollector(): Promise<Collector> {
   const spans: Record<string, unknown>[] = [];
   const logs: Record<string, unknown>[] = [];
   const headers: IncomingMessage['headers'][] = [];
+  const paths: string[] = [];
   const server = createServer((request, response) => void take(request, response));
   const port = await listenOn(server);
   const collector: Collector = {
@@ -26,6 +28,7 @@ export async function startCollector(): Promise<Collector> {
     spans,
     logs,
     headers,
+    paths,
     resource: {},
     answer: 200,
     close: async () => {
@@ -40,6 +43,7 @@ export async function startCollector(): Promise<Collector> {
     if (collector.answer === 'hang') return;
     if (collector.answer === 200) {
       headers.push(request.headers);
+      paths.push(request.url ?? '');
       const body: unknown = JSON.parse(text);
       for (const group of listOf(body, 'resourceSpans', 'resourceLogs')) {
         collector.resource = attributesOf(at(group, 'resource'));
