@@ -18,6 +18,13 @@ const FULL = denied('overloaded', 'Too much of what this group sends waits for a
 /** Control characters, but those of lines of text. */
 const NOT_TEXT = /[^\t\r\n\P{Cc}]/u;
 
+type Deps = Pick<ExchangeDeps, 'ahead' | 'bindings'>;
+type Job = Pick<ExchangeJob, 'identity'> & {
+  readonly head: Pick<ExchangeJob['head'], 'framing' | 'text'>;
+  readonly side: Pick<ExchangeJob['side'], 'pause'>;
+  readonly record: Pick<ExchangeJob['record'], 'requestId'>;
+};
+
 export type BodyTaker = {
   body(bytes: Buffer): void;
   bodyEnd(trailers: string): void;
@@ -28,8 +35,8 @@ export class HeldBody {
   bytes = 0;
   /** the request is complete */
   whole: boolean;
-  readonly #deps: ExchangeDeps;
-  readonly #job: ExchangeJob;
+  readonly #deps: Deps;
+  readonly #job: Job;
   #parts: Buffer[] = [];
   /** of small pieces; what there is of it is the last part */
   #joined: Buffer | null = null;
@@ -39,7 +46,7 @@ export class HeldBody {
   /** of a whole request, whose bytes do not change any more */
   #likeness: string | null = null;
 
-  constructor(deps: ExchangeDeps, job: ExchangeJob) {
+  constructor(deps: Deps, job: Job) {
     this.#deps = deps;
     this.#job = job;
     this.whole = job.head.framing.kind === 'none';

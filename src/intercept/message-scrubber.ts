@@ -25,10 +25,11 @@ export type MessageScrubAsk = {
   readonly fail: (why: Denied) => void;
 };
 
-/** A compressed message, before and after: it is read in one step. */
+/** A compressed message, before and after: it is decompressed in one step, and searched in several. */
 const MAX_MESSAGE_BYTES = 2 * 1024 * 1024;
 /** Work after which others get their turn on this thread, in bytes; and as how many bytes other work counts. */
-const TURN_BYTES = 512 * 1024;
+const TURN_BYTES = 128 * 1024;
+const SLICE_BYTES = 32 * 1024;
 const FRAME_WORK_BYTES = 512;
 const INFLATE_WORK_BYTES = 16 * 1024;
 /** Held without asking. */
@@ -58,6 +59,8 @@ export class MessageScrubber implements FrameSink {
   #compressed = false;
   /** scrubbed, to go into the next frame */
   #pieces: Pieces = [];
+  /** what is left to search of a compressed message that is whole; null: none is under way */
+  #plain: Buffer | null = null;
   /** of a compressed message */
   #held = EMPTY;
   #heldLength = 0;
@@ -73,10 +76,16 @@ export class MessageScrubber implements FrameSink {
       deflate === null ? null : new MessageCodec({ ...deflate, takeover: deflate.serverTakeover });
   }
 
+  /** Something that was read is not searched yet: `feed` is to be called again, with no bytes if there are none. */
+  get pending(): boolean {
+    return this.#plain !== null;
+  }
+
   /** Reads until enough was done for one turn. @returns how many bytes were read */
   feed(bytes: Buffer): number {
     this.#work = 0;
-    const read = this.#reader.feed(bytes);
+    this.#search();
+    const read = this.#plain === null ? this.#reader.feed(bytes) : 0;
     // What came of a message goes on, as a fragment: its end may be long in coming.
     if (!this.#over && this.#pieces.length > 0) this.#send(false);
     return read;
@@ -93,6 +102,7 @@ export class MessageScrubber implements FrameSink {
     this.#reader.stop();
     this.#out.drop();
     this.#pieces = [];
+    this.#plain = null;
     this.#letGo();
   }
 
@@ -124,9 +134,13 @@ export class MessageScrubber implements FrameSink {
   }
 
   #endMessage(): void {
-    if (this.#compressed) this.#inflate();
-    else this.#scrubber?.end(this.#pieces);
-    if (!this.#over) this.#send(true);
+    if (this.#compressed) return this.#inflate();
+    this.#scrubber?.end(this.#pieces);
+    this.#finish();
+  }
+
+  #finish(): void {
+    this.#send(true);
     this.#scrubber = null;
   }
 
@@ -164,15 +178,21 @@ export class MessageScrubber implements FrameSink {
   /** By doubling, whatever length a frame announces: memory follows the bytes that came. */
   #grow(needed: number): boolean {
     const size = Math.max(needed, Math.min(MAX_MESSAGE_BYTES, this.#held.length * 2));
-    const more = Math.max(0, size - FREE_BYTES) - this.#taken;
+    if (!this.#takeRoom(size)) return false;
+    const grown = Buffer.allocUnsafe(size);
+    this.#held.copy(grown, 0, 0, this.#heldLength);
+    this.#held = grown;
+    return true;
+  }
+
+  /** Room for so many bytes in all. */
+  #takeRoom(bytes: number): boolean {
+    const more = Math.max(0, bytes - FREE_BYTES) - this.#taken;
     if (more > 0 && !this.#ask.take(more)) {
       this.#fail(NO_ROOM);
       return false;
     }
     this.#taken += Math.max(0, more);
-    const grown = Buffer.allocUnsafe(size);
-    this.#held.copy(grown, 0, 0, this.#heldLength);
-    this.#held = grown;
     return true;
   }
 
@@ -180,9 +200,28 @@ export class MessageScrubber implements FrameSink {
     const plain = this.#codec?.inflate(this.#held.subarray(0, this.#heldLength), MAX_MESSAGE_BYTES) ?? 'bad';
     if (plain === 'large') return this.#fail(TOO_LARGE);
     if (plain === 'bad') return this.#fail(MALFORMED);
-    this.#work += plain.length + INFLATE_WORK_BYTES;
-    this.#scrubber?.whole(plain, this.#pieces);
     this.#letGo();
+    if (!this.#takeRoom(plain.length)) return;
+    this.#work += INFLATE_WORK_BYTES;
+    this.#plain = plain;
+    this.#search();
+  }
+
+  /** A part of a decompressed message, and its end where the turn lasts. What was searched goes on as a fragment. */
+  #search(): void {
+    while (this.#plain !== null && this.#work < TURN_BYTES) {
+      const slice = this.#plain.subarray(0, SLICE_BYTES);
+      this.#work += slice.length;
+      this.#scrubber?.feed(slice, this.#pieces);
+      if (slice.length < this.#plain.length) {
+        this.#plain = this.#plain.subarray(slice.length);
+        continue;
+      }
+      this.#plain = null;
+      this.#letGo();
+      this.#scrubber?.end(this.#pieces);
+      this.#finish();
+    }
   }
 
   #letGo(): void {

@@ -38,20 +38,20 @@ export class ScrubTurns implements Piece {
   }
 
   feed(bytes: Buffer): void {
-    if (this.#waiting.length === 0) return this.#go(bytes);
+    if (!this.#isBehind) return this.#go(bytes);
     this.#waiting = Buffer.concat([this.#waiting, bytes]);
   }
 
   /** The upstream says nothing more. False: `ended` will be told. */
   end(): boolean {
-    this.ending = this.#waiting.length > 0;
+    this.ending = this.#isBehind;
     return !this.ending;
   }
 
   /** The client takes more again. False: the upstream is still to wait. */
   drained(): boolean {
     this.#blocked = false;
-    if (this.#waiting.length === 0) {
+    if (!this.#isBehind) {
       this.#paused = false;
       return true;
     }
@@ -67,7 +67,7 @@ export class ScrubTurns implements Piece {
 
   inTurn(): void {
     this.#scheduled = false;
-    if (this.#over || this.#waiting.length === 0) return;
+    if (this.#over || !this.#isBehind) return;
     try {
       this.#go(this.#waiting);
     } catch (error) {
@@ -76,12 +76,17 @@ export class ScrubTurns implements Piece {
     }
   }
 
+  /** Something of what came before is not passed on yet. */
+  get #isBehind(): boolean {
+    return this.#waiting.length > 0 || this.#ask.scrubber.pending;
+  }
+
   #go(bytes: Buffer): void {
     const { scrubber, client, upstream } = this.#ask;
     const read = scrubber.feed(bytes);
     if (this.#over) return;
     this.#blocked = !scrubber.flush(client);
-    if (read < bytes.length) return this.#wait(bytes, read);
+    if (read < bytes.length || scrubber.pending) return this.#wait(bytes, read);
     this.#waiting = EMPTY;
     if (this.ending) return this.#ask.ended();
     if (this.#blocked) this.#pause();

@@ -6,10 +6,10 @@
 import type { IdentityBindings } from './binding.ts';
 import { hasCodedMarker } from './coded.ts';
 import type { LeakIndex } from './leaks.ts';
-import { findMarkers } from './placeholder.ts';
+import { findMarkers, hasMarker } from './placeholder.ts';
 import type { PlaceholderHit } from './placeholder-index.ts';
 import type { Escaped } from './spellings.ts';
-import { decodedView, endAt, startAt, type View } from './views.ts';
+import { decodedView, endAt, startAt, undone, type View } from './views.ts';
 
 /** `tag`: the placeholder, or null for a marker that belongs to none; `coded`: one in base64; `leak`: a real key */
 export type Hidden = { readonly tag: string | null } | 'coded' | 'leak';
@@ -26,6 +26,8 @@ const IN_MESSAGES: readonly Escaped[] = ['percent', 'json'];
 const EVERYWHERE: readonly Escaped[] = ['percent', 'json', 'html'];
 /** How often something is undone: URLs stand in URLs, and JSON in JSON. */
 const MAX_DEPTH = 2;
+/** Characters of a text in which places of placeholders are compared, too, not their number alone: it takes its time. */
+const MAX_PRECISE = 65_536;
 /** Escapes of what could have been written as it is; line ends and quotes are no part of a placeholder. */
 const NEEDLESS_ESCAPE = /\\(?:u00|\/)/;
 
@@ -45,24 +47,45 @@ export function hiddenInMessage(text: string, ask: HiddenAsk): Hidden | null {
 /** Is a real key in there, as it is or escaped: such a text may not be written down. */
 export function holdsLeak(text: string, leaks: LeakIndex, depth = MAX_DEPTH): boolean {
   if (leaks.found(text)) return true;
-  return depth > 0 && viewsOf(text, EVERYWHERE).some((view) => holdsLeak(view.text, leaks, depth - 1));
+  if (depth === 0) return false;
+  return EVERYWHERE.some((spelling) => {
+    const plain = undone(spelling, text);
+    return plain !== null && holdsLeak(plain, leaks, depth - 1);
+  });
 }
 
-function hiddenIn(
-  text: string,
-  { bindings, hits }: HiddenAsk,
-  how: { readonly spellings: readonly Escaped[]; readonly depth: number },
-): Hidden | null {
-  for (const view of viewsOf(text, how.spellings)) {
-    if (bindings.leaks.found(view.text)) return 'leak';
-    const found = bindings.known.find(view.text);
-    const hidden = hiddenInView(view, found, hits);
+function hiddenIn(text: string, ask: HiddenAsk, how: How): Hidden | null {
+  for (const spelling of how.spellings) {
+    const plain = undone(spelling, text);
+    const hidden = plain === null ? null : hiddenUnder({ spelling, text, plain }, ask, how);
     if (hidden !== null) return hidden;
-    if (how.depth === 1) continue;
-    const deeper = hiddenIn(view.text, { bindings, hits: found }, { ...how, depth: how.depth - 1 });
-    if (deeper !== null) return deeper;
   }
   return null;
+}
+
+type How = { readonly spellings: readonly Escaped[]; readonly depth: number };
+
+function hiddenUnder(
+  { spelling, text, plain }: { spelling: Escaped; text: string; plain: string },
+  { bindings, hits }: HiddenAsk,
+  how: How,
+): Hidden | null {
+  if (bindings.leaks.found(plain)) return 'leak';
+  if (hasCodedMarker(plain)) return 'coded';
+  const found = bindings.known.find(plain);
+  const isMore = found.length !== hits.length || markersIn(plain) !== markersIn(text);
+  if (isMore || (found.length > 0 && text.length <= MAX_PRECISE)) {
+    const view = decodedView(spelling, text, { skip: 0, wanted: null, final: true });
+    const hidden = view === null ? null : hiddenInView(view, found, hits);
+    if (hidden !== null) return hidden;
+  }
+  return how.depth === 1
+    ? null
+    : hiddenIn(plain, { bindings, hits: found }, { ...how, depth: how.depth - 1 });
+}
+
+function markersIn(text: string): number {
+  return hasMarker(text) ? findMarkers(text).length : 0;
 }
 
 /** `hits`: in the text under the view, and `found` in the view itself. */
@@ -78,12 +101,5 @@ function hiddenInView(
   }
   const isStray = (marker: { start: number; end: number }): boolean =>
     !found.some(({ start, end }) => start <= marker.start && marker.end <= end);
-  if (findMarkers(view.text).some(isStray)) return { tag: null };
-  return hasCodedMarker(view.text) ? 'coded' : null;
-}
-
-function viewsOf(text: string, spellings: readonly Escaped[]): readonly View[] {
-  return spellings.flatMap(
-    (spelling) => decodedView(spelling, text, { skip: 0, wanted: null, final: true }) ?? [],
-  );
+  return findMarkers(view.text).some(isStray) ? { tag: null } : null;
 }

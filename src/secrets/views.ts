@@ -76,6 +76,24 @@ export function decodedView(spelling: Escaped, text: string, ask: DecodeAsk): Vi
   return { spelling, text: decoded.toString('latin1', 0, length), base: ask.skip, breaks, incomplete };
 }
 
+/** The text alone, without places: a fifth of the work. @returns `null` where nothing is escaped in that spelling */
+export function undone(spelling: Escaped, text: string): string | null {
+  const { opening, sign, read, utf8 } = READERS[spelling];
+  if (!text.includes(sign)) return null;
+  const open = opening.charCodeAt(0);
+  const from = Buffer.from(text, 'latin1');
+  const decoded = Buffer.allocUnsafe(text.length);
+  let length = 0;
+  for (let at = 0; at < from.length; ) {
+    const byte = from[at] ?? 0;
+    const found = byte === open ? read(text, at) : CUT;
+    if (found >= 0) length += write(codeOf(found), utf8, decoded, length);
+    else decoded[length++] = byte;
+    at += found >= 0 ? lengthOf(found) : 1;
+  }
+  return length === from.length ? null : decoded.toString('latin1', 0, length);
+}
+
 /** Does an escape stand for a character that is looked for, or is one cut off. */
 function isWanted(text: string, reader: Reader, { skip, wanted, final }: DecodeAsk): boolean {
   const { opening, read } = reader;

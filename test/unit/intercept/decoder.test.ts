@@ -1,6 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import zlib from 'node:zlib';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { HeldBytes, HeldShare } from '../../../src/base/held-bytes.ts';
 import { Decoder } from '../../../src/intercept/decoder.ts';
 import type { Coding } from '../../../src/wire/content-coding.ts';
@@ -51,6 +52,45 @@ describe('a decoder', () => {
       expect(await decode(coding, cut(compress(text)))).toEqual({ text, how: 'end' });
     }
     expect(await decode(coding, [])).toEqual({ text: '', how: 'end' });
+  });
+
+  it('of a body in pieces of one byte takes few steps of its stream, and the bytes as they were', async () => {
+    const text = randomBytes(3000).toString('hex');
+    const steps: number[] = [];
+    const create = zlib.createGunzip;
+    const spy = vi.spyOn(zlib, 'createGunzip').mockImplementation(() => {
+      const stream = create();
+      const { transform } = { transform: stream._transform.bind(stream) };
+      stream._transform = (bytes: Buffer, encoding, done) => {
+        steps.push(bytes.length);
+        transform(bytes, encoding, done);
+      };
+      return stream;
+    });
+    try {
+      const share = new HeldShare(ROOMY, 'g');
+      let got = '';
+      const { promise, resolve } = Promise.withResolvers<string>();
+      const decoder = new Decoder('gzip', share, {
+        data: (bytes) => {
+          got += bytes.toString('latin1');
+        },
+        end: () => resolve('end'),
+        fail: resolve,
+        drain: () => {},
+      });
+      const read = Buffer.alloc(1);
+      for (const byte of zlib.gzipSync(text)) {
+        read[0] = byte;
+        decoder.feed(read);
+      }
+      decoder.end();
+      expect([await promise, got]).toEqual(['end', text]);
+      expect(steps.length).toBeLessThan(5);
+      share.giveBack();
+    } finally {
+      spy.mockRestore();
+    }
   });
 
   it.each(CODINGS)('of %s fails where the data is cut off or goes on', async (coding, compress) => {

@@ -1,10 +1,13 @@
+import { randomBytes } from 'node:crypto';
 import zlib from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { Rotation } from '../../../src/base/rotation.ts';
 import { MessageScrubber } from '../../../src/intercept/message-scrubber.ts';
 import { ScrubTurns } from '../../../src/intercept/scrub-turns.ts';
 import { PatternSet } from '../../../src/secrets/patterns.ts';
-import { wholeFrame } from '../../../src/wire/websocket.ts';
+import { type ScrubSet, scrubPatterns } from '../../../src/secrets/scrub.ts';
+import { SecretValue } from '../../../src/secrets/value.ts';
+import { FrameReader, wholeFrame } from '../../../src/wire/websocket.ts';
 import { eventually } from '../../helpers/world.ts';
 
 const finishFlush = zlib.constants.Z_SYNC_FLUSH;
@@ -17,17 +20,32 @@ const many = (count: number, rsv1: boolean, payload: Buffer): Buffer => {
   return Buffer.concat(Array.from({ length: count }, () => one));
 };
 
+const KEY = 'sk-proj-0123456789abcdefghijklmnopqrstuvwxyz';
+const PLACEHOLDER = 'sk-proj-SLYPRTQX89abcdefghijklmnopqrstuvwxyz';
+const keys = new PatternSet(
+  scrubPatterns({
+    env: 'KEY',
+    placeholder: PLACEHOLDER,
+    value: new SecretValue('KEY', Buffer.from(KEY)),
+  }),
+);
+
 /** @param takes does the client want more after a write */
-function scene(takes: () => boolean) {
-  const told = { sent: 0, paused: 0, resumed: 0, ended: 0 };
+function scene(takes: () => boolean, patterns: ScrubSet = new PatternSet([])) {
+  const told = { sent: 0, paused: 0, resumed: 0, ended: 0, room: 0, bytes: [] as Buffer[] };
   let now = 0;
   const clock = { now: () => 0, mono: () => ++now };
   const scrubber = new MessageScrubber({
     deflate: { takeover: false, serverTakeover: false, windowBits: 15 },
-    patterns: () => new PatternSet([]),
+    patterns: () => patterns,
     found: () => {},
-    take: () => true,
-    give: () => {},
+    take: (bytes) => {
+      told.room += bytes;
+      return true;
+    },
+    give: (bytes) => {
+      told.room -= bytes;
+    },
     fail: (why) => {
       throw new Error(why.reason);
     },
@@ -37,6 +55,7 @@ function scene(takes: () => boolean) {
     client: {
       write: (bytes) => {
         told.sent += bytes.length;
+        told.bytes.push(Buffer.from(bytes));
         return takes();
       },
     },
@@ -78,6 +97,43 @@ describe('one read of an upstream whose messages are searched for keys', () => {
     expect(turns.drained()).toBe(false);
     await eventually(() => told.resumed === 1);
     expect(turns.drained()).toBe(true);
+  });
+
+  /** Its escapes take a hundred times as long to search as words do. */
+  // The first key stands on both sides of a cut.
+  const unit = (): string => `${'\\\\'.repeat(16_370)} ${KEY} ${randomBytes(300).toString('hex')}`;
+  const escapes = Buffer.from(Array.from({ length: 60 }, unit).join(' '));
+  const compressed = many(1, true, zlib.deflateRawSync(escapes, { finishFlush }).subarray(0, -4));
+
+  it('with one message that becomes two megabytes is searched and passed on in several turns', async () => {
+    const { turns, told } = scene(() => true, keys);
+    turns.feed(compressed);
+    expect(told.sent).toBeLessThan(256 * 1024);
+    expect(told.room).toBeGreaterThan(escapes.length - 128 * 1024);
+    expect(turns.end()).toBe(false);
+    await eventually(() => told.ended === 1);
+    expect(told.room).toBe(0);
+    const text: string[] = [];
+    const sink = {
+      frame: () => {},
+      end: () => {},
+      fault: (detail: string) => Promise.reject(new Error(detail)),
+    };
+    const reader = new FrameReader(
+      { from: 'server', deflate: false },
+      { ...sink, payload: (bytes) => void text.push(bytes.toString('latin1')) },
+    );
+    reader.feed(Buffer.concat(told.bytes));
+    expect(text.join('') === escapes.toString().replaceAll(KEY, PLACEHOLDER)).toBe(true);
+  });
+
+  it('that is over while a message is half searched says no more, and gives its room back', async () => {
+    const { turns, told } = scene(() => true, keys);
+    turns.feed(compressed);
+    const { sent } = told;
+    turns.stop();
+    for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    expect(told).toMatchObject({ sent, room: 0, ended: 0 });
   });
 
   it('with many empty messages is passed on in several turns as well', () => {
