@@ -8,6 +8,7 @@ import { type Command, Option } from 'commander';
 import { ENV_FORMATS, type EnvFormat, printEnvironment } from '../accept/environment-formats.ts';
 import { systemClock } from '../base/clock.ts';
 import type { Settings } from '../config/settings.ts';
+import { loadRoots } from '../dial/roots.ts';
 import type { Credential, Identity } from '../flow/identity.ts';
 import { openTokenStore } from '../identify/token.ts';
 import { authorityPaths } from '../intercept/authority.ts';
@@ -115,13 +116,17 @@ async function bindingsOf(
   try {
     const placeholderKey = readKeyFile(join(dir, 'placeholder.key'));
     const keyring = createKeyring({
-      sources: openSources({ dir, env: ask.io.env, base: settings.root }),
+      sources: openSources({ dir, env: ask.io.env, base: settings.root, ...trustFor(ask.group, settings) }),
       clock: systemClock,
     });
     try {
       // No authority makes a key for this: the running proxy remembered the shape, or takes the one for keys unseen.
       const refs = ask.group.secrets.map((secret) => secret.from);
       await keyring.load(refs.filter(({ kind }) => kind !== 'mint'));
+      for (const { env, from } of ask.group.secrets) {
+        const problem = from.kind === 'mint' ? null : keyring.problem(from);
+        if (problem !== null) ask.io.stderr.write(`note: ${env} has no value now: ${problem}\n`);
+      }
       const shapesFile = join(dir, 'shapes.json');
       const epochs = openEpochs(join(dir, EPOCHS_FILE));
       const bindings = createBindings({ keyring, placeholderKey, shapesFile, epochs });
@@ -132,6 +137,17 @@ async function bindingsOf(
   } catch (error) {
     if (!(error instanceof SecretSourceError)) throw error;
     throw new CliError(`${error.message} (\`sallyport init\` makes what is missing)`, 1, { cause: error });
+  }
+}
+
+/** Of servers that keys are asked from. Reading the system's roots takes a while, and most groups need none. */
+function trustFor(group: CompiledGroup, { tls }: Settings): { readonly ca?: readonly string[] } {
+  if (!group.secrets.some(({ from }) => from.kind === 'kv')) return {};
+  try {
+    return { ca: loadRoots({ extraCa: tls.extraCa }).ca };
+  } catch (error) {
+    const isOurs = error instanceof Error && 'code' in error && error.code === 'ERR_EXTRA_CA';
+    throw isOurs ? new CliError(error.message, 1, { cause: error }) : error;
   }
 }
 

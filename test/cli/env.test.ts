@@ -3,6 +3,7 @@ import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { kvServer } from '../helpers/kv-server.ts';
 import { AGENTS, type Installation, installation } from './main-harness.ts';
 
 const PROFILE = `version: 1
@@ -15,6 +16,7 @@ secrets:
     from: env:REAL_EMAIL
     hosts: [api.openai.com]
 `;
+const kvProfile = PROFILE.replace('env:REAL_OPENAI', 'kv:secret/openai#key');
 const KEY = `sk-proj-${'R'.repeat(40)}`;
 const ENV = { REAL_OPENAI: KEY };
 
@@ -89,6 +91,31 @@ describe('env', () => {
     expect((await env([]))['OPENAI_API_KEY']).toMatch(/^[A-Za-z0-9]{40}$/);
     expect(asked).toBe(0);
     authority.close();
+  });
+
+  it('verifies servers that keys come from as the proxy does, by tls.extra_ca as well', async () => {
+    const server = await kvServer();
+    const notes: string[] = [];
+    try {
+      server.put('secret/openai', { key: KEY });
+      writeFileSync(join(home.dir, 'policies', 'profiles', 'openclaw.yaml'), kvProfile);
+      const own = { ...ENV, ...server.env, VAULT_TOKEN: server.issue(0) };
+      const printed = async (): Promise<Record<string, string>> => {
+        const { out, err } = await home.run(['env', '--group', 'ai-agents', '--json'], { env: own });
+        notes.push(err);
+        return JSON.parse(out) as Record<string, string>;
+      };
+      // A key that cannot be read has the shape of one that nobody saw.
+      expect((await printed())['OPENAI_API_KEY']).toHaveLength(40);
+      writeFileSync(join(home.dir, 'own.pem'), server.ca.join('\n'));
+      writeFileSync(join(home.dir, 'sallyport.yaml'), 'tls: { extra_ca: [own.pem] }\n');
+      expect((await printed())['OPENAI_API_KEY']).toMatch(/^sk-proj-/);
+      expect(notes).toEqual([expect.stringContaining('note: OPENAI_API_KEY has no value now: kv:'), '']);
+      writeFileSync(join(home.dir, 'own.pem'), 'no certificate');
+      expect(await home.run(['env', '--group', 'ai-agents'], { env: own })).toMatchObject({ status: 1 });
+    } finally {
+      await server.close();
+    }
   });
 
   it('evaluates as shell lines by default, with the mark of this CA in them', async () => {
