@@ -175,7 +175,16 @@ function carriers(
   const onMint = (): void => metrics.leafCertificate();
   const mint = mintOf(parts.authority, (authority) => createLeafMint({ authority, clock, onMint }));
   return {
-    tunnel: createTunnel({ clock, live, limits, scratch, dial: dialer.tcp, refuseInside, early }),
+    tunnel: createTunnel({
+      clock,
+      live,
+      limits,
+      scratch,
+      early,
+      refuseInside,
+      open: dialer.open,
+      onError: session.onError,
+    }),
     intercept: createTerminator({
       ...session,
       contextFor: mint.contextFor,

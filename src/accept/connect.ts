@@ -10,7 +10,7 @@ import { EarlyBytes } from '../base/early-bytes.ts';
 import type { HeldBytes } from '../base/held-bytes.ts';
 import type { ClientLink, LinkUser } from '../base/link.ts';
 import type { Carry, Gate, RefuseInside } from '../base/stages.ts';
-import type { Vet, VetNow } from '../base/upstream.ts';
+import type { Vet, VetNow, Vetted } from '../base/upstream.ts';
 import type { Identity } from '../flow/identity.ts';
 import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied, REASONS } from '../flow/reason.ts';
@@ -58,7 +58,8 @@ class PendingConnect implements LinkUser {
   readonly #link: ClientLink;
   readonly #record: FlowRecord;
   readonly #ask: ConnectAsk;
-  readonly #abort = new AbortController();
+  /** there is one while a name server is asked */
+  #abort: AbortController | null = null;
   readonly #early: EarlyBytes;
   #clientEnded: boolean;
   #permit: Permit | null = null;
@@ -101,12 +102,12 @@ class PendingConnect implements LinkUser {
     try {
       if (this.#record.ended) return;
       if (over !== null) return this.refuse(over);
-      const addresses = this.#deps.vetNow(permit) ?? (await this.#deps.vet(permit, this.#abort.signal));
+      const vetted = this.#deps.vetNow(permit) ?? (await this.#deps.vet(permit, this.#gone()));
       if (this.#record.ended) return;
-      if ('kind' in addresses) return this.refuse(addresses);
+      if ('kind' in vetted) return this.refuse(vetted);
       this.#allow(permit, (failed) => {
         try {
-          this.#recorded(permit, addresses, failed);
+          this.#recorded(permit, vetted, failed);
         } catch (error) {
           // Nobody knows what the client has been told by now.
           this.#deps.onError(error);
@@ -117,6 +118,11 @@ class PendingConnect implements LinkUser {
       this.#deps.onError(error);
       this.#refuseFailed();
     }
+  }
+
+  #gone(): AbortSignal {
+    this.#abort = new AbortController();
+    return this.#abort.signal;
   }
 
   #allow(permit: Permit, written: (failed: Error | null) => void): void {
@@ -135,7 +141,7 @@ class PendingConnect implements LinkUser {
     }
   }
 
-  #recorded(permit: Permit, addresses: readonly string[], failed: Error | null): void {
+  #recorded(permit: Permit, vetted: Vetted, failed: Error | null): void {
     if (this.#record.ended) return;
     if (failed !== null) return this.refuse(denied('audit_unavailable'));
     const current = this.#judgeAgain(permit);
@@ -145,7 +151,7 @@ class PendingConnect implements LinkUser {
       permit: current,
       record: this.#record,
       answers: this.#ask.answers,
-      addresses,
+      vetted,
       early: this.#early.take(),
       clientEnded: this.#clientEnded,
     });
@@ -189,7 +195,7 @@ class PendingConnect implements LinkUser {
 
   onBytes(bytes: Buffer): boolean {
     if (this.#early.add(bytes)) return !this.#early.enough;
-    this.#abort.abort(GONE);
+    this.#abort?.abort(GONE);
     this.#tell(NO_ROOM);
     return true;
   }
@@ -201,7 +207,7 @@ class PendingConnect implements LinkUser {
   onDrain(): void {}
 
   onClose(): void {
-    this.#abort.abort(GONE);
+    this.#abort?.abort(GONE);
     this.#early.take();
     // It was judged, and a name server may have been asked: that stands in the record (invariant I4).
     if (this.#permit !== null && !this.#record.decided) this.#allow(this.#permit, () => {});
@@ -212,7 +218,7 @@ class PendingConnect implements LinkUser {
 
   /** Still undecided when the time to drain is over. */
   cut(why: Denied): void {
-    this.#abort.abort(GONE);
+    this.#abort?.abort(GONE);
     if (this.#permit !== null && !this.#record.decided) this.#allow(this.#permit, () => {});
     this.#tell(why);
   }

@@ -6,6 +6,7 @@
 import net from 'node:net';
 import type { Denied } from '../flow/reason.ts';
 import { Outlet } from './outlet.ts';
+import { UNLISTED } from './roster.ts';
 import type { Scratch } from './scratch.ts';
 import type { Seat } from './seats.ts';
 import type { Session, SessionSide } from './stages.ts';
@@ -50,6 +51,7 @@ export class ClientLink {
   bulk = false;
   /** the place that it has among all connections; null: it has none and is being refused */
   seat: Seat | null = null;
+  place = UNLISTED;
   readonly #outlet: Outlet;
   readonly #onError: (error: unknown) => void;
 

@@ -8,10 +8,11 @@ import type { Denied } from '../flow/reason.ts';
 import type { Target } from '../flow/target.ts';
 import type { Facts, Treat } from '../flow/verdict.ts';
 import type { ClientLink } from './link.ts';
+import { type Listed, Roster, UNLISTED } from './roster.ts';
 import type { Seat, Seats } from './seats.ts';
 
 /** A flow whose verdict must hold for as long as it lives (invariant I10). */
-export type LiveFlow = {
+export type LiveFlow = Listed & {
   readonly id: string;
   readonly identity: Identity;
   /** client address */
@@ -33,8 +34,8 @@ export type LiveFlow = {
 export type LiveWatcher = { opened(flow: LiveFlow): void; closed(flow: LiveFlow): void };
 
 export class LiveRegistry {
-  readonly #links = new Set<ClientLink>();
-  readonly #flows = new Map<string, LiveFlow>();
+  readonly #links = new Roster<ClientLink>();
+  readonly #flows = new Roster<LiveFlow>();
   readonly #watcher: LiveWatcher;
 
   readonly #seats: Seats;
@@ -54,16 +55,16 @@ export class LiveRegistry {
 
   /** The seats of all connections that are not being refused. */
   *seats(): Iterable<Seat> {
-    for (const { seat } of this.#links) if (seat !== null) yield seat;
+    for (const { seat } of this.#links.all()) if (seat !== null) yield seat;
   }
 
   add(flow: LiveFlow): void {
-    this.#flows.set(flow.id, flow);
+    this.#flows.add(flow);
     if (isConnection(flow)) this.#watcher.opened(flow);
   }
 
   drop(flow: LiveFlow): void {
-    if (this.#flows.delete(flow.id) && isConnection(flow)) this.#watcher.closed(flow);
+    if (this.#flows.delete(flow) && isConnection(flow)) this.#watcher.closed(flow);
   }
 
   /** Open client connections. */
@@ -72,31 +73,33 @@ export class LiveRegistry {
   }
 
   links(): Iterable<ClientLink> {
-    return this.#links;
+    return this.#links.all();
   }
 
   /** Open connections, as an operator counts them. */
   connectionsOpen(): LiveFlow[] {
-    return [...this.#flows.values()].filter(isConnection);
+    return this.#flows.all().filter(isConnection);
   }
 
   /** Cuts one of `connectionsOpen`. False: there is none of that id. */
   cut(id: string, why: Denied): boolean {
-    const flow = this.#flows.get(id);
-    if (flow === undefined || !isConnection(flow)) return false;
+    const flow = this.connectionsOpen().find((one) => one.id === id);
+    if (flow === undefined) return false;
     flow.cut(why);
     return true;
   }
 
   /** Lets every connection look at its deadlines. `now`: monotonic milliseconds. */
   tick(now: number): void {
-    for (const link of this.#links) link.tick(now);
+    for (const link of this.#links.all()) link.tick(now);
   }
 
   /** Judges every live flow with `judge` and cuts those that lose. Returns how many were cut. */
   cutLosers(judge: (flow: LiveFlow) => Denied | null): number {
     let cut = 0;
-    for (const flow of this.#flows.values()) {
+    for (const flow of this.#flows.all()) {
+      // An earlier cut may have ended this one with it.
+      if (flow.place === UNLISTED) continue;
       const why = judge(flow);
       if (why === null) continue;
       cut += 1;

@@ -13,6 +13,7 @@ import type { RequestHead } from '../wire/http1-parse.ts';
 import type { Answerer } from './answer.ts';
 import type { ClientLink } from './link.ts';
 import type { Seat } from './seats.ts';
+import type { Vetted } from './upstream.ts';
 
 /** `gate/gate.ts`: judges, and mints the Permit. */
 export type Gate = {
@@ -40,7 +41,7 @@ export type Admitted = {
   /** how this client hears of success and refusal */
   readonly answers: Answerer;
   /** the judged addresses of the target */
-  readonly addresses: readonly string[];
+  readonly vetted: Vetted;
   /** bytes that came after what the client asked with, so far */
   readonly early: Buffer;
   /** the client has already ended its side */
@@ -51,7 +52,7 @@ export type Admitted = {
 export type Carry = (job: Admitted) => void;
 
 /** A connection that is refused before it carries anything. */
-export type RefusedConnection = Omit<Admitted, 'permit' | 'addresses'> & {
+export type RefusedConnection = Omit<Admitted, 'permit' | 'vetted'> & {
   readonly identity: Identity;
   readonly target: Target;
   readonly why: Denied;

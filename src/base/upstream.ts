@@ -53,19 +53,21 @@ export type UpstreamPool = {
   discard(conn: UpstreamConn): void;
 };
 
+/** The addresses of a target, each judged, for one permit: dialled with that one alone. */
+export type Vetted = { readonly addresses: readonly string[] };
+
 /** Judges every address of the permit's target; one bad answer refuses all. */
-export type Vet = (permit: Permit, signal?: AbortSignal) => Promise<readonly string[] | Denied>;
+export type Vet = (permit: Permit, signal?: AbortSignal) => Promise<Vetted | Denied>;
 
 /** The same at once, where no name server has to be asked; else null. */
-export type VetNow = (permit: Permit) => readonly string[] | Denied | null;
+export type VetNow = (permit: Permit) => Vetted | Denied | null;
 
-/** Connects to one of the judged addresses. */
-export type DialTcp = (
+/**
+ * Connects to one of the vetted addresses, half-open ends allowed. Calls `tell` once, after it has returned; not any more
+ * after `leave`. Throws when the addresses are another permit's.
+ */
+export type OpenTcp = (
   permit: Permit,
-  opts: {
-    readonly addresses: readonly string[];
-    readonly onread: net.OnReadOpts;
-    readonly allowHalfOpen: boolean;
-    readonly signal: AbortSignal;
-  },
-) => Promise<net.Socket | Denied>;
+  how: { readonly vetted: Vetted; readonly onread: net.OnReadOpts },
+  tell: (opened: net.Socket | Denied) => void,
+) => { leave(): void };

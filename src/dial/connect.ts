@@ -4,15 +4,23 @@
  * tunnel directly and by `pool.ts` for requests. Every end is a value; nothing here rejects but for a
  * bug or a system that does not tell its own addresses.
  */
-import type { OnReadOpts, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import type { OpenTcp, Vet, VetNow } from '../base/upstream.ts';
 import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 import { type Authority, authorityText } from '../flow/target.ts';
-import { judgeAddress, type OwnAddresses } from '../policy/address.ts';
-import { type ConnectAsk, type ConnectFailure, type ConnectOutcome, connectFirst } from './happy-eyeballs.ts';
-import type { Answers, Resolver } from './resolve.ts';
+import type { OwnAddresses } from '../policy/address.ts';
+import {
+  type ConnectAsk,
+  type ConnectFailure,
+  type ConnectOutcome,
+  connectFirst,
+  connectWith,
+} from './happy-eyeballs.ts';
+import type { Resolver } from './resolve.ts';
 import { handshake, upstreamContext } from './tls.ts';
+import { addressesOf, createVetting } from './vet.ts';
 
 export type DialLimits = {
   /** from the first attempt to a TCP connection, milliseconds */
@@ -25,13 +33,7 @@ export type DialLimits = {
 
 export type ConnectResult = 'ok' | 'refused' | 'timeout' | 'tls' | 'error';
 
-type TcpOptions = {
-  /** what `vet` gave for this permit: then it is not resolved and judged a second time */
-  readonly addresses?: readonly string[];
-  readonly onread?: OnReadOpts;
-  readonly signal?: AbortSignal;
-  readonly allowHalfOpen?: boolean;
-};
+type TcpOptions = { readonly signal?: AbortSignal };
 
 /** What to offer by ALPN, and what next where the peer speaks none of it. */
 export type AlpnOffers = readonly (readonly string[])[];
@@ -46,15 +48,19 @@ type TlsOptions = {
 
 export type Dialer = {
   /** The judged addresses, or `dns_failed`, `dns_timeout`, `overloaded`, `address_not_allowed`. Connects nothing. */
-  readonly vet: (permit: Permit, signal?: AbortSignal) => Promise<readonly string[] | Denied>;
+  readonly vet: Vet;
   /** The same at once for literals and for names whose answer is at hand; null: it has to be asked for. */
-  readonly vetNow: (permit: Permit) => readonly string[] | Denied | null;
+  readonly vetNow: VetNow;
+  /** Connects by addresses that were vetted for this very permit: a socket, `connect_failed`, `connect_timeout`. */
+  readonly open: OpenTcp;
   /** A connected socket, or a reason of `vet`, `connect_failed`, `connect_timeout`. */
   readonly tcp: (permit: Permit, opts: TcpOptions) => Promise<Socket | Denied>;
   /** A verified TLS socket, or a reason of `tcp`, `upstream_tls`. */
   readonly tls: (permit: Permit, opts: TlsOptions) => Promise<TLSSocket | Denied>;
 };
 
+/** A reason of our own: without one every abort makes an exception with a stack. */
+const GONE = 'nobody waits any more';
 const HTTP1: readonly string[] = ['http/1.1'];
 const DIAL_LIMITS: DialLimits = { connectMs: 10_000, staggerMs: 250, handshakeMs: 10_000 };
 
@@ -77,41 +83,34 @@ export function createDialer(opts: DialerOptions): Dialer {
   const limits = { ...DIAL_LIMITS, ...opts.limits };
   const context = upstreamContext(opts.tls.ca);
   const connectBy = opts.through ?? connectFirst;
+  const start = opts.through === undefined ? connectWith : attemptBy(opts.through);
   const sessions = createSessionBook();
-  const judgements = new Judgements(opts.own);
-  const judgedFor = new WeakMap<readonly string[], Permit>();
+  const { vet, vetNow } = createVetting(opts);
   const told = (outcome: ConnectResult): void => opts.onConnect?.(outcome);
 
-  const judgeAll = (permit: Permit, addresses: readonly string[]): readonly string[] | Denied => {
-    const judged = judge(permit, addresses, judgements);
-    if (isAddresses(judged)) judgedFor.set(judged, permit);
-    return judged;
-  };
-  const vetNow: Dialer['vetNow'] = (permit) => {
-    const { target } = permit;
-    const known = target.kind === 'name' ? opts.resolver.peek(target.host) : [target.host];
-    return known === null ? null : judgeAll(permit, known);
-  };
-  const vet: Dialer['vet'] = async (permit, signal) => {
-    const { target } = permit;
-    if (target.kind !== 'name') return judgeAll(permit, [target.host]);
-    const found: Answers | Denied = await opts.resolver.resolve(target.host, signal, permit.identity.group);
-    return found.kind === 'deny' ? found : judgeAll(permit, found.addresses);
-  };
-  const connect = async (permit: Permit, ask: TcpOptions): Promise<Socket | Denied> => {
-    // A list is taken as judged only when `vet` itself made it for this very permit (I2).
-    const given = ask.addresses !== undefined && judgedFor.get(ask.addresses) === permit;
-    const addresses = given && ask.addresses !== undefined ? ask.addresses : await vet(permit, ask.signal);
-    if (!isAddresses(addresses)) return addresses;
-    const outcome = await connectBy({ ...ask, addresses, ...boundsOf(permit, limits) });
+  const ended = (permit: Permit, outcome: ConnectOutcome): Socket | Denied => {
     if (outcome.kind === 'connected') return outcome.socket;
     if (outcome.why !== 'aborted') told(outcome.why === 'elsewhere' ? 'error' : outcome.why);
     return unconnected(outcome.why, permit, outcome.detail);
+  };
+  const connect = async (permit: Permit, ask: TcpOptions): Promise<Socket | Denied> => {
+    const vetted = await vet(permit, ask.signal);
+    if ('kind' in vetted) return vetted;
+    const { addresses } = vetted;
+    return ended(permit, await connectBy({ ...ask, addresses, ...boundsOf(permit, limits) }));
   };
 
   return {
     vet,
     vetNow,
+    open(permit, { vetted, onread }, tell) {
+      const addresses = addressesOf(vetted, permit);
+      const ask = { addresses, ...boundsOf(permit, limits), onread, allowHalfOpen: true };
+      return start(ask, (outcome) => {
+        if (outcome.kind === 'connected') told('ok');
+        tell(ended(permit, outcome));
+      });
+    },
     async tcp(permit, ask) {
       const socket = await connect(permit, ask);
       if (!isSocket(socket)) return socket;
@@ -122,12 +121,11 @@ export function createDialer(opts: DialerOptions): Dialer {
       const [protocols = HTTP1, ...otherwise] = ask.protocols ?? [];
       const raw = await connect(permit, ask.signal === undefined ? {} : { signal: ask.signal });
       if (!isSocket(raw)) return raw;
+      const how = { protocols, limitMs: limits.handshakeMs, signal: ask.signal };
       const outcome = await handshake(raw, {
         at: permit.target,
         context,
-        protocols,
-        limitMs: limits.handshakeMs,
-        signal: ask.signal,
+        ...how,
         ...sessions.of(permit.target, ask),
       });
       if (outcome.kind === 'verified') {
@@ -142,6 +140,19 @@ export function createDialer(opts: DialerOptions): Dialer {
         ? denied('upstream_tls', outcome.detail)
         : unconnected(outcome.why, permit);
     },
+  };
+}
+
+/** A way to connect that promises and hears signals, in the form of `connectWith`. */
+function attemptBy(through: (ask: ConnectAsk) => Promise<ConnectOutcome>): typeof connectWith {
+  return (ask, told) => {
+    const gone = new AbortController();
+    const hear = (outcome: ConnectOutcome): void => {
+      if (!gone.signal.aborted) told(outcome);
+      else if (outcome.kind === 'connected') outcome.socket.destroy();
+    };
+    through({ ...ask, signal: gone.signal }).then(hear, () => hear({ kind: 'failed', why: 'error' }));
+    return { leave: () => gone.abort(GONE) };
   };
 }
 
@@ -193,57 +204,6 @@ function unconnected(why: ConnectFailure, permit: Permit, detail = ''): Denied {
     case 'aborted':
       return denied('connect_failed', `${at} could not be reached.`);
   }
-}
-
-/** Every address or none: one bad answer refuses the name. The refusal does not say which (contract 5). */
-function judge(
-  permit: Permit,
-  addresses: readonly string[],
-  judgements: Judgements,
-): readonly string[] | Denied {
-  const allowed = permit.verdict.addresses;
-  const { host, port } = permit.target;
-  const good = (address: string): boolean => judgements.of({ address, port, allowed }) === 'ok';
-  if (addresses.length > 0 && addresses.every(good)) return [...addresses];
-  const detail = `${host} leads to an address that may not be reached from here.`;
-  return denied('address_not_allowed', detail, permit.verdict.rule);
-}
-
-/** Verdicts remembered for as long as the proxy's own addresses are the same; beyond the cap they start anew. */
-const MAX_JUDGEMENTS = 4_096;
-
-/** Judging one address costs as much as parsing a request, and a sandbox dials the same few again and again. */
-class Judgements {
-  readonly #own: () => OwnAddresses;
-  #ownThen: OwnAddresses | null = null;
-  #byRanges = new Map<readonly string[], Map<string, 'ok' | 'blocked'>>();
-  #count = 0;
-
-  constructor(own: () => OwnAddresses) {
-    this.#own = own;
-  }
-
-  of(ask: { address: string; port: number; allowed: readonly string[] }): 'ok' | 'blocked' {
-    const own = this.#own();
-    if (own !== this.#ownThen || this.#count >= MAX_JUDGEMENTS) {
-      this.#byRanges = new Map();
-      this.#ownThen = own;
-      this.#count = 0;
-    }
-    const known = this.#byRanges.get(ask.allowed) ?? new Map<string, 'ok' | 'blocked'>();
-    const key = `${ask.port} ${ask.address}`;
-    const before = known.get(key);
-    if (before !== undefined) return before;
-    const verdict = judgeAddress({ ...ask, own });
-    known.set(key, verdict);
-    this.#byRanges.set(ask.allowed, known);
-    this.#count += 1;
-    return verdict;
-  }
-}
-
-function isAddresses(found: readonly string[] | Denied): found is readonly string[] {
-  return Array.isArray(found);
 }
 
 function isSocket(found: Socket | Denied): found is Socket {

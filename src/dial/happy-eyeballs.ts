@@ -3,7 +3,7 @@
  * (families interleaved, the next address after 250 ms or at once after a failure). Called by
  * `connect.ts` with addresses that the guard let through; takes literals only and resolves nothing.
  */
-import { connect, type OnReadOpts, type Socket } from 'node:net';
+import { connect, type LookupFunction, type OnReadOpts, type Socket } from 'node:net';
 import { parseAddress } from '../wire/authority.ts';
 
 export type ConnectOutcome =
@@ -31,6 +31,7 @@ export type ConnectAsk = {
 /** A name with more addresses gets no more attempts than this. */
 const MAX_ADDRESSES = 6;
 const KEEP_ALIVE_MS = 30_000;
+const ABORTED: ConnectOutcome = { kind: 'failed', why: 'aborted' };
 
 /** IPv6 first, then the families in turn, each in the order given; at most six. */
 export function interleave(addresses: readonly string[]): readonly string[] {
@@ -44,74 +45,129 @@ export function interleave(addresses: readonly string[]): readonly string[] {
   return mixed.slice(0, MAX_ADDRESSES);
 }
 
+/** An attempt under way. */
+export type Attempt = {
+  /** Gives it up: nothing is told any more. No matter when, or how often. */
+  leave(): void;
+};
+
+/** The result of `connectWith`, as a promise; given up by `ask.signal`. Never rejects. */
+export function connectFirst(ask: ConnectAsk): Promise<ConnectOutcome> {
+  return new Promise((resolve) => {
+    const { signal } = ask;
+    if (signal?.aborted === true) return resolve(ABORTED);
+    const finish = (outcome: ConnectOutcome): void => {
+      signal?.removeEventListener('abort', leave);
+      resolve(outcome);
+    };
+    const race = connectWith(ask, finish);
+    const leave = (): void => {
+      race.leave();
+      resolve(ABORTED);
+    };
+    signal?.addEventListener('abort', leave, { once: true });
+    return undefined;
+  });
+}
+
 /**
- * Connects. Never rejects; losers are destroyed before the winner is handed out. The socket has
+ * Connects, and calls `told` once, after it has returned; losers are destroyed before. The socket has
  * an `error` listener for life, so that nobody's delay can make an error fatal. I2: the winner's remote
  * address is compared with the vetted one before anyone sees the socket.
  */
-export function connectFirst(ask: ConnectAsk): Promise<ConnectOutcome> {
-  return new Promise((resolve) => {
-    const queue = [...interleave(ask.addresses)];
-    const open = new Set<Socket>();
-    let refused = queue.length > 0;
-    let over = false;
-    let stagger: NodeJS.Timeout | undefined;
-
-    const finish = (outcome: ConnectOutcome): void => {
-      if (over) return;
-      over = true;
-      clearTimeout(limit);
-      clearTimeout(stagger);
-      ask.signal?.removeEventListener('abort', leave);
-      for (const socket of open) {
-        if (outcome.kind === 'failed' || socket !== outcome.socket) socket.destroy();
-      }
-      resolve(outcome);
-    };
-    const leave = (): void => finish({ kind: 'failed', why: 'aborted' });
-    const next = (): void => {
-      clearTimeout(stagger);
-      const address = queue.shift();
-      if (address === undefined && open.size === 0)
-        finish({ kind: 'failed', why: refused ? 'refused' : 'error' });
-      if (over || address === undefined) return;
-      const socket = dial(address, ask);
-      open.add(socket);
-      socket.once('error', (error: NodeJS.ErrnoException) => {
-        open.delete(socket);
-        refused &&= error.code === 'ECONNREFUSED';
-        next();
-      });
-      socket.once('connect', () => {
-        if (reached(socket, address, ask.port)) finish({ kind: 'connected', socket });
-        else finish({ kind: 'failed', why: 'elsewhere' });
-      });
-      if (queue.length > 0) stagger = setTimeout(next, ask.staggerMs);
-    };
-
-    const limit = setTimeout(() => finish({ kind: 'failed', why: 'timeout' }), ask.limitMs);
-    ask.signal?.addEventListener('abort', leave, { once: true });
-    if (ask.signal?.aborted === true) leave();
-    else next();
-  });
+export function connectWith(ask: ConnectAsk, told: (outcome: ConnectOutcome) => void): Attempt {
+  const race = new Race(ask, told);
+  race.next();
+  return race;
 }
 
-function dial(address: string, ask: ConnectAsk): Socket {
-  const socket = connect({
-    host: address,
-    port: ask.port,
-    // Never reached for a literal; should it be, the system's resolver must not answer (I2).
-    lookup: (_name, _options, callback) => callback(new Error('names are not dialled'), ''),
-    autoSelectFamily: false,
-    noDelay: true,
-    // A tunnel has an idle limit of its own; pooled connections are kept for longer and must notice a dead peer.
-    ...(ask.onread === undefined ? { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS } : {}),
-    allowHalfOpen: ask.allowHalfOpen === true,
-    ...(ask.onread === undefined ? {} : { onread: ask.onread }),
-  });
-  socket.on('error', ignore);
-  return socket;
+class Race implements Attempt {
+  readonly #ask: ConnectAsk;
+  readonly #told: (outcome: ConnectOutcome) => void;
+  readonly #queue: readonly string[];
+  readonly #open: Socket[] = [];
+  readonly #limit: NodeJS.Timeout;
+  #stagger: NodeJS.Timeout | undefined;
+  #tried = 0;
+  #refused: boolean;
+  #over = false;
+
+  constructor(ask: ConnectAsk, told: (outcome: ConnectOutcome) => void) {
+    this.#ask = ask;
+    this.#told = told;
+    this.#queue = interleave(ask.addresses);
+    this.#refused = this.#queue.length > 0;
+    this.#limit = setTimeout(() => this.#fail('timeout'), ask.limitMs);
+  }
+
+  leave(): void {
+    this.#end(null);
+  }
+
+  /** Tries the next address; without one left it is over once nobody tries any more. */
+  next(): void {
+    if (this.#over) return;
+    clearTimeout(this.#stagger);
+    const address = this.#queue[this.#tried];
+    if (address === undefined) {
+      if (this.#open.length === 0) process.nextTick(() => this.#fail(this.#refused ? 'refused' : 'error'));
+      return;
+    }
+    this.#tried += 1;
+    const socket = dial(address, this.#ask);
+    this.#open.push(socket);
+    socket.on('error', (error: NodeJS.ErrnoException) => this.#failed(socket, error.code));
+    socket.on('connect', () => this.#connected(socket, address));
+    if (this.#tried < this.#queue.length) {
+      this.#stagger = setTimeout(() => this.next(), this.#ask.staggerMs);
+    }
+  }
+
+  #failed(socket: Socket, code: string | undefined): void {
+    const at = this.#open.indexOf(socket);
+    if (this.#over || at < 0) return;
+    this.#open.splice(at, 1);
+    this.#refused &&= code === 'ECONNREFUSED';
+    this.next();
+  }
+
+  #connected(socket: Socket, address: string): void {
+    if (this.#over) return;
+    if (reached(socket, address, this.#ask.port)) this.#finish({ kind: 'connected', socket });
+    else this.#fail('elsewhere');
+  }
+
+  #fail(why: ConnectFailure): void {
+    this.#finish({ kind: 'failed', why });
+  }
+
+  #finish(outcome: ConnectOutcome): void {
+    if (this.#over) return;
+    this.#end(outcome.kind === 'connected' ? outcome.socket : null);
+    this.#told(outcome);
+  }
+
+  #end(winner: Socket | null): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#limit);
+    clearTimeout(this.#stagger);
+    for (const socket of this.#open) if (socket !== winner) socket.destroy();
+    this.#open.length = 0;
+  }
 }
+
+function dial(host: string, { port, onread, allowHalfOpen = false }: ConnectAsk): Socket {
+  const common = { host, port, lookup: noNames, autoSelectFamily: false, noDelay: true, allowHalfOpen };
+  // A tunnel has an idle limit of its own; pooled connections are kept for longer and must notice a dead peer.
+  if (onread === undefined)
+    return connect({ ...common, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS });
+  return connect({ ...common, onread });
+}
+
+/** Never reached for a literal; should it be, the system's resolver must not answer (I2). */
+const noNames: LookupFunction = (_name, _options, callback) =>
+  callback(new Error('names are not dialled'), '');
 
 /** The peer as the kernel tells it; a socket that is already reset has none and does not count. */
 function reached(socket: Socket, address: string, port: number): boolean {
@@ -119,5 +175,3 @@ function reached(socket: Socket, address: string, port: number): boolean {
   if (remote === undefined || socket.remotePort !== port) return false;
   return remote === address || parseAddress(remote)?.host === address;
 }
-
-function ignore(): void {}

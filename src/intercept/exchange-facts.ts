@@ -1,4 +1,5 @@
 /** What an exchange is from its first to its last byte: who asks whom for what. Base of `exchange.ts`. */
+import { UNLISTED } from '../base/roster.ts';
 import type { Approval } from '../flow/approval.ts';
 import type { Identity } from '../flow/identity.ts';
 import type { Target } from '../flow/target.ts';
@@ -17,6 +18,7 @@ export class ExchangeFacts {
   readonly upgrade: Upgrade | null;
   /** the person's yes that it lives by */
   readonly approval: Approval | null;
+  place = UNLISTED;
 
   constructor(deps: ExchangeDeps, job: ExchangeJob) {
     this.id = job.record.requestId;

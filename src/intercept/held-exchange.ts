@@ -5,6 +5,7 @@
  */
 import type { BodyView, Held } from '../base/approvals.ts';
 import type { LiveFlow } from '../base/live.ts';
+import { UNLISTED } from '../base/roster.ts';
 import type { Approval } from '../flow/approval.ts';
 import type { Identity } from '../flow/identity.ts';
 import type { Permit } from '../flow/permit.ts';
@@ -33,6 +34,7 @@ export class HeldExchange implements Held, LiveFlow {
   readonly startedAt: number;
   readonly facts: Facts;
   readonly approval = 'waits';
+  place = UNLISTED;
   shownPath = '';
   readonly keys: readonly string[];
   key = '';

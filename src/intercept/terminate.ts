@@ -10,6 +10,7 @@ import { sendSuccess } from '../base/answer.ts';
 import { type ClientLink, type LinkUser, linkSide, sessionUser } from '../base/link.ts';
 import type { LiveFlow } from '../base/live.ts';
 import { answerInTheClear } from '../base/refuse.ts';
+import { UNLISTED } from '../base/roster.ts';
 import type { Admitted, Carry, Session, SessionSide, SessionTurn } from '../base/stages.ts';
 import type { Identity } from '../flow/identity.ts';
 import type { Permit } from '../flow/permit.ts';
@@ -49,6 +50,7 @@ export function createPlainCarrier(deps: SessionDeps): Carry {
 class Interception implements LinkUser, LiveFlow {
   readonly treat: Treat;
   readonly facts = null;
+  place = UNLISTED;
   readonly startedAt: number;
   readonly #deps: SessionDeps;
   readonly #job: Admitted;

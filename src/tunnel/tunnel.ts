@@ -14,17 +14,18 @@ import type { LinkUser } from '../base/link.ts';
 import type { LiveFlow, LiveRegistry } from '../base/live.ts';
 import { Outlet } from '../base/outlet.ts';
 import { answerInTheClear } from '../base/refuse.ts';
+import { UNLISTED } from '../base/roster.ts';
 import type { Scratch } from '../base/scratch.ts';
 import type { Admitted, Carry, RefuseInside } from '../base/stages.ts';
 import { StallWatch } from '../base/stall.ts';
-import type { DialTcp } from '../base/upstream.ts';
+import type { OpenTcp } from '../base/upstream.ts';
 import type { Identity } from '../flow/identity.ts';
 import { type Denied, denied, REASONS } from '../flow/reason.ts';
 import type { Target } from '../flow/target.ts';
 import { HelloGate, type HelloVerdict } from '../wire/hello-gate.ts';
 
 export type TunnelDeps = {
-  readonly dial: DialTcp;
+  readonly open: OpenTcp;
   readonly refuseInside: RefuseInside;
   /** room for what clients say before their upstreams are there */
   readonly early: HeldBytes;
@@ -32,10 +33,10 @@ export type TunnelDeps = {
   readonly limits: Limits;
   readonly clock: Clock;
   readonly scratch: Scratch;
+  /** an exception ended a connection */
+  readonly onError: (error: unknown) => void;
 };
 
-/** A reason of our own: without one every abort makes an exception with a stack. */
-const GONE = 'the flow is over';
 /** From the 200 to a whole ClientHello. */
 const HELLO_MS = 10_000;
 /** How long an upstream may take what the client sent last. */
@@ -49,13 +50,15 @@ export function createTunnel(deps: TunnelDeps): Carry {
 class Tunnel implements LinkUser, LiveFlow {
   readonly treat = 'tunnel';
   readonly facts = null;
+  place = UNLISTED;
   readonly startedAt: number;
   bytesUp = 0;
   bytesDown = 0;
   readonly #deps: TunnelDeps;
   readonly #job: Admitted;
   readonly #use: GroupUse;
-  readonly #abort = new AbortController();
+  /** while it is connected */
+  #attempt: { leave(): void } | null = null;
   #gate: HelloGate | null;
   readonly #early: EarlyBytes;
   #upstream: net.Socket | null = null;
@@ -93,25 +96,24 @@ class Tunnel implements LinkUser, LiveFlow {
   }
 
   start(): void {
-    const { link, permit, addresses } = this.#job;
+    const { link, permit, vetted } = this.#job;
     link.user = this;
     this.#deps.live.add(this);
     if (!this.#early.add(this.#job.early)) return this.#refuse(NO_ROOM);
     const onread = { buffer: this.#deps.scratch.bulk, callback: this.#fromUpstream };
-    const opts = { addresses, onread, allowHalfOpen: true, signal: this.#abort.signal };
-    this.#deps
-      .dial(permit, opts)
-      .then((opened) => this.#dialled(opened))
-      // Invariant I7: before the 200 a refusal, afterwards the end.
-      .catch(() => this.#cutOff(denied('connect_failed'), 'error'));
+    this.#attempt = this.#deps.open(permit, { vetted, onread }, (opened) => {
+      try {
+        this.#opened(opened);
+      } catch (error) {
+        // Invariant I7: before the 200 a refusal, afterwards the end.
+        this.#deps.onError(error);
+        this.#cutOff(denied('connect_failed'), 'error');
+      }
+    });
   }
 
-  #dialled(opened: net.Socket | Denied): void {
+  #opened(opened: net.Socket | Denied): void {
     if ('kind' in opened) return this.#refuse(opened);
-    if (this.#over) {
-      opened.destroy();
-      return;
-    }
     this.#upstream = opened;
     this.#outlet = new Outlet(opened, this.#deps.scratch);
     this.#helloBy = this.#deps.clock.mono() + HELLO_MS;
@@ -164,8 +166,7 @@ class Tunnel implements LinkUser, LiveFlow {
   }
 
   #judgeFirst(bytes: Buffer): boolean {
-    const verdict = this.#gate?.feed(bytes) ?? { kind: 'more' };
-    return this.#afterGate(verdict);
+    return this.#afterGate(this.#gate?.feed(bytes) ?? { kind: 'more' });
   }
 
   #afterGate(verdict: HelloVerdict): boolean {
@@ -217,12 +218,10 @@ class Tunnel implements LinkUser, LiveFlow {
 
   #endIfStalled(now: number, upstream: net.Socket): void {
     this.#stall ??= new StallWatch();
-    const { idleMs } = this.#job.permit.verdict;
-    const client = this.#job.link.socket;
-    const stalled = this.#stall.look(now, { activeAt: this.#activeAt, idleMs, client, upstream });
-    if (stalled === null) return;
-    const why = stalled === 'quiet' ? null : denied(`${stalled}_timeout`);
-    this.#end('timeout', why);
+    const { link, permit } = this.#job;
+    const ask = { activeAt: this.#activeAt, idleMs: permit.verdict.idleMs, client: link.socket, upstream };
+    const stalled = this.#stall.look(now, ask);
+    if (stalled !== null) this.#end('timeout', stalled === 'quiet' ? null : denied(`${stalled}_timeout`));
   }
 
   #helloLate(): void {
@@ -256,7 +255,7 @@ class Tunnel implements LinkUser, LiveFlow {
     if (!this.#deps.refuseInside({ ...this.#job, identity, target, why, tls, early, clientEnded }))
       return false;
     this.#over = true;
-    this.#abort.abort(GONE);
+    this.#attempt?.leave();
     this.#deps.live.drop(this);
     return true;
   }
@@ -270,7 +269,7 @@ class Tunnel implements LinkUser, LiveFlow {
   #end(ended: Ended, why: Denied | null, last: Buffer | null = null): void {
     if (this.#over) return;
     this.#over = true;
-    if (this.#upstream === null) this.#abort.abort(GONE);
+    if (this.#upstream === null) this.#attempt?.leave();
     this.#deps.live.drop(this);
     this.#outlet?.release();
     this.#early.take();

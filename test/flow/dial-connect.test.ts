@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server, Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { Vetted } from '../../src/base/upstream.ts';
 import { type ConnectResult, createDialer, type DialLimits } from '../../src/dial/connect.ts';
 import { connectFirst } from '../../src/dial/happy-eyeballs.ts';
 import { createResolver } from '../../src/dial/resolve.ts';
@@ -86,34 +87,6 @@ describe('a dial by TCP', () => {
     expect(dial.outcomes).toEqual(['ok', 'ok']);
   });
 
-  it('hands bytes to the caller’s own buffer', async () => {
-    const { port } = await upstream();
-    const read = new Promise((resolve) => {
-      const buffer = Buffer.alloc(1024);
-      const onread = {
-        buffer,
-        callback: (length: number) => {
-          resolve(buffer.toString('latin1', 0, length));
-          return true;
-        },
-      };
-      void dialer()
-        .tcp(permitFor({ host: '127.0.0.1', port }), { onread })
-        .then(connected);
-    });
-    expect(await read).toBe('hello from 127.0.0.1');
-  });
-
-  it('keeps the way open after the other side’s FIN where asked to', async () => {
-    const server = await listening(createServer({ allowHalfOpen: true }, (socket) => socket.end()));
-    open.push(() => server.close());
-    const at = permitFor({ host: '127.0.0.1', port: portOf(server) });
-    const half = connected(await dialer().tcp(at, { allowHalfOpen: true }));
-    half.resume();
-    await once(half, 'end');
-    expect(half.writable).toBe(true);
-  });
-
   it('tells a refusal as connect_failed and forgets no socket', async () => {
     const dial = dialer();
     const result = await dial.tcp(permitFor({ host: '127.0.0.1', port: await freePort() }), {});
@@ -148,6 +121,58 @@ describe('a dial by TCP', () => {
     });
     expect(result).toMatchObject({ reason: 'connect_failed' });
     expect(arrived).toEqual([]);
+  });
+});
+
+describe('a tunnel’s dial', () => {
+  const onread = { buffer: Buffer.alloc(1024), callback: () => true };
+  const vetted = (found: Vetted | Denied | null): Vetted => {
+    if (found === null || 'kind' in found) throw new Error('not vetted');
+    return found;
+  };
+
+  it('hands bytes to the caller’s own buffer, and keeps the way open after the other side’s FIN', async () => {
+    const server = await listening(createServer({ allowHalfOpen: true }, (socket) => socket.end('bye')));
+    open.push(() => server.close());
+    const dial = dialer();
+    const at = permitFor({ host: '127.0.0.1', port: portOf(server) });
+    const buffer = Buffer.alloc(1024);
+    let read = '';
+    const callback = (length: number): boolean => {
+      read += buffer.toString('latin1', 0, length);
+      return true;
+    };
+    const half = await new Promise<Socket | Denied>((resolve) => {
+      dial.open(at, { vetted: vetted(dial.vetNow(at)), onread: { buffer, callback } }, resolve);
+    }).then(connected);
+    half.resume();
+    await once(half, 'end');
+    expect(read).toBe('bye');
+    expect(half.writable).toBe(true);
+    expect(dial.outcomes).toEqual(['ok']);
+  });
+
+  it('says nothing any more once it was given up', async () => {
+    const { port, arrived } = await upstream();
+    const dial = dialer();
+    const at = permitFor({ host: '127.0.0.1', port });
+    const told: unknown[] = [];
+    dial.open(at, { vetted: vetted(dial.vetNow(at)), onread }, (found) => told.push(found)).leave();
+    await dial.tcp(at, {}).then(connected);
+    await nextTurn();
+    expect(told).toEqual([]);
+    expect(arrived).toHaveLength(1);
+  });
+
+  it('takes addresses that were judged for the very same permit alone', () => {
+    const dial = dialer();
+    const at = permitFor({ host: '127.0.0.1', port: 9 });
+    const others = vetted(dial.vetNow(permitFor({ host: '127.0.0.1', port: 9 })));
+    for (const foreign of [others, { addresses: ['127.0.0.1'] }]) {
+      expect(() => dial.open(at, { vetted: foreign, onread }, () => {})).toThrow(
+        'not judged for this permit',
+      );
+    }
   });
 });
 
@@ -226,7 +251,9 @@ describe('the address guard', () => {
     expect(await dial.tcp(permitFor({ host: '127.0.0.1', port, addresses: [] }), {})).toEqual(
       address_not_allowed,
     );
-    expect(await dial.vet(permitFor({ host: '127.0.0.1', port }))).toEqual(['127.0.0.1']);
+    expect(await dial.vet(permitFor({ host: '127.0.0.1', port }))).toMatchObject({
+      addresses: ['127.0.0.1'],
+    });
     expect(arrived).toEqual([]);
   });
 

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, expectTypeOf, it } from 'vitest';
-import type { DialTcp, UpstreamPool, Vet } from '../../src/base/upstream.ts';
+import type { OpenTcp, UpstreamPool, Vet } from '../../src/base/upstream.ts';
 import type { Dialer } from '../../src/dial/connect.ts';
 import type { Pool } from '../../src/dial/pool.ts';
 import type { Permit } from '../../src/flow/permit.ts';
@@ -51,14 +51,15 @@ describe('I1: no dial without a Permit', () => {
   it('every function that dials takes a Permit first', () => {
     expectTypeOf<Dialer['vet']>().parameter(0).toEqualTypeOf<Permit>();
     expectTypeOf<Dialer['vetNow']>().parameter(0).toEqualTypeOf<Permit>();
+    expectTypeOf<Dialer['open']>().parameter(0).toEqualTypeOf<Permit>();
     expectTypeOf<Dialer['tcp']>().parameter(0).toEqualTypeOf<Permit>();
     expectTypeOf<Dialer['tls']>().parameter(0).toEqualTypeOf<Permit>();
     expectTypeOf<Pool['take']>().parameter(0).toEqualTypeOf<Permit>();
     expectTypeOf<Pool['open']>().parameter(0).toEqualTypeOf<Permit>();
     expectTypeOf<UpstreamPool['open']>().parameter(0).toEqualTypeOf<Permit>();
-    expectTypeOf<DialTcp>().parameter(0).toEqualTypeOf<Permit>();
+    expectTypeOf<OpenTcp>().parameter(0).toEqualTypeOf<Permit>();
     expectTypeOf<Vet>().parameter(0).toEqualTypeOf<Permit>();
-    expectTypeOf<keyof Dialer>().toEqualTypeOf<'vet' | 'vetNow' | 'tcp' | 'tls'>();
+    expectTypeOf<keyof Dialer>().toEqualTypeOf<'vet' | 'vetNow' | 'open' | 'tcp' | 'tls'>();
   });
 
   it('an object with all the fields of a Permit is none', () => {
