@@ -8,6 +8,7 @@ import type { Clock } from './base/clock.ts';
 import type { Log } from './base/log.ts';
 import type { Settings } from './config/settings.ts';
 import { loadRoots } from './dial/roots.ts';
+import type { Metrics } from './metrics/metrics.ts';
 import { Notifier } from './notify/notifier.ts';
 import { createPost } from './notify/post.ts';
 import { notifySecret } from './notify/secret-file.ts';
@@ -22,10 +23,12 @@ export function createNotices(of: {
   readonly settings: Settings;
   readonly clock: Clock;
   readonly log: Log;
+  readonly metrics: Pick<Metrics, 'notice'>;
 }): Notices {
-  const { settings, clock, log } = of;
+  const { settings, clock, log, metrics } = of;
   const { url, format } = settings.notify;
   if (url === null) return { take: () => {}, close: async () => {} };
+  for (const outcome of ['sent', 'failed', 'dropped'] as const) metrics.notice(outcome, 0);
   const notifier = new Notifier({
     post: createPost(url, loadRoots({ extraCa: settings.tls.extraCa }).ca),
     format,
@@ -33,6 +36,7 @@ export function createNotices(of: {
     clock,
     // Not the URL: it often is a credential.
     onOutcome: (outcome) => {
+      metrics.notice(outcome);
       if (outcome !== 'sent') log.warn({ outcome }, 'notify: the webhook was not told of a call that waits');
     },
     pause: (ms, signal) => pause(ms, undefined, { signal }).catch(() => {}),

@@ -14,6 +14,7 @@ import { type AdminProblem, sendProblem } from './problem.ts';
 import type { AdminDeps, Reply, Route, ShownMetrics } from './route.ts';
 import { METRICS_ROUTE } from './routes/health.ts';
 import { ROUTES } from './routes.ts';
+import { noteStrangers, type Told } from './strangers.ts';
 
 export type AdminOptions = Omit<AdminDeps, 'events' | 'searches'> & {
   readonly feed: RecordFeed;
@@ -23,6 +24,8 @@ export type AdminOptions = Omit<AdminDeps, 'events' | 'searches'> & {
   readonly listen: ListenAt;
   /** further names that Host may carry */
   readonly names?: readonly string[];
+  /** hears of every wrong token */
+  readonly onStranger?: (told: Told) => void;
 };
 
 export type Admin = {
@@ -51,9 +54,16 @@ export function createAdmin(opts: AdminOptions): Admin {
   const app = createBaseApp([...ROUTES, ...page.map(({ path }) => ({ method: 'GET' as const, path }))]);
   const known = new WeakMap<FastifyRequest, Operator>();
   app.addContentTypeParser(/^application\/json\b/i, { parseAs: 'string' }, parseJson);
+  const { record, clock, onStranger = () => {} } = opts;
+  const noteStranger = noteStrangers({ record, clock, onStranger });
   app.addHook('onRequest', async (request, reply) => {
     const judged = judge(auth, request);
-    if ('code' in judged) return refuse(reply, judged);
+    if ('code' in judged) {
+      const { code } = judged;
+      if (code === 'token_invalid' || code === 'too_many_failures')
+        noteStranger(request.socket.remoteAddress ?? '', code);
+      return refuse(reply, judged);
+    }
     known.set(request, judged);
     return undefined;
   });

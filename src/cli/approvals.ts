@@ -1,12 +1,11 @@
 /**
  * `sallyport approvals list|allow|deny|forget`: calls that an `approve` rule holds. Talks to the running proxy over its
- * admin API, as the operator of `admin.token`.
+ * admin API, as the operator whose token it is given, else as the built-in admin.
  */
 import type { Command } from 'commander';
-import { askAdmin } from './admin-client.ts';
+import { adminAccess, askAdmin, TOKEN_FILE } from './admin-client.ts';
 import { doneOf, type HeldCall, listsOf } from './approvals-answer.ts';
 import type { CliIo } from './io.ts';
-import { settingsFor } from './load.ts';
 
 const EXAMPLES = `
 Examples:
@@ -14,6 +13,7 @@ Examples:
   $ sallyport approvals allow 01K3YV8Q4C9W5T2N7R6M1XHZ0B
   $ sallyport approvals allow 01K3YV8Q4C9W5T2N7R6M1XHZ0B --code 123456 --once
   $ sallyport approvals deny 01K3YV8Q4C9W5T2N7R6M1XHZ0B --reason 'Refunds go through the desk.'
+  $ sallyport approvals allow 01K3YV8Q4C9W5T2N7R6M1XHZ0B --token-file ~/.config/sallyport-token
 `;
 const LIST_EXAMPLE = `
 Example:
@@ -26,7 +26,7 @@ const JSON_DONE = ['--json', 'print { id, decision, released, remembered }'] as 
 const UNSAFE = /[^ -~]/g;
 const SHOWN_BODY = 400;
 
-type Options = { readonly json?: true; readonly config?: string };
+type Options = { readonly json?: true; readonly config?: string; readonly tokenFile?: string };
 type DecideOptions = Options & { readonly reason?: string; readonly code?: string; readonly once?: true };
 
 /** Adds the four commands. */
@@ -39,6 +39,7 @@ export function addApprovals(program: Command, io: CliIo): void {
     .command('list')
     .description('what waits now, and earlier yeses that still hold')
     .option('--json', 'print what waits as a list, as the API shows it')
+    .option(...TOKEN_FILE)
     .option(...CONFIG)
     .addHelpText('after', LIST_EXAMPLE)
     .action((options: Options) => list(options, io));
@@ -50,6 +51,7 @@ export function addApprovals(program: Command, io: CliIo): void {
     .option('--code <code>', 'one-time code, where the rule asks for a second factor')
     .option('--reason <text>', 'for the record')
     .option(...JSON_DONE)
+    .option(...TOKEN_FILE)
     .option(...CONFIG)
     .addHelpText('after', EXAMPLES)
     .action((id: string, options: DecideOptions) => decide('allow', id, { options, io }));
@@ -59,6 +61,7 @@ export function addApprovals(program: Command, io: CliIo): void {
     .argument('<id>', 'as `approvals list` shows it')
     .requiredOption('--reason <text>', 'told to the agent')
     .option(...JSON_DONE)
+    .option(...TOKEN_FILE)
     .option(...CONFIG)
     .addHelpText('after', EXAMPLES)
     .action((id: string, options: DecideOptions) => decide('deny', id, { options, io }));
@@ -66,14 +69,15 @@ export function addApprovals(program: Command, io: CliIo): void {
     .command('forget')
     .description('take back a yes that still holds: the next such call is asked about again')
     .argument('<id>', 'as `approvals list` shows it')
+    .option(...TOKEN_FILE)
     .option(...CONFIG)
     .addHelpText('after', EXAMPLES)
     .action((id: string, options: Options) => forget(id, options, io));
 }
 
 async function list(options: Options, io: CliIo): Promise<void> {
-  const settings = settingsFor(options.config, io);
-  const answer = listsOf(await askAdmin(settings, 'GET', '/api/v1/approvals'));
+  const access = adminAccess(options, io);
+  const answer = listsOf(await askAdmin(access, 'GET', '/api/v1/approvals'));
   if (options.json) {
     io.stdout.write(`${JSON.stringify(answer.approvals, null, 2)}\n`);
     return;
@@ -92,10 +96,10 @@ async function decide(
   id: string,
   { options, io }: { readonly options: DecideOptions; readonly io: CliIo },
 ): Promise<void> {
-  const settings = settingsFor(options.config, io);
+  const access = adminAccess(options, io);
   const { reason = null, code = null, once } = options;
   const body = { decision, reason, code, remember: once !== true };
-  const answer = await askAdmin(settings, 'POST', `/api/v1/approvals/${encodeURIComponent(id)}`, body);
+  const answer = await askAdmin(access, 'POST', `/api/v1/approvals/${encodeURIComponent(id)}`, body);
   if (options.json) {
     io.stdout.write(`${JSON.stringify(answer)}\n`);
     return;
@@ -107,8 +111,8 @@ async function decide(
 }
 
 async function forget(id: string, options: Options, io: CliIo): Promise<void> {
-  const settings = settingsFor(options.config, io);
-  await askAdmin(settings, 'DELETE', `/api/v1/approvals/${encodeURIComponent(id)}`);
+  const access = adminAccess(options, io);
+  await askAdmin(access, 'DELETE', `/api/v1/approvals/${encodeURIComponent(id)}`);
   io.stdout.write(`Forgotten: the next such call is asked about again.\n`);
 }
 

@@ -9,7 +9,10 @@ import { openTokenStore } from '../identify/token.ts';
 import { openOperators } from '../operators/store.ts';
 import { toCliError } from './start-text.ts';
 
-type Shown = Pick<Parameters<typeof createAdmin>[0], 'control' | 'metrics' | 'token' | 'record'>;
+type Shown = Pick<
+  Parameters<typeof createAdmin>[0],
+  'control' | 'metrics' | 'token' | 'record' | 'onStranger'
+>;
 
 /** `stops`: gets what closes them again, also when the second one fails. Resolves with their addresses, admin first. */
 export async function openAdmin(
@@ -34,7 +37,7 @@ export async function openAdmin(
     feed.close();
     tokens.close();
   });
-  const { listen } = settings.admin;
+  const { listen, names } = settings.admin;
   const admin = createAdmin({
     ...shown,
     operators,
@@ -43,6 +46,7 @@ export async function openAdmin(
     feed,
     onError,
     listen,
+    names,
     clock: systemClock,
   });
   const at = await admin.listen().catch(toCliError);

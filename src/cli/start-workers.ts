@@ -5,13 +5,15 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import type { ShownMetrics } from '../admin/route.ts';
 import { systemClock } from '../base/clock.ts';
+import type { ControlPlane } from '../base/control.ts';
 import type { Log } from '../base/log.ts';
 import { loadPolicies } from '../config/load.ts';
 import type { Endpoint, Settings } from '../config/settings.ts';
 import type { WorkerCount } from '../metrics/counts.ts';
 import { METRICS_TYPE } from '../metrics/merge.ts';
-import { createMetrics } from '../metrics/metrics.ts';
+import { createMetrics, type Metrics } from '../metrics/metrics.ts';
 import { createNotices } from '../notices.ts';
 import { lockBySignal } from '../operators/signal.ts';
 import type { Replicas } from '../replicas/replicas.ts';
@@ -47,8 +49,8 @@ export async function startWorkers(
 ): Promise<void> {
   const { log, token, version, telemetry, replicas } = about;
   const workers = workersOf(settings);
-  const notices = createNotices({ settings, clock: systemClock, log });
   const counted = createMetrics({ version });
+  const notices = createNotices({ settings, clock: systemClock, log, metrics: counted });
   const people = openPeopleRecord(settings, log, { metrics: counted, telemetry });
   const { lockdown, record } = people;
   const startedAt = systemClock.now();
@@ -86,12 +88,13 @@ export async function startWorkers(
       people: people.head,
     });
     counted.workers(() => workerCount(crew.seats));
-    const metrics = { contentType: METRICS_TYPE, render: async () => crew.metrics(await counted.json()) };
+    const metrics = shownMetrics(crew, counted, control);
     const shown =
       replicas === null
         ? control
         : joinReplicas(replicas, { control, metrics: counted, record, policies: () => policiesOf(crew) });
-    const own = await openAdmin({ settings, log }, { control: shown, metrics, token, record }, stops);
+    const answers = { control: shown, metrics, token, record, onStranger: counted.stranger };
+    const own = await openAdmin({ settings, log }, answers, stops);
     [admin] = own;
     crew.setOwn(own);
     // What the workers found, who have said what is wrong with it.
@@ -116,6 +119,23 @@ export async function startWorkers(
 async function policiesOf({ seats }: Supervisor): Promise<string[]> {
   const reports = await Promise.all(seats.map((seat) => seat.report()));
   return [...new Set(reports.flatMap((report) => report?.status.policy ?? []))];
+}
+
+/** What two workers hold of one call is one entry, so they are asked before each scrape. */
+function shownMetrics(crew: Supervisor, counted: Metrics, control: ControlPlane): ShownMetrics {
+  let pending: ReadonlyMap<string, number> = new Map();
+  counted.approvalsPending(() => pending);
+  const render = async (): Promise<string> => {
+    pending = countedByGroup((await control.approvals()).approvals);
+    return crew.metrics(await counted.json());
+  };
+  return { contentType: METRICS_TYPE, render };
+}
+
+function countedByGroup(held: readonly { readonly group: string }[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const { group } of held) counts.set(group, (counts.get(group) ?? 0) + 1);
+  return counts;
 }
 
 function workerCount(seats: Supervisor['seats']): WorkerCount {

@@ -43,7 +43,6 @@ async function start(settings: Settings, io: CliIo): Promise<void> {
   const replicas = await openReplicasOf(settings, { env: io.env, log, version });
   if (workersOf(settings) > 1)
     return startWorkers(settings, io, { log, token, version, telemetry, replicas });
-  const notices = createNotices({ settings, clock: systemClock, log });
   const proxy = await startProxy({
     settings,
     log,
@@ -58,14 +57,15 @@ async function start(settings: Settings, io: CliIo): Promise<void> {
     return toCliError(error);
   });
   const stops: (() => Promise<void>)[] = [
-    () => notices.close(),
     () => proxy.stop(),
     async () => await replicas?.close(),
     async () => telemetry?.stop(),
   ];
   try {
-    proxy.parts.approvals.subscribe(notices.take);
     const { metrics, state, snapshots } = proxy.parts;
+    const notices = createNotices({ settings, clock: systemClock, log, metrics });
+    stops.unshift(() => notices.close());
+    proxy.parts.approvals.subscribe(notices.take);
     const record = (event: OperatorEvent): void => proxy.parts.trail.operator(event);
     const control = createControl(proxy);
     const policies = (): string[] => {
@@ -74,7 +74,8 @@ async function start(settings: Settings, io: CliIo): Promise<void> {
     };
     const shown =
       replicas === null ? control : joinReplicas(replicas, { control, metrics, record, policies });
-    const own = await openAdmin({ settings, log }, { control: shown, metrics, token, record }, stops);
+    const answers = { control: shown, metrics, token, record, onStranger: metrics.stranger };
+    const own = await openAdmin({ settings, log }, answers, stops);
     state.listeners.push(...own);
     const set = snapshots.current()?.set ?? null;
     io.stdout.write(greeting(settings, { version, proxy: proxy.address, admin: own[0], set, workers: 1 }));

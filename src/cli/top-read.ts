@@ -1,7 +1,6 @@
 /** What `top` shows, read from the admin API; its answers are another process's, so they are judged. */
 import { z } from 'zod';
-import type { Settings } from '../config/settings.ts';
-import { askAdmin, askAdminText } from './admin-client.ts';
+import { type AdminAccess, askAdmin, askAdminText } from './admin-client.ts';
 
 const SHOWN = 15;
 /** Labels and values as the metrics text of this program writes them. */
@@ -54,18 +53,18 @@ export type TopView = z.output<typeof status> &
 
 /** One reading; `before`: the last one, for the rates. Throws CliError where no proxy answers, ZodError for foreign answers. */
 export async function readTop(
-  settings: Settings,
+  access: AdminAccess,
   now: () => number,
   before: TopView | null,
 ): Promise<TopView> {
-  const get = (path: string): Promise<unknown> => askAdmin(settings, 'GET', path);
+  const get = (path: string): Promise<unknown> => askAdmin(access, 'GET', path);
   const [state, grouped, refused, waiting, locked, metrics] = await Promise.all([
     get('/api/v1/status'),
     get('/api/v1/groups'),
     get(`/api/v1/blocked?limit=${SHOWN}`),
     get('/api/v1/approvals'),
     get('/api/v1/lockdown'),
-    askAdminText(settings, '/metrics'),
+    askAdminText(access, '/metrics'),
   ]);
   const at = now();
   const counts = requestsIn(metrics);

@@ -6,9 +6,8 @@ import type { Readable, Writable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import { systemClock } from '../base/clock.ts';
-import type { Settings } from '../config/settings.ts';
+import { type AdminAccess, adminAccess, TOKEN_FILE } from './admin-client.ts';
 import { CliError, type CliIo } from './io.ts';
-import { settingsFor } from './load.ts';
 import { readTop, type TopView } from './top-read.ts';
 import { frameText } from './top-text.ts';
 
@@ -33,6 +32,7 @@ type Options = {
   readonly json?: true;
   readonly every: number;
   readonly config?: string;
+  readonly tokenFile?: string;
 };
 
 /** Adds `top`. `stop` ends the view; default: q, Ctrl-C and signals do. */
@@ -43,6 +43,7 @@ export function addTop(program: Command, io: CliIo, stop?: AbortSignal): void {
     .option('--once', 'print it once')
     .option('--json', 'with --once: print { at, ready, groups, held, blocked, locks, ... }')
     .option('--every <seconds>', 'draw it anew every so often, for example 2s', seconds, 2)
+    .option(...TOKEN_FILE)
     .option('--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)')
     .addHelpText('after', EXAMPLES)
     .action((options: Options) => top(options, io, stop));
@@ -50,16 +51,16 @@ export function addTop(program: Command, io: CliIo, stop?: AbortSignal): void {
 
 async function top(options: Options, io: CliIo, stop?: AbortSignal): Promise<void> {
   if (options.json && !options.once) throw new CliError('--json goes with --once', 2);
-  const settings = settingsFor(options.config, io);
-  const first = await readTop(settings, systemClock.now, null);
+  const access = adminAccess(options, io);
+  const first = await readTop(access, systemClock.now, null);
   if (options.json) return void io.stdout.write(`${JSON.stringify(first)}\n`);
   if (options.once) return draw(first, io);
   if (io.stdout.isTTY !== true) throw new CliError('standard output is no terminal: use --once', 2);
-  return live({ settings, first, everyMs: options.every * 1000 }, io, stop);
+  return live({ access, first, everyMs: options.every * 1000 }, io, stop);
 }
 
 async function live(
-  { settings, first, everyMs }: { settings: Settings; first: TopView; everyMs: number },
+  { access, first, everyMs }: { access: AdminAccess; first: TopView; everyMs: number },
   io: CliIo,
   stop?: AbortSignal,
 ): Promise<void> {
@@ -81,7 +82,7 @@ async function live(
       io.stdout.write(CLEAR);
       draw(view, io);
       await pause(everyMs, undefined, { signal: ends }).catch(() => {});
-      if (!ends.aborted) view = await readTop(settings, systemClock.now, view);
+      if (!ends.aborted) view = await readTop(access, systemClock.now, view);
     }
   } finally {
     io.stdout.write(LEAVE);

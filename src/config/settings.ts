@@ -11,6 +11,7 @@ import { DURATION, durationMs } from '../policy/units.ts';
 import { type EndpointText, parseEndpoint, parsePeer } from './endpoint.ts';
 import { applyEnvironment, withVariableForm } from './environment.ts';
 import { problemsOf } from './issues.ts';
+import { adminNames } from './settings-admin.ts';
 import { fixedAnswers, transparentProblem } from './settings-checks.ts';
 import { type NotifySettings, notifyShape } from './settings-notify.ts';
 import { type Locate, readYaml, type YamlFile } from './yaml-file.ts';
@@ -35,7 +36,11 @@ export type Settings = {
     readonly dns: Endpoint | null;
     readonly address: string | null;
   };
-  readonly admin: { readonly listen: Endpoint };
+  readonly admin: {
+    readonly listen: Endpoint;
+    /** further hosts that requests to it may name, lower-case */
+    readonly names: readonly string[];
+  };
   readonly metrics: { readonly listen: Endpoint | null };
   readonly notify: NotifySettings;
   /** absolute folder */
@@ -123,6 +128,7 @@ const settingsSchema = z
       listen: listen
         .default('127.0.0.1:9090')
         .meta({ description: 'Console, API, metrics, health; never on the sandbox network.' }),
+      names: adminNames,
     }),
     metrics: section({
       listen: listen
@@ -255,7 +261,7 @@ function resolved(
       dns: optional(transparent.dns),
       address: transparent.address,
     },
-    admin: { listen: endpoint(admin.listen) },
+    admin: { listen: endpoint(admin.listen), names: admin.names },
     metrics: { listen: optional(metrics.listen) },
     notify: data.notify,
     policies: resolve(root, data.policies),

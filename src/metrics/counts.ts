@@ -37,6 +37,10 @@ export type Counts = {
   /** first label: what people did; second: what came of it */
   readonly people: Tally;
   readonly telemetry: Tally;
+  /** messages to the webhook, by what became of them */
+  readonly notices: Tally;
+  /** requests to the admin side with a wrong token, by what they were told */
+  readonly strangers: Tally;
   policies: readonly PolicyInfo[];
   /** null: none was tried yet */
   lastReload: 'ok' | 'error' | null;
@@ -71,6 +75,8 @@ export function noCounts(about: Pick<Counts, 'build'>): Counts {
     approvals: new Tally(),
     people: new Tally(),
     telemetry: new Tally(),
+    notices: new Tally(),
+    strangers: new Tally(),
     policies: [],
     lastReload: null,
     ages: () => [],

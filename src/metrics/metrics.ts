@@ -40,6 +40,10 @@ export type Metrics = {
   auditFailure(): void;
   /** what became of a request that an `approve` rule decides */
   approval(group: string, outcome: string): void;
+  /** A message to the webhook; `count` 0 shows the counter before its first. */
+  notice(outcome: 'sent' | 'failed' | 'dropped', count?: number): void;
+  /** A wrong token at the admin side, and what it was told. */
+  readonly stranger: (told: 'token_invalid' | 'too_many_failures') => void;
   /** `fn` is asked at each scrape: held entries by group. */
   approvalsPending(fn: () => ReadonlyMap<string, number>): void;
   secretFetch(source: string, outcome: string): void;
@@ -122,6 +126,8 @@ export function createMetrics(about: About): Metrics {
     workers(fn) {
       counts.workers = fn;
     },
+    notice: (outcome, count = 1) => counts.notices.add(outcome, '', count),
+    stranger: (told) => counts.strangers.add(told, ''),
     authority(fn) {
       counts.authority = fn;
     },

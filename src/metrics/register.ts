@@ -219,6 +219,18 @@ function registerProcess(registry: Registry, counts: Counts): void {
     labels: ['action', 'outcome'],
     rows: () => [...counts.people.rows()].map(([action, outcome, value]) => row({ action, outcome }, value)),
   });
+  liveCounter(registry, {
+    name: 'sallyport_notifications_total',
+    help: 'Messages to the webhook of notify.url: sent, failed (given up), dropped (no room, or the end).',
+    labels: ['outcome'],
+    rows: () => outcomes(counts.notices),
+  });
+  liveCounter(registry, {
+    name: 'sallyport_admin_wrong_tokens_total',
+    help: "Requests to the admin side with a token that is nobody's, by the code that they were told.",
+    labels: ['code'],
+    rows: () => [...counts.strangers.rows()].map(([code, , value]) => row({ code }, value)),
+  });
   liveGauge(registry, {
     name: 'sallyport_workers',
     help: 'Worker processes that serve (ready), and that do not (missing); none without workers.',

@@ -1,7 +1,7 @@
 /** The admin API of a running proxy, of one process and of two: what each answers, the other does as well. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { policy, tunnelled } from '../helpers/scene.ts';
-import { connect, tryConnect } from '../helpers/talk.ts';
+import { askOnce, connect, tryConnect } from '../helpers/talk.ts';
 import { rawUpstream } from '../helpers/upstream.ts';
 import { eventually } from '../helpers/world.ts';
 import { type Running, startProcess } from './process-harness.ts';
@@ -16,7 +16,7 @@ describe.each([1, 2])('the admin API of a proxy of %i processes', (workers) => {
     raw = await rawUpstream((socket) => socket.pipe(socket));
     running = await startProcess({
       policies: { 'agents.yaml': policy([tunnelled(`raw.test:${raw.port}`, 'protocol: any')]) },
-      settings: `proxy: { listen: "127.0.0.1:0", workers: ${workers}, drain: 1s }\nadmin: { listen: "127.0.0.1:0" }\ndns: { hosts: { "raw.test": [127.0.0.1] } }\n`,
+      settings: `proxy: { listen: "127.0.0.1:0", workers: ${workers}, drain: 1s }\nadmin: { listen: "127.0.0.1:0", names: [console.corp.example] }\ndns: { hosts: { "raw.test": [127.0.0.1] } }\n`,
     });
   }, LIMIT_MS);
   afterAll(async () => {
@@ -60,6 +60,37 @@ describe.each([1, 2])('the admin API of a proxy of %i processes', (workers) => {
     },
     LIMIT_MS,
   );
+
+  it.each([
+    ['console.corp.example', 200],
+    ['CONSOLE.corp.example:8443', 200],
+    ['other.corp.example', 421],
+  ])('answers for the Host %s with %i', async (host, status) => {
+    const asked = await askOnce(running.adminPort, `GET /metrics HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    expect(asked.status).toBe(status);
+  });
+
+  it('records a wrong token once a minute, and counts each', async () => {
+    const headers = { authorization: 'Bearer spo_ann_0123456789' };
+    const ask = async () => (await fetch(`${running.adminUrl}/api/v1/status`, { headers })).status;
+    const codes: number[] = [];
+    for (let n = 0; n < 14; n += 1) codes.push(await ask());
+    expect(codes.filter((code) => code === 401)).toHaveLength(10);
+    expect(codes.slice(10)).toEqual([429, 429, 429, 429]);
+    const found = await eventually(() => {
+      const tries = running.records().filter(({ action }) => action === 'login');
+      return tries.length >= 2 && tries;
+    });
+    const who = { operator: '(unknown)', client: '127.0.0.1', outcome: 'refused', origin: 'api' };
+    expect(found).toMatchObject([
+      { ...who, why: 'token_invalid' },
+      { ...who, why: 'too_many_failures' },
+    ]);
+    expect(JSON.stringify(found)).not.toContain('0123456789');
+    const { body } = await running.admin('GET', '/metrics');
+    expect(body).toMatch(/^sallyport_admin_wrong_tokens_total\{code="token_invalid"\} 10$/m);
+    expect(body).toMatch(/^sallyport_admin_wrong_tokens_total\{code="too_many_failures"\} 4$/m);
+  });
 
   it('tells the heads of all chains, that of what people do too', async () => {
     await running.admin('POST', '/api/v1/reload');

@@ -1,6 +1,6 @@
 /** `approvals` on the command line, of a proxy of one process and of two: real clients wait, a person decides in another shell. */
 import { createHmac } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { URI } from 'otpauth';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -52,10 +52,12 @@ describe.each([1, 2])('a proxy of %i processes', (workers) => {
     client.write(`${method} http://${at}${path} HTTP/1.1\r\nHost: ${at}\r\nContent-Length: 1\r\n\r\nx`);
     return client;
   };
-  const run = (...args: string[]) =>
+  const runAs = (env: Record<string, string>, ...args: string[]) =>
     running.home.run(['approvals', ...args], {
-      env: { SALLYPORT_ADMIN_LISTEN: `127.0.0.1:${running.adminPort}` },
+      env: { SALLYPORT_ADMIN_LISTEN: `127.0.0.1:${running.adminPort}`, ...env },
     });
+  const run = (...args: string[]) => runAs({}, ...args);
+  const metrics = async (): Promise<string> => String((await running.admin('GET', '/metrics')).body);
   const waiting = async (count: number) =>
     eventually(async () => {
       const { out, err, status } = await run('list', '--json');
@@ -74,6 +76,8 @@ describe.each([1, 2])('a proxy of %i processes', (workers) => {
       expect(text.out).toMatch(
         /agents {2}POST http:\/\/pay\.test:\d+\/charge[\s\S]*6 waiting[\s\S]*body, 1 bytes: x/,
       );
+      // Two workers may hold it: it is one all the same.
+      expect(await metrics()).toContain('\nsallyport_approvals_pending{group="agents"} 1\n');
       const yes = await run('allow', entry?.id ?? '');
       expect([yes.status, yes.out, yes.err]).toEqual([0, 'Let through: 6 calls.\n', '']);
       for (const client of asked) expect((await client.reply()).status).toBe(200);
@@ -82,6 +86,9 @@ describe.each([1, 2])('a proxy of %i processes', (workers) => {
         { event: 'approval.held', approval: { group: 'agents', method: 'POST', path: '/charge' } },
         { event: 'approval.decided', decision: 'allow', by: 'admin' },
       ]);
+      await eventually(async () =>
+        /^sallyport_notifications_total\{outcome="sent"\} 2$/m.test(await metrics()),
+      );
       const secret = readFileSync(join(running.home.dir, '.sallyport', 'notify.key'), 'utf8').trim();
       for (const { url, headers, body } of told) {
         const signed = createHmac('sha256', secret).update(
@@ -154,6 +161,60 @@ describe.each([1, 2])('a proxy of %i processes', (workers) => {
     },
     LIMIT_MS,
   );
+
+  it(
+    'is decided under the name of whose token it is, with a code of their own',
+    async () => {
+      const made = await running.admin('POST', '/api/v1/operators', { name: 'ann', role: 'approver' });
+      const { token } = z.object({ token: z.string() }).parse(made.body);
+      const file = join(running.home.dir, 'ann.token');
+      writeFileSync(file, `${token}\n`);
+      const asked = await send('POST /by-ann');
+      const [entry] = await waiting(1);
+      const yes = await run('allow', entry?.id ?? '', '--token-file', file);
+      expect([yes.status, yes.out]).toEqual([0, 'Let through: 1 call.\n']);
+      expect((await asked.reply()).status).toBe(200);
+      expect(running.records().find(({ path }) => path === '/by-ann')).toMatchObject({
+        approval: { by: 'ann' },
+      });
+      const enrolled = await running.home.run(['operator', 'totp', 'ann']);
+      const totp = URI.parse(/otpauth:\S+/.exec(enrolled.out)?.[0] ?? '');
+      const second = await send('DELETE /by-ann');
+      const [other] = await waiting(1);
+      const code = ['allow', other?.id ?? '', '--code', totp.generate()] as const;
+      // The admin's code would be another one.
+      expect((await run(...code)).status).toBe(1);
+      const byAnn = await eventually(async () => {
+        const tried = await runAs({ SALLYPORT_OPERATOR_TOKEN: token }, ...code);
+        return tried.err.includes('has no one-time codes') ? null : tried;
+      }, LIMIT_MS);
+      expect([byAnn.status, byAnn.out]).toEqual([0, 'Let through: 1 call.\n']);
+      expect((await second.reply()).status).toBe(200);
+      const isHers = (one: Record<string, unknown>): boolean =>
+        one['action'] === 'approval.allow' && one['operator'] === 'ann' && one['subject'] === other?.id;
+      await eventually(() => running.records().some(isHers), LIMIT_MS);
+      await running.home.run(['operator', 'revoke', 'ann']);
+      const after = await eventually(async () => {
+        const tried = await runAs({ SALLYPORT_OPERATOR_TOKEN_FILE: file }, 'list');
+        return tried.status === 1 && tried;
+      }, LIMIT_MS);
+      expect(after.err).toContain('wrong, or was revoked');
+      expect(JSON.stringify(running.records()) + running.said()).not.toContain(token);
+    },
+    LIMIT_MS,
+  );
+
+  it.each([
+    ['is not there', 'nowhere.token', null, 'cannot be read'],
+    ['is empty', 'empty.token', ' \n', 'holds no operator token'],
+    ['holds two lines', 'two.token', 'spo_a\nspo_b\n', 'holds no operator token'],
+  ])('is decided by nobody whose token file %s', async (_how, name, text, words) => {
+    const file = join(running.home.dir, name);
+    if (text !== null) writeFileSync(file, text);
+    const ran = await run('list', '--token-file', file);
+    expect([ran.status, ran.out]).toEqual([1, '']);
+    expect(ran.err).toContain(words);
+  });
 
   it(
     'refuses what is held when it stops',

@@ -37,6 +37,17 @@ describeWith(['chromium', 'curl'], 'the console', () => {
       expect(report.curl).toMatch(/^200 POST \/charge/);
     });
 
+    it('asks for a one-time code where the rule does: a wrong one decides nothing, the right one lets the call go on', () => {
+      expect(report.wrongCode).toBe('The one-time code is wrong, or was used before.');
+      expect(report.coded).toMatch(/^200 DELETE \/account/);
+    });
+
+    it('lets somebody in, shows their token once, and revokes it', () => {
+      expect(JSON.parse(report.letIn.me)).toEqual({ name: 'olga', role: 'approver' });
+      expect(report.letIn.later).toBe(false);
+      expect(report.letIn.revoked).toContain('revoked');
+    });
+
     it('cuts one connection and leaves the other', () => {
       expect(report.cut).toEqual({ cut: true, other: true });
     });
@@ -81,7 +92,7 @@ describeWith(['chromium', 'curl'], 'the console', () => {
       expect(report.faults).toEqual([]);
     });
 
-    it('fits a screen of 360 pixels', () => {
+    it('fits a screen of 360 and one of 1600 pixels', () => {
       expect(report.tooWide).toEqual([]);
     });
   });

@@ -6,6 +6,7 @@ import { Explain } from './pages/explain.js';
 import { Flows } from './pages/flows.js';
 import { Groups } from './pages/groups.js';
 import { Lockdown } from './pages/lockdown.js';
+import { Operators } from './pages/operators.js';
 import { Overview } from './pages/overview.js';
 import { Propose } from './pages/propose.js';
 import { go, linkTo, usePlace } from './route.js';
@@ -20,6 +21,7 @@ const PAGES = [
   { page: 'audit', name: 'Audit', key: '5', Page: Audit },
   { page: 'explain', name: 'Explain', key: '6', Page: Explain },
   { page: 'lockdown', name: 'Lockdown', key: '7', Page: Lockdown },
+  { page: 'operators', name: 'Operators', key: '8', Page: Operators },
 ];
 /** Reached from another page. */
 const FURTHER = [{ page: 'propose', name: 'Propose a rule', Page: Propose }];
@@ -96,7 +98,7 @@ function Notices({ state, lostSince }) {
 }
 
 const KEYS = [
-  ['1 to 7', 'go to a page, in the order of the menu'],
+  ['1 to 8', 'go to a page, in the order of the menu'],
   ['/', 'go to the first filter of the page'],
   ['j, k', 'approvals: the next one, the one before'],
   ['a, d', 'approvals: allow, deny; then Enter decides and Escape goes back'],

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { ApprovalView, Decided } from '../../base/approvals.ts';
 import { recordAction } from '../acted.ts';
+import { wrongCode } from '../one-time-code.ts';
 import type { AdminDeps, Ask, Reply, Route } from '../route.ts';
 import { route } from '../route.ts';
 import { flag, json, list, ok, orNull, problem, ref, shape, text, time, whole } from '../schema.ts';
@@ -128,24 +129,6 @@ async function decide(
     recordAction(deps, ask, { action: `approval.${body.decision}`, group, subject: id, why: reason });
   }
   return replyOf(decided, { id, decision: body.decision });
-}
-
-/** Null: it is right, and now used. */
-function wrongCode({ operators }: AdminDeps, { name }: Ask['who'], code: string): Reply | null {
-  switch (operators.verifyCode(name, code)) {
-    case 'right':
-      return null;
-    case 'wrong':
-      return refused(403, 'code_wrong', 'The one-time code is wrong, or was used before.');
-    case 'not_enrolled':
-      return refused(
-        403,
-        'code_unavailable',
-        `The operator ${name} has no one-time codes: sallyport operator totp.`,
-      );
-    case 'too_many':
-      return refused(429, 'too_many_failures', 'Too many wrong one-time codes; try again in some minutes.');
-  }
 }
 
 function replyOf(decided: Decided, of: { readonly id: string; readonly decision: string }): Reply {

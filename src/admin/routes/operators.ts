@@ -1,13 +1,25 @@
-/** Who asks, and who else may. Adding and revoking people is done with a shell (`sallyport operator`). */
+/**
+ * Who asks, who else may, and who lets them in. A second factor is handed out by somebody who shows their own: otherwise whoever
+ * finds an admin's token could make themselves one. The first one comes from a shell (`sallyport operator totp`).
+ */
+import { z } from 'zod';
 import { ROLES } from '../../base/operator.ts';
-import { type Route, route } from '../route.ts';
-import { flag, list, ok, orNull, ref, shape, text, time } from '../schema.ts';
+import { OperatorError } from '../../operators/file.ts';
+import { recordAction } from '../acted.ts';
+import { wrongCode } from '../one-time-code.ts';
+import { type AdminDeps, type Reply, type Route, route } from '../route.ts';
+import { flag, json, list, ok, orNull, problem, ref, shape, text, time } from '../schema.ts';
 
 const role = { type: 'string', enum: [...ROLES] };
 
 export const OPERATOR_SCHEMAS = {
   Operator: shape({ name: text, role, created: time, revoked: orNull(time), totp: flag }),
+  NewOperator: shape({ name: text, role, token: text }),
 } as const;
+
+const UNKNOWN: Reply = {
+  problem: { status: 404, code: 'operator_unknown', detail: 'No operator has this name.' },
+};
 
 export const OPERATOR_ROUTES: readonly Route[] = [
   route({
@@ -26,4 +38,87 @@ export const OPERATOR_ROUTES: readonly Route[] = [
     answers: ok(shape({ operators: list(ref('Operator')) })),
     run: ({ operators }) => ({ json: { operators: operators.list() } }),
   }),
+  route({
+    method: 'POST',
+    path: '/api/v1/operators',
+    role: 'admin',
+    summary: 'Lets somebody in; their token is shown in this answer and never again',
+    body: z.strictObject({
+      name: z.string().min(1).max(64).meta({ description: 'As records are to call them.' }),
+      role: z.enum(ROLES),
+    }),
+    answers: { '201': json('Made.', ref('NewOperator')), '422': problem('The name is taken, or is none.') },
+    run: (deps, ask) => {
+      const { name, role: as } = ask.body;
+      return guarded(() => {
+        const token = deps.operators.add(name, as);
+        recordAction(deps, ask, { action: 'operator.add', subject: name, why: `role ${as}` });
+        return { status: 201, json: { name, role: as, token } };
+      });
+    },
+  }),
+  route({
+    method: 'DELETE',
+    path: '/api/v1/operators/{name}',
+    role: 'admin',
+    summary: 'Lets somebody in no more; their second factor goes, too',
+    answers: { ...ok(shape({ name: text, revoked: time })), '404': problem('There is no such operator.') },
+    run: (deps, ask) => {
+      const { name = '' } = ask.params;
+      return guarded(() => {
+        if (!deps.operators.revoke(name)) return UNKNOWN;
+        recordAction(deps, ask, { action: 'operator.revoke', subject: name });
+        return { json: { name, revoked: nameIn(deps, name)?.revoked ?? null } };
+      });
+    },
+  }),
+  route({
+    method: 'POST',
+    path: '/api/v1/operators/{name}/totp',
+    role: 'admin',
+    summary:
+      'A new second factor for somebody, in the place of an older one; its URI is shown in this answer and never again',
+    body: z.strictObject({
+      code: z
+        .string()
+        .regex(/^[0-9]{6,8}$/, 'is no one-time code')
+        .meta({ description: 'One-time code of whoever asks.' }),
+    }),
+    answers: {
+      '201': json('Made.', shape({ name: text, uri: text })),
+      '404': problem('There is no such operator.'),
+    },
+    run: (deps, ask) => {
+      const { name = '' } = ask.params;
+      return guarded(() => {
+        const known = name === BUILT_IN || nameIn(deps, name)?.revoked === null;
+        if (!known) return UNKNOWN;
+        const wrong = wrongCode(deps, ask.who, ask.body.code);
+        if (wrong !== null) {
+          recordAction(deps, ask, { action: 'operator.totp', subject: name, outcome: 'refused' });
+          return wrong;
+        }
+        const uri = deps.operators.enrol(name);
+        recordAction(deps, ask, { action: 'operator.totp', subject: name });
+        return { status: 201, json: { name, uri } };
+      });
+    },
+  }),
 ];
+
+/** The operator of `admin.token`. */
+const BUILT_IN = 'admin';
+
+function nameIn({ operators }: AdminDeps, name: string) {
+  return operators.list().find((one) => one.name === name);
+}
+
+/** What the store says no to, in its words. */
+function guarded(work: () => Reply): Reply {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    return { problem: { status: 422, code: 'operator_refused', detail: error.message } };
+  }
+}

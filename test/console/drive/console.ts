@@ -6,6 +6,7 @@ import { execFile, execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { URI } from 'otpauth';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { startProcess } from '../../cli/process-harness.ts';
 import { policy, tunnelled } from '../../helpers/scene.ts';
@@ -21,6 +22,11 @@ export type ConsoleReport = {
   readonly injected: number;
   readonly held: string | null;
   readonly curl: string;
+  /** what the page said of a wrong one-time code, and what curl got after a right one */
+  readonly wrongCode: string | null;
+  readonly coded: string;
+  /** token of somebody who was let in here, whether it works, and what stands there after a revocation */
+  readonly letIn: { readonly me: string; readonly later: boolean; readonly revoked: string | null };
   readonly cut: { readonly cut: boolean; readonly other: boolean };
   readonly audit: string | null;
   readonly explained: string | null;
@@ -39,7 +45,7 @@ export type ConsoleReport = {
   /** pages times themes that axe looked at */
   readonly checked: number;
   readonly faults: readonly string[];
-  /** pages that scroll sideways at 360 px */
+  /** pages that scroll sideways at 360 or 1600 px */
   readonly tooWide: readonly string[];
 };
 
@@ -59,6 +65,7 @@ async function makeScene() {
       'agents.yaml': policy(
         [
           `approve: "pay.test:${web.port}", methods: [POST], wait: 5m, remember: 10m, addresses: [127.0.0.0/8]`,
+          `approve: "pay.test:${web.port}", methods: [DELETE], wait: 5m, second_factor: true, addresses: [127.0.0.0/8]`,
           tunnelled(`raw.test:${raw.port}`, 'protocol: any'),
           'deny: "*.evil.test", reason: Ask the platform team.',
         ],
@@ -136,6 +143,57 @@ async function heldCall({ proxy, web }: Scene, page: Page) {
   const { stdout } = await curl;
   const [body = '', status = ''] = stdout.trim().split('\n');
   return { held, curl: `${status} ${body}` };
+}
+
+/** A call whose rule wants a second factor: a wrong code, then the right one. */
+async function codedCall({ proxy, web }: Scene, page: Page) {
+  const enrolled = await proxy.home.run(['operator', 'totp', 'admin']);
+  const totp = URI.parse(/otpauth:\S+/.exec(enrolled.out)?.[0] ?? '');
+  const right = totp.generate();
+  await open(page, 'Approvals');
+  const from = `http://127.0.0.1:${proxy.port}`;
+  const url = `http://pay.test:${web.port}/account/%3Cb%3E%E2%80%AE`;
+  const curl = run('curl', ['-sS', '-m', '90', '-w', '\n%{http_code}', '-x', from, '-X', 'DELETE', url]);
+  curl.catch(() => {});
+  const call = page.getByRole('listitem').filter({ hasText: '/account' });
+  await call.getByRole('button', { name: 'Allow…' }).click();
+  const code = call.getByLabel('One-time code');
+  await code.fill(String((Number(right) + 1) % 1_000_000).padStart(6, '0'));
+  const decide = call.getByRole('button', { name: 'Allow this call' });
+  await decide.click();
+  // The proxy hears of the new factor a moment later.
+  const wrong = call.getByRole('alert');
+  await eventually(async () => {
+    if (((await wrong.textContent()) ?? '').includes('is wrong')) return true;
+    await decide.click();
+    return false;
+  }, WAIT_MS);
+  const wrongCode = await wrong.textContent();
+  await picture(page, 'code');
+  await code.fill(totp.generate());
+  await decide.click();
+  const { stdout } = await curl;
+  const [body = '', status = ''] = stdout.trim().split('\n');
+  return { wrongCode, coded: `${status} ${body}` };
+}
+
+async function letIn({ proxy }: Scene, page: Page) {
+  await open(page, 'Operators');
+  await page.getByLabel('Name').fill('olga');
+  await page.getByLabel('Role').selectOption('approver');
+  await page.getByRole('button', { name: 'Let in' }).click();
+  const secret = page.locator('code.secret');
+  await secret.waitFor();
+  const token = (await secret.textContent()) ?? '';
+  const me = await fetch(`${proxy.adminUrl}/api/v1/me`, { headers: { authorization: `Bearer ${token}` } });
+  await page.getByRole('button', { name: 'I have it' }).click();
+  await picture(page, 'operators');
+  const row = page.getByRole('row').filter({ hasText: 'olga' });
+  await row.getByRole('button', { name: 'Revoke…' }).click();
+  await row.getByRole('button', { name: 'Revoke for good' }).click();
+  await row.getByText('revoked').waitFor();
+  const later = (await page.content()).includes(token);
+  return { letIn: { me: await me.text(), later, revoked: await row.textContent() } };
 }
 
 async function cutFlow({ proxy, raw }: Scene, page: Page) {
@@ -245,6 +303,7 @@ const PAGES = [
   ['audit', ''],
   ['explain', '?group=agents&method=GET&url=https%3A%2F%2Fevil.test%2F'],
   ['lockdown', ''],
+  ['operators', ''],
   ['propose', '?group=agents&host=evil.test'],
   ['nowhere', ''],
 ] as const;
@@ -276,16 +335,23 @@ async function examine({ proxy, viewer }: Scene, browser: Browser) {
         await summary.click();
       await check(name);
       if (name === 'overview') await picture(page, `overview${suffix}`);
-      await page.setViewportSize({ width: 360, height: 740 });
-      const width = await page.evaluate('document.documentElement.scrollWidth');
-      if (Number(width) > 360) tooWide.push(`${name}: ${String(width)} px`);
-      if (name === 'overview') await picture(page, `small${suffix}`);
+      for (const [wide, height] of SCREENS) {
+        await page.setViewportSize({ width: wide, height });
+        const width = await page.evaluate('document.documentElement.scrollWidth');
+        if (Number(width) > wide) tooWide.push(`${name} at ${wide}: ${String(width)} px`);
+        if (name === 'overview') await picture(page, `${wide > 1000 ? 'wide' : 'small'}${suffix}`);
+      }
       await page.setViewportSize({ width: 1280, height: 800 });
     }
     await context.close();
   }
   return { faults, tooWide, checked };
 }
+
+const SCREENS = [
+  [360, 740],
+  [1600, 900],
+] as const;
 
 async function axeFaults(page: Page): Promise<string[]> {
   await page.evaluate(AXE);
@@ -309,8 +375,8 @@ async function main(): Promise<void> {
   page.setDefaultTimeout(WAIT_MS);
   const complaints: string[] = [];
   page.on('console', (message) => {
-    // A refused token is a 401 in the browser's log as well.
-    if (message.type() === 'error' && !message.text().includes('401')) complaints.push(message.text());
+    // A refused token is a 401 in the browser's log as well, a wrong code a 403.
+    if (message.type() === 'error' && !/ 40[13] /.test(message.text())) complaints.push(message.text());
   });
   page.on('pageerror', (error) => complaints.push(String(error)));
   await page.goto(scene.proxy.adminUrl);
@@ -323,6 +389,8 @@ async function main(): Promise<void> {
     who: await page.locator('.who').textContent(),
     ...(await refusedCall(scene, page)),
     ...(await heldCall(scene, page)),
+    ...(await codedCall(scene, page)),
+    ...(await letIn(scene, page)),
     cut: await cutFlow(scene, page),
     ...(await look(scene, page)),
     ...(await newToken(page)),

@@ -1,4 +1,5 @@
 /** Flows, blocked hosts, tokens, questions and the record over the API. */
+import { URI } from 'otpauth';
 import { describe, expect, it } from 'vitest';
 import { decision, operator, record } from '../audit/samples.ts';
 import { adminWith, BEARER } from './fakes.ts';
@@ -34,6 +35,83 @@ describe('blocked hosts', () => {
     const answer = await admin.app.inject(ask('GET', `/api/v1/blocked${search}`));
     expect(answer.statusCode).toBe(status);
     if (status === 200) expect(answer.json<{ blocked: unknown[] }>().blocked).toHaveLength(count);
+  });
+});
+
+describe('operators', () => {
+  const codeOf = (uri: string): string => URI.parse(uri).generate();
+
+  it('are let in, shown once, listed without their secret, and revoked', async () => {
+    const { admin, actions, operators } = adminWith();
+    const made = await admin.app.inject(ask('POST', '/api/v1/operators', { name: 'ann', role: 'approver' }));
+    const { token } = made.json<{ token: string }>();
+    expect([made.statusCode, operators.verify(token)]).toEqual([201, { name: 'ann', role: 'approver' }]);
+    const listed = await admin.app.inject(ask('GET', '/api/v1/operators'));
+    expect(listed.json()).toMatchObject({ operators: [{ name: 'ann', role: 'approver', totp: false }] });
+    expect(listed.body).not.toContain(token.slice(-43));
+    expect((await admin.app.inject(ask('DELETE', '/api/v1/operators/ann'))).statusCode).toBe(200);
+    expect(operators.verify(token)).toBeNull();
+    expect(actions.map(({ action, subject, why }) => [action, subject, why])).toEqual([
+      ['operator.add', 'ann', 'role approver'],
+      ['operator.revoke', 'ann', null],
+    ]);
+    expect(JSON.stringify(actions)).not.toContain(token);
+  });
+
+  it.each([
+    ['a name that is taken', { name: 'bob', role: 'viewer' }, 422],
+    ['the name of the built-in admin', { name: 'admin', role: 'viewer' }, 422],
+    ['a name of two lines', { name: 'a\nb', role: 'viewer' }, 422],
+    ['a role that is none', { name: 'ann', role: 'root' }, 400],
+    ['no role', { name: 'ann' }, 400],
+    ['an unknown key', { name: 'ann', role: 'viewer', totp: true }, 400],
+  ])('with %s are not let in', async (_title, payload, status) => {
+    const { admin, actions, operators } = adminWith();
+    operators.add('bob', 'viewer');
+    expect((await admin.app.inject(ask('POST', '/api/v1/operators', payload))).statusCode).toBe(status);
+    expect(actions).toEqual([]);
+  });
+
+  it('that are not there are 404', async () => {
+    const { admin } = adminWith();
+    expect((await admin.app.inject(ask('DELETE', '/api/v1/operators/eve'))).statusCode).toBe(404);
+    const url = '/api/v1/operators/eve/totp';
+    expect((await admin.app.inject(ask('POST', url, { code: '000000' }))).statusCode).toBe(404);
+  });
+
+  it('get a second factor from an admin who shows theirs, and from nobody else', async () => {
+    const { admin, actions, operators } = adminWith();
+    operators.add('ann', 'approver');
+    const enrol = (code: string) => admin.app.inject(ask('POST', '/api/v1/operators/ann/totp', { code }));
+    // The admin has none: whoever has only the token cannot make one.
+    const type = 'urn:sallyport:admin:';
+    expect((await enrol('000000')).json()).toMatchObject({ status: 403, type: `${type}code_unavailable` });
+    const own = operators.enrol('admin');
+    expect((await enrol('12345678')).json()).toMatchObject({ status: 403, type: `${type}code_wrong` });
+    expect(operators.list()).toMatchObject([{ name: 'ann', totp: false }]);
+    const code = codeOf(own);
+    const made = await enrol(code);
+    expect(made.statusCode).toBe(201);
+    const { uri } = made.json<{ uri: string }>();
+    expect(operators.verifyCode('ann', codeOf(uri))).toBe('right');
+    // And each code once.
+    expect((await enrol(code)).statusCode).toBe(403);
+    expect(actions.map(({ action, outcome }) => [action, outcome])).toEqual([
+      ['operator.totp', 'refused'],
+      ['operator.totp', 'refused'],
+      ['operator.totp', 'done'],
+      ['operator.totp', 'refused'],
+    ]);
+    expect(JSON.stringify(actions)).not.toContain(URI.parse(uri).secret.base32);
+  });
+
+  it('that are revoked get none', async () => {
+    const { admin, operators } = adminWith();
+    operators.add('ann', 'approver');
+    operators.revoke('ann');
+    const code = codeOf(operators.enrol('admin'));
+    const answer = await admin.app.inject(ask('POST', '/api/v1/operators/ann/totp', { code }));
+    expect(answer.statusCode).toBe(404);
   });
 });
 

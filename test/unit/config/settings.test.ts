@@ -41,7 +41,7 @@ describe('settings', () => {
       root: cwd,
       proxy: { listen: { host: '127.0.0.1', port: 8080 }, workers: 1, drainMs: 30_000 },
       transparent: { tls: null, http: null, dns: null, address: null },
-      admin: { listen: { host: '127.0.0.1', port: 9090 } },
+      admin: { listen: { host: '127.0.0.1', port: 9090 }, names: [] },
       metrics: { listen: null },
       notify: { url: null, format: 'json' },
       policies: join(cwd, 'policies'),
@@ -63,6 +63,7 @@ transparent:
   # all commented out
 admin:
   listen: "[::1]:9090"
+  names: [Console.corp.example]
 metrics:
   listen: 0.0.0.0:9100
 policies: ../policies
@@ -77,7 +78,7 @@ audit: { sync: always, retain: 24h }
       file: join(cwd, 'sallyport.yaml'),
       proxy: { workers: 'auto', drainMs: 10_000 },
       transparent: { tls: null },
-      admin: { listen: { host: '::1', port: 9090 } },
+      admin: { listen: { host: '::1', port: 9090 }, names: ['console.corp.example'] },
       metrics: { listen: { host: '0.0.0.0', port: 9100 } },
       policies: join(cwd, '../policies'),
       dns: {

@@ -1,0 +1,24 @@
+/** The second factor of whoever asks, as routes want it. Used by `routes/`. */
+import type { AdminDeps, Ask, Reply } from './route.ts';
+
+/** Null: the code is right, and now used. */
+export function wrongCode({ operators }: AdminDeps, { name }: Ask['who'], code: string): Reply | null {
+  switch (operators.verifyCode(name, code)) {
+    case 'right':
+      return null;
+    case 'wrong':
+      return refused(403, 'code_wrong', 'The one-time code is wrong, or was used before.');
+    case 'not_enrolled':
+      return refused(
+        403,
+        'code_unavailable',
+        `The operator ${name} has no one-time codes: sallyport operator totp.`,
+      );
+    case 'too_many':
+      return refused(429, 'too_many_failures', 'Too many wrong one-time codes; try again in some minutes.');
+  }
+}
+
+function refused(status: number, code: string, detail: string): Reply {
+  return { problem: { status, code, detail } };
+}
