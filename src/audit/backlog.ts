@@ -67,12 +67,12 @@ export class Backlog {
     return all;
   }
 
-  /** They stand in the file: `tell` hears of each event, then its own caller. */
-  settle(records: readonly Pending[], tell: (event: AuditEvent) => void): void {
+  /** They stand in the file: `listeners` hear of each event, then its own caller. */
+  settle(records: readonly Pending[], listeners: readonly ((event: AuditEvent) => void)[]): void {
     for (const record of records) {
       this.#bytes -= record.body.length;
-      tell(record.event);
-      if (record.written !== null) call(record.written, null);
+      for (const listener of listeners) guarded(listener, record.event);
+      if (record.written !== null) guarded(record.written, null);
     }
   }
 
@@ -95,22 +95,18 @@ export class Backlog {
     for (const record of records) {
       if (record.written === null) continue;
       this.#bytes -= record.body.length;
-      call(record.written, error);
+      guarded(record.written, error);
     }
   }
 }
 
 /** One caller's bug must not keep the others from hearing; it surfaces as an uncaught exception. */
-export function guarded(run: () => void): void {
+function guarded<T>(tell: (told: T) => void, told: T): void {
   try {
-    run();
+    tell(told);
   } catch (error) {
     queueMicrotask(() => {
       throw error;
     });
   }
-}
-
-function call(written: Written, failed: Error | null): void {
-  guarded(() => written(failed));
 }

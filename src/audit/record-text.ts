@@ -28,6 +28,19 @@ type Shared = {
   /** from `group` to `port` */
   readonly middle: string;
   readonly tail: string;
+  /** the request that was decided last; null: its end was written as well */
+  request: Asked | null;
+};
+
+/** What a decision and its end say alike. */
+type Asked = {
+  readonly requestId: string;
+  readonly method: string | null;
+  readonly path: string | null;
+  readonly keys: readonly string[];
+  /** from `stage` to `path` */
+  readonly text: string;
+  readonly keysText: string;
 };
 
 export class RecordText {
@@ -41,12 +54,17 @@ export class RecordText {
   of(event: AuditEvent, at: string): string {
     if (event.kind === 'operator') return operatorText(event, at);
     const shared = this.#sharedOf(event);
-    const path = event.path === null ? 'null' : quoted(redactPath(event.path, event.reason));
-    const common =
-      `,"at":"${at}"${shared.head}${quoted(event.requestId)}${shared.middle}` +
-      `,"method":${orNull(event.method)},"path":${path}`;
     const rule = this.#rule(event.rule ?? null);
-    return `${common}${event.kind === 'decision' ? decisionText(event, rule) : endText(event, rule)}${shared.tail}`;
+    if (event.kind === 'decision') {
+      const asked = askedOf(shared, event);
+      shared.request = asked;
+      return `,"at":"${at}"${asked.text}${decisionText(event, rule, asked.keysText)}${shared.tail}`;
+    }
+    const before = shared.request;
+    // Not kept any longer: a path may hold on to the whole head that it was cut from.
+    shared.request = null;
+    const asked = before !== null && isSame(before, event) ? before : askedOf(shared, event);
+    return `,"at":"${at}"${asked.text}${endText(event, rule, asked.keysText)}${shared.tail}`;
   }
 
   #sharedOf(event: DecisionEvent | EndEvent): Shared {
@@ -68,6 +86,7 @@ export class RecordText {
         `,"group":${orNull(group)},"identity":${orNull(identity)},"client":${quoted(client)}` +
         `,"via":${orNull(via)},"host":${orNull(host)},"port":${port ?? 'null'}`,
       tail: `,"policy":${quoted(policy)}`,
+      request: null,
     };
     this.#shared.set(event.flow, made);
     return made;
@@ -90,6 +109,23 @@ export function quoted(text: string): string {
   return JSON.stringify(capped).replace(BEYOND_ASCII, escapeUnit);
 }
 
+function askedOf(shared: Shared, event: DecisionEvent | EndEvent): Asked {
+  const { requestId, method, path, keys } = event;
+  const pathText = path === null ? 'null' : quoted(redactPath(path, event.reason));
+  const text = `${shared.head}${quoted(requestId)}${shared.middle},"method":${orNull(method)},"path":${pathText}`;
+  return { requestId, method, path, keys, text, keysText: list(keys) };
+}
+
+function isSame(asked: Asked, event: EndEvent): boolean {
+  return (
+    asked.requestId === event.requestId &&
+    asked.path === event.path &&
+    asked.method === event.method &&
+    asked.keys === event.keys &&
+    event.reason === null
+  );
+}
+
 function stillHolds(known: Shared, event: DecisionEvent | EndEvent): boolean {
   return (
     known.host === event.host &&
@@ -103,10 +139,10 @@ function stillHolds(known: Shared, event: DecisionEvent | EndEvent): boolean {
   );
 }
 
-function decisionText(event: DecisionEvent, rule: string): string {
+function decisionText(event: DecisionEvent, rule: string, keys: string): string {
   return (
     `,"verdict":"${event.verdict}","reason":${word(event.reason)},"rule":${rule}` +
-    `,"treat":${word(event.treat)},"keys":${list(event.keys)}${ruling(event.approval)}`
+    `,"treat":${word(event.treat)},"keys":${keys}${ruling(event.approval)}`
   );
 }
 
@@ -114,10 +150,10 @@ function ruling(by: DecisionEvent['approval']): string {
   return by === undefined ? '' : `,"approval":{"id":${quoted(by.id)},"by":${quoted(by.by)}}`;
 }
 
-function endText(event: EndEvent, rule: string): string {
+function endText(event: EndEvent, rule: string, keys: string): string {
   return (
     `,"verdict":${word(event.verdict ?? null)},"reason":${word(event.reason)},"rule":${rule}` +
-    `,"treat":${word(event.treat)},"keys":${list(event.keys)}` +
+    `,"treat":${word(event.treat)},"keys":${keys}` +
     `,"status":${count(event.status)},"bytes_up":${count(event.bytesUp)},"bytes_down":${count(event.bytesDown)}` +
     `,"ms":${millis(event.ms)},"overhead_ms":${event.overheadMs === null ? 'null' : millis(event.overheadMs)}` +
     `,"ended":"${event.ended}","scrubbed":${list(event.scrubbed)}`

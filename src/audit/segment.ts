@@ -23,8 +23,6 @@ type FileFacts = { readonly ino: number; readonly dev: number; readonly size: nu
 export const systemAuditFs: AuditFs = nodeFs;
 
 const FILE_MODE = 0o600;
-/** Batches up to this size are written from one buffer that stays. */
-const SCRATCH_BYTES = 65_536;
 
 export class Segment {
   readonly path: string;
@@ -35,7 +33,6 @@ export class Segment {
   broken = false;
   readonly #fs: AuditFs;
   readonly #fd: number;
-  readonly #scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
   #syncs = 0;
   #closing = false;
 
@@ -75,13 +72,11 @@ export class Segment {
     return new Segment(fs, { ...at, fd });
   }
 
-  /** Appends ASCII text. Throws the file system's error after cutting off what had been written of it. */
-  append(text: string): void {
-    const bytes = text.length <= SCRATCH_BYTES ? this.#scratch : Buffer.allocUnsafe(text.length);
-    bytes.write(text, 0, 'latin1');
+  /** Throws the file system's error after cutting off what had been written. */
+  append(bytes: Uint8Array): void {
     try {
-      for (let done = 0; done < text.length; ) {
-        const wrote = this.#fs.writeSync(this.#fd, bytes, done, text.length - done);
+      for (let done = 0; done < bytes.length; ) {
+        const wrote = this.#fs.writeSync(this.#fd, bytes, done, bytes.length - done);
         if (wrote === 0) throw new Error(`nothing could be written to ${this.path}`);
         done += wrote;
       }
@@ -89,7 +84,7 @@ export class Segment {
       this.#cutBack();
       throw error;
     }
-    this.size += text.length;
+    this.size += bytes.length;
   }
 
   /** Brings what was appended so far to the disk. */

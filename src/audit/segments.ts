@@ -39,14 +39,14 @@ export class Segments {
     this.#last = opts.last;
   }
 
-  /** Appends whole lines. `now`: milliseconds since the epoch; `seq`: number of the first record in `text`. */
-  append(text: string, now: number, seq: number): void {
+  /** Appends whole lines. `now`: milliseconds since the epoch; `seq`: number of the first record in `bytes`. */
+  append(bytes: Uint8Array, now: number, seq: number): void {
     const dayNumber = Math.floor(now / DAY_MS);
     if (dayNumber !== this.#dayNumber) {
       this.#dayNumber = dayNumber;
       this.#day = dayOf(now);
     }
-    this.#ready(seq).append(text);
+    this.#ready(seq).append(bytes);
   }
 
   /** Brings what was appended to the disk; at once when there is no open file. */

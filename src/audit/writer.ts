@@ -6,8 +6,8 @@
 import { hash as cryptoHash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { AuditError, asError } from './audit-error.ts';
-import { Backlog, guarded, MAX_KEPT_ENDS, type Pending, type Written } from './backlog.ts';
-import { formBatch, type HashHex, type Head } from './chain.ts';
+import { Backlog, MAX_KEPT_ENDS, type Pending, type Written } from './backlog.ts';
+import { type Head, LineFormer } from './chain.ts';
 import { Checkpointer } from './checkpointer.ts';
 import type { AuditEvent, DecisionEvent, EndEvent, OperatorEvent } from './event.ts';
 import { type FolderLock, lockFolder } from './lock.ts';
@@ -56,7 +56,7 @@ export function openAuditTrail(opts: AuditTrailOptions): AuditTrail {
 
 class FileTrail implements AuditTrail {
   readonly #opts: AuditTrailOptions;
-  readonly #hash: HashHex;
+  readonly #lines: LineFormer;
   readonly #lock: FolderLock;
   readonly #segments: Segments;
   readonly #checkpoints: Checkpointer;
@@ -83,9 +83,10 @@ class FileTrail implements AuditTrail {
     this.#opts = opts;
     this.#lock = lock;
     this.#backlog = new Backlog(opts.clock);
-    this.#hash = opts.hash ?? ((bytes) => cryptoHash('sha256', bytes, 'hex'));
+    const hash = opts.hash ?? ((bytes) => cryptoHash('sha256', bytes, 'hex'));
+    this.#lines = new LineFormer(hash);
     const signer = Checkpointer.open(opts.dir, opts.keyPath);
-    const found = recover({ dir: opts.dir, checkpoint: signer.found, hash: this.#hash, crashed: lock.stale });
+    const found = recover({ dir: opts.dir, checkpoint: signer.found, hash, crashed: lock.stale });
     this.#head = found.head;
     for (const note of found.notes) this.#notes.add(note);
     this.#checkpoints = signer;
@@ -163,8 +164,8 @@ class FileTrail implements AuditTrail {
   #append(batch: readonly Pending[]): boolean {
     try {
       if (this.#barred !== null) throw this.#barred;
-      const { text, head } = formBatch(batch, this.#head, { hash: this.#hash, note: this.#notes.text() });
-      this.#segments.append(text, this.#opts.clock.now(), this.#head.seq + 1);
+      const { bytes, head } = this.#lines.form(batch, this.#head, this.#notes.text());
+      this.#segments.append(bytes, this.#opts.clock.now(), this.#head.seq + 1);
       this.#head = head;
     } catch (error) {
       this.#fail(batch, asError(error));
@@ -215,9 +216,7 @@ class FileTrail implements AuditTrail {
   }
 
   #deliver(batch: readonly Pending[]): void {
-    this.#backlog.settle(batch, (event) => {
-      for (const listener of this.#listeners) guarded(() => listener(event));
-    });
+    this.#backlog.settle(batch, this.#listeners);
   }
 
   #fail(batch: readonly Pending[], error: Error): void {
@@ -259,7 +258,7 @@ class FileTrail implements AuditTrail {
 
   /** Nothing waits to be written, so only opening can tell; a proxy that is not ready gets no decisions. */
   #probe(): void {
-    this.#segments.append('', this.#opts.clock.now(), this.#head.seq + 1);
+    this.#segments.append(Buffer.alloc(0), this.#opts.clock.now(), this.#head.seq + 1);
     this.#failing = false;
   }
 
