@@ -66,6 +66,7 @@ export function joinReplicas(
     const { seen, policies, connected } = replicas.view();
     return { seen: seen.length, policies, shared: connected };
   });
+  replicas.serve(of.control);
   replicas.onTaken(of.record);
   replicas.tellPolicies(of.policies);
   return replicaControl(of.control, replicas);

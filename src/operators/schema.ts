@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { ROLES } from '../base/operator.ts';
 
-const MAX_OPERATORS = 1_000;
+export const MAX_OPERATORS = 1_000;
 
 /** Names stand in records beside `admin`, `cli:USER`, `file` and `signal`, and must not look like one of them. */
 export const operatorName = z
@@ -25,6 +25,8 @@ const factor = z.strictObject({
   secret: z.string().regex(/^[A-Z2-7]{32,64}$/),
   /** number of the last step whose code was used: none up to it is taken again */
   used: z.int().min(0),
+  /** of two, the later one counts; a factor of before has none */
+  enrolled: z.iso.datetime().optional(),
 });
 
 const operatorsFile = z
@@ -37,6 +39,13 @@ const operatorsFile = z
     error: 'a name stands in it twice',
   });
 
+/** What replicas tell each other of one name, and which of them wrote it. */
+const sharedOperator = z.strictObject({
+  operator: operator.nullable(),
+  factor: factor.nullable(),
+  replica: z.string().max(255),
+});
+
 function distinct(list: readonly { readonly name: string }[]): boolean {
   return new Set(list.map(({ name }) => name)).size === list.length;
 }
@@ -47,6 +56,13 @@ export type OperatorsFile = {
   readonly operators: readonly StoredOperator[];
   readonly factors: readonly StoredFactor[];
 };
+
+export type SharedOperatorEntry = Readonly<z.infer<typeof sharedOperator>>;
+
+/** null: not one of ours. */
+export function parseSharedOperator(value: unknown): SharedOperatorEntry | null {
+  return sharedOperator.safeParse(value).data ?? null;
+}
 
 /** Throws an Error that says what is wrong and where, never a value. */
 export function parseOperators(text: string): OperatorsFile {

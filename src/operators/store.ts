@@ -86,16 +86,12 @@ class FileOperators implements OperatorStore {
     const named = operatorName.safeParse(name);
     if (!named.success) throw new OperatorError(`the name ${named.error.issues[0]?.message ?? 'is not one'}`);
     const secret = randomBytes(SECRET_BYTES).toString('base64url');
-    const made: StoredOperator = {
-      name,
-      role,
-      hash: hash('sha256', secret, 'hex'),
-      created: this.#now(),
-      revoked: null,
-    };
+    const face = { name, role, hash: hash('sha256', secret, 'hex'), revoked: null };
     this.#change((file) => {
       const before = file.operators.find((one) => one.name === name);
       if (before?.revoked === null) throw new OperatorError(`there is an operator ${name}; revoke it first`);
+      // Among replicas the later one of a name counts, whatever their clocks say.
+      const made: StoredOperator = { ...face, created: this.#after(before?.created) };
       return { ...file, operators: [...file.operators.filter((one) => one !== before), made] };
     });
     return `spo_${name}_${secret}`;
@@ -146,7 +142,9 @@ class FileOperators implements OperatorStore {
     const secret = newSecret();
     this.#change((file) => {
       const others = file.factors.filter((factor) => factor.name !== name);
-      return { ...file, factors: [...others, { name, secret, used: 0 }] };
+      const before = file.factors.find((factor) => factor.name === name)?.enrolled;
+      const enrolled = this.#after(before ?? file.operators.find((one) => one.name === name)?.created);
+      return { ...file, factors: [...others, { name, secret, used: 0, enrolled }] };
     });
     return enrolmentUri(name, secret);
   }
@@ -206,6 +204,12 @@ class FileOperators implements OperatorStore {
       if (trouble !== this.#trouble) this.#opts.onProblem?.(trouble);
       this.#trouble = trouble;
     }
+  }
+
+  /** Now, or as soon as can be told from `before`; both ISO 8601. */
+  #after(before: string | undefined): string {
+    const least = before === undefined ? 0 : Date.parse(before) + 1;
+    return new Date(Math.max(this.#opts.clock.now(), least)).toISOString();
   }
 
   #now(): string {

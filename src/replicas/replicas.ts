@@ -14,9 +14,14 @@ import { RedisBoard } from '../state/redis-board.ts';
 import { RedisLine, type RedisPlace } from '../state/redis-line.ts';
 import { RedisStore } from '../state/redis-store.ts';
 import type { StateStore } from '../state/store.ts';
+import type { ApprovalSeat } from '../supervise/approvals.ts';
+import { type Approvals, Calls } from './calls.ts';
 import { lockdownSharer } from './lockdown.ts';
+import { operatorSharer } from './operators.ts';
+import { rulingSharer } from './rulings.ts';
 import { type Common, type Sharer, type Taken, takenEvent } from './sharer.ts';
 import { tokenSharer } from './tokens.ts';
+import { Troubles } from './troubles.ts';
 import { parseSaid, viewOf, type Words, wordsOf } from './words.ts';
 
 export { hasShared };
@@ -44,6 +49,10 @@ export type Replicas = {
   /** resolves with the next look that was answered; false: none was within `limitMs` */
   settled(limitMs: number): Promise<boolean>;
   view(): ReplicasView;
+  /** Lets other replicas look at what waits for a person here, and decide it. */
+  serve(approvals: Approvals): void;
+  /** The others, where they can be asked now. */
+  peers(): readonly ApprovalSeat[];
   /** Says from now on which policies are in force here: `policies` is asked at each look. */
   tellPolicies(policies: () => readonly string[] | Promise<readonly string[]>): void;
   /** `record` gets what people did elsewhere when it comes to be in force here, also what came before this call. */
@@ -62,8 +71,6 @@ const LOOK_AGAIN_MS = 100;
 const LEAVE_MS = 500;
 /** Workers have to be asked. */
 const POLICIES_EVERY_MS = 500;
-/** Different words for one trouble that are told. */
-const MAX_TOLD = 16;
 /** What was taken over before there was a record to write it to. */
 const MAX_EARLY = 1_000;
 
@@ -76,6 +83,7 @@ class OpenReplicas implements Replicas {
   readonly #opts: ReplicasOptions;
   readonly #lines: readonly RedisLine[];
   readonly #board: RedisBoard;
+  readonly #calls: Calls;
   readonly #sharers: readonly Sharer[];
   readonly #stops: (() => void)[] = [];
   readonly #id = randomUUID();
@@ -95,41 +103,46 @@ class OpenReplicas implements Replicas {
   /** monotonic milliseconds */
   #readAt = 0;
   #closed = false;
-  /** what was told since it last went well */
-  readonly #told = new Set<string>();
-  /** entries that no replica wrote, by their kind */
-  readonly #strangers = new Map<string, number>();
+  readonly #troubles: Troubles;
   #timer: NodeJS.Timeout | null = null;
   #record: ((event: OperatorEvent) => void) | null = null;
   readonly #early: OperatorEvent[] = [];
 
   constructor(opts: ReplicasOptions) {
     this.#opts = opts;
+    this.#troubles = new Troubles(opts.log);
     const { dir, clock, key, log, place, version, name = hostname(), prefix = 'sallyport' } = opts;
     this.#about = { name, version, since: new Date(clock.now()).toISOString() };
+    const onProblem = (why: string): void => {
+      if (!this.#closed) this.#troubles.tell(why);
+    };
     const line = (answerMs: number, onReady: () => void): RedisLine =>
-      new RedisLine({ place, clock, answerMs, onReady, onProblem: (why) => this.#tell(why) });
+      new RedisLine({ place, clock, answerMs, onReady, onProblem });
     const look = (): void => this.#look();
     const counts = line(opts.answerMs ?? ANSWER_MS, () => this.store.refresh());
     const looks = line(LOOK_ANSWER_MS, () => this.#lookAtAll());
     const hears: RedisLine = line(LOOK_ANSWER_MS, () => {
       // What was told while nobody listened is not told again: so all is looked at.
-      const heard = hears.listen([this.#board.channel], look);
+      const mine = this.#board.channelOf(this.#id);
+      const heard = hears.listen([this.#board.channel, mine], (channel, message) =>
+        channel === mine ? this.#calls.heard(message) : look(),
+      );
       heard.then(
         () => this.#lookAtAll(),
-        (error: Error) => this.#tell(error.message),
+        (error: Error) => this.#troubles.tell(error.message),
       );
     });
     this.#lines = [counts, looks, hears];
     this.#board = new RedisBoard({ line: looks, prefix, key });
     const id = this.#id;
+    this.#calls = new Calls(this.#board, id);
     this.store = new RedisStore({ line: counts, clock, prefix, id, replicas: () => this.#said.size });
     const onTaken = (taken: Taken): void => this.#take(taken);
-    const onDropped = (kind: string, entries: number): void => this.#dropped(kind, entries);
+    const onDropped = (kind: string, entries: number): void => this.#troubles.dropped(kind, entries);
     const common: Common = { board: this.#board, dir, clock, log, name, onTaken, onDropped };
     const lockdown = lockdownSharer(common);
     // A lock first: it is what cannot wait.
-    this.#sharers = [lockdown, tokenSharer(common)];
+    this.#sharers = [lockdown, tokenSharer(common), operatorSharer(common), rulingSharer(common)];
     const timer = setInterval(() => {
       this.store.refresh();
       this.#look();
@@ -151,6 +164,15 @@ class OpenReplicas implements Replicas {
     });
     this.#lookAtAll();
     return promise;
+  }
+
+  serve(approvals: Approvals): void {
+    this.#calls.serve(approvals);
+  }
+
+  peers(): readonly ApprovalSeat[] {
+    const others = this.#connected ? [...this.#said.keys()].filter((id) => id !== this.#id) : [];
+    return others.map((id) => this.#calls.seat(id));
   }
 
   view(): ReplicasView {
@@ -228,10 +250,9 @@ class OpenReplicas implements Replicas {
     const troubles = await this.#share();
     if (this.#closed) return;
     this.#connected = troubles.length === 0;
-    for (const trouble of troubles) this.#tell(trouble);
+    for (const trouble of troubles) this.#troubles.tell(trouble);
     if (troubles.length > 0) return;
-    if (this.#told.size > 0) this.#opts.log.info('replicas: shared again');
-    this.#told.clear();
+    this.#troubles.over();
     this.#sharedAt = this.#opts.clock.now();
     this.#waiting = this.#waiting.filter((one) => !waiting.includes(one));
     for (const told of waiting) told();
@@ -271,21 +292,6 @@ class OpenReplicas implements Replicas {
     const event = takenEvent(taken, this.#opts.clock.now());
     if (this.#record !== null) this.#record(event);
     else if (this.#early.length < MAX_EARLY) this.#early.push(event);
-  }
-
-  /** Once for each new number of them. */
-  #dropped(kind: string, entries: number): void {
-    if (entries === (this.#strangers.get(kind) ?? 0)) return;
-    this.#strangers.set(kind, entries);
-    if (entries === 0) return;
-    this.#opts.log.error({ kind, entries }, 'replicas: entries that no replica wrote are in Redis');
-  }
-
-  /** Once for each new trouble. */
-  #tell(why: string): void {
-    if (this.#closed || this.#told.has(why) || this.#told.size >= MAX_TOLD) return;
-    this.#told.add(why);
-    this.#opts.log.error({ why }, 'replicas: nothing is shared; going on with what is known here');
   }
 }
 

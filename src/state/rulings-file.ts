@@ -7,14 +7,18 @@ import path from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { writeFileDurable } from '../base/durable.ts';
 import { holdLock } from '../base/file-lock.ts';
-import type { Found, Ruling, Rulings } from './rulings.ts';
+import type { Found, Kept, Ruling, Rulings } from './rulings.ts';
+import { isLive, joinKept } from './rulings-merge.ts';
 import { rulingsSchema } from './rulings-schema.ts';
 
 /** People make them one by one; beyond it each yes is for this once. */
-const MAX_RULINGS = 2_000;
+export const MAX_RULINGS = 2_000;
+/** Taken back before their end: other replicas may not have heard of it yet. */
+export const MAX_FORGOTTEN = 4_000;
+export const RULINGS_FILE = 'approvals.json';
 /** Another process writes its own at the same moment. */
 const LOCK_WAIT_MS = 100;
-const NONE: readonly Ruling[] = [];
+const NONE: Kept = { rulings: [], forgotten: [] };
 
 export type RulingsFileOptions = {
   /** the state folder */
@@ -29,18 +33,18 @@ export class RulingsFile implements Rulings {
   readonly #file: string;
   #seen = '';
   #damaged = false;
-  #rulings = NONE;
+  #kept = NONE;
 
   constructor(opts: RulingsFileOptions) {
     this.#opts = opts;
-    this.#file = path.join(opts.dir, 'approvals.json');
+    this.#file = path.join(opts.dir, RULINGS_FILE);
   }
 
   find(
     { key, group, rule }: { readonly key: string; readonly group: string; readonly rule: string },
     told: (found: Found) => void,
   ): void {
-    const rulings = this.#current();
+    const { rulings } = this.#current();
     const now = this.#opts.clock.now();
     let ruling: Ruling | null = null;
     let coolUntil = 0;
@@ -52,30 +56,54 @@ export class RulingsFile implements Rulings {
   }
 
   put(ruling: Ruling, told: (failed: Error | null) => void): void {
-    told(this.#change((rulings) => [...rulings.filter(({ key }) => key !== ruling.key), ruling]));
+    told(
+      this.#change(({ rulings, forgotten }) => ({
+        rulings: [...rulings.filter(({ key }) => key !== ruling.key), ruling],
+        forgotten,
+      })),
+    );
   }
 
   list(told: (rulings: readonly Ruling[]) => void): void {
     const now = this.#opts.clock.now();
-    told(this.#current().filter(({ until }) => until > now));
+    told(this.#current().rulings.filter(({ until }) => until > now));
   }
 
   forget(id: string, told: (done: boolean) => void): void {
-    const known = this.#current().some((one) => one.id === id);
-    told(known && this.#change((rulings) => rulings.filter((one) => one.id !== id)) === null);
+    const known = this.#current().rulings.find((one) => one.id === id);
+    if (known === undefined) return told(false);
+    const failed = this.#change(({ rulings, forgotten }) => ({
+      rulings: rulings.filter((one) => one.id !== id),
+      // So that no other replica brings it back.
+      forgotten: [...forgotten, { id, until: Math.max(known.until, known.coolUntil) }].slice(-MAX_FORGOTTEN),
+    }));
+    return told(failed === null);
   }
 
-  #change(make: (rulings: readonly Ruling[]) => readonly Ruling[]): Error | null {
+  /** Takes over what others have decided. All that holds then, or why it could not be written. */
+  merge(theirs: Kept): Kept | Error {
+    const caps = { now: this.#opts.clock.now(), maxRulings: MAX_RULINGS, maxForgotten: MAX_FORGOTTEN };
+    const now = joinKept(this.#current(), theirs, caps);
+    if (this.#damaged) return new Error('approvals.json is damaged');
+    const before = joinKept(this.#current(), NONE, caps);
+    if (isSame(before, now)) return now;
+    return this.#change((kept) => joinKept(kept, theirs, caps)) ?? this.#current();
+  }
+
+  #change(make: (kept: Kept) => Kept): Error | null {
     try {
       const release = holdLock(`${this.#file}.lock`, LOCK_WAIT_MS);
       if (release === null) return new Error('approvals.json is being written by another process');
       try {
         const now = this.#opts.clock.now();
-        const live = this.#current().filter((one) => one.until > now || one.coolUntil > now);
+        const { rulings, forgotten } = this.#current();
         if (this.#damaged) return new Error('approvals.json is damaged');
-        const rulings = make(live);
-        if (rulings.length > MAX_RULINGS) return new Error('approvals.json is full');
-        writeFileDurable(this.#file, `${JSON.stringify({ version: 1, rulings }, null, 1)}\n`, 0o600);
+        const next = make({
+          rulings: rulings.filter((one) => isLive(one, now)),
+          forgotten: forgotten.filter(({ until }) => until > now),
+        });
+        if (next.rulings.length > MAX_RULINGS) return new Error('approvals.json is full');
+        writeFileDurable(this.#file, `${JSON.stringify({ version: 1, ...next }, null, 1)}\n`, 0o600);
         return null;
       } finally {
         release();
@@ -86,13 +114,13 @@ export class RulingsFile implements Rulings {
   }
 
   /** As the file stands now. What cannot be read, or is not as we write it, counts for nothing. */
-  #current(): readonly Ruling[] {
+  #current(): Kept {
     const seen = this.#look();
-    if (seen === this.#seen) return this.#rulings;
+    if (seen === this.#seen) return this.#kept;
     this.#seen = seen;
     this.#damaged = false;
-    this.#rulings = seen === '' ? NONE : this.#read();
-    return this.#rulings;
+    this.#kept = seen === '' ? NONE : this.#read();
+    return this.#kept;
   }
 
   /** Changes whenever the file does; empty: there is none. */
@@ -105,10 +133,10 @@ export class RulingsFile implements Rulings {
     }
   }
 
-  #read(): readonly Ruling[] {
+  #read(): Kept {
     try {
       const value: unknown = JSON.parse(readFileSync(this.#file, 'utf8'));
-      return rulingsSchema.parse(value).rulings;
+      return rulingsSchema.parse(value);
     } catch {
       this.#damaged = true;
       this.#opts.onProblem(
@@ -117,4 +145,12 @@ export class RulingsFile implements Rulings {
       return NONE;
     }
   }
+}
+
+function isSame(one: Kept, two: Kept): boolean {
+  const ids = ({ rulings, forgotten }: Kept): string =>
+    [...rulings.map(({ id, decision }) => `${id} ${decision}`), ...forgotten.map(({ id }) => id)]
+      .sort()
+      .join();
+  return ids(one) === ids(two);
 }

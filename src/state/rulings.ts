@@ -31,6 +31,17 @@ export type Ruling = {
   readonly coolUntil: number;
 };
 
+/** A yes that was taken back before its end. */
+export type Forgotten = {
+  /** of the ruling */
+  readonly id: string;
+  /** when it would have ended; milliseconds since the epoch */
+  readonly until: number;
+};
+
+/** All that is kept. */
+export type Kept = { readonly rulings: readonly Ruling[]; readonly forgotten: readonly Forgotten[] };
+
 export type Found = {
   /** the last ruling with this key that has not ended; null: none */
   readonly ruling: Ruling | null;

@@ -1,50 +1,51 @@
 /**
- * Calls that wait for a person in several workers, as one list: what is asked in two of them is one entry, and one
- * decision is carried out in both. Each worker keeps what its own connections asked. Used by `control.ts`.
+ * Calls that wait for a person in several places, workers or replicas, as one list: what is asked in two of them is one entry, and one
+ * decision is carried out in both. Each keeps what its own connections asked. Used by `control.ts` and `replicas/control.ts`.
  */
 import type { ApprovalLists, ApprovalView, Decided, Decision } from '../base/approvals.ts';
 import type { ControlPlane } from '../base/control.ts';
-import type { AboutOf, Answers, Question } from './messages.ts';
 
-/** What of a worker is asked. */
-type Asked = {
-  ask<K extends Question>(what: K, about: AboutOf<K>): Promise<Answers[K] | null>;
+/** One such place; null: it does not answer. */
+export type ApprovalSeat = {
+  approvals(): Promise<ApprovalLists | null>;
+  decide(decision: Decision): Promise<Decided | null>;
+  forget(about: { readonly id: string; readonly by: string }): Promise<boolean | null>;
 };
 
 export function crewApprovals(
-  seats: readonly Asked[],
+  places: () => readonly ApprovalSeat[],
 ): Pick<ControlPlane, 'approvals' | 'decide' | 'forget'> {
   let last: Promise<unknown> = Promise.resolve();
-  const look = () => Promise.all(seats.map((seat) => seat.ask('approvals', null)));
+  const look = () => Promise.all(places().map((seat) => seat.approvals()));
   return {
     approvals: async () => merged(await look()),
     // One at a time, so that of two operators the second one finds it decided.
     decide: (decision) => {
-      const mine = last.then(() => decide(seats, decision));
+      const mine = last.then(() => decide(places(), decision));
       last = mine.catch(() => {});
       return mine;
     },
     forget: async (id, by) => {
-      for (const seat of seats) if ((await seat.ask('forget', { id, by })) === true) return true;
+      for (const seat of places()) if ((await seat.forget({ id, by })) === true) return true;
       return false;
     },
   };
 }
 
-async function decide(seats: readonly Asked[], decision: Decision): Promise<Decided> {
-  const lists = await Promise.all(seats.map((seat) => seat.ask('approvals', null)));
+async function decide(seats: readonly ApprovalSeat[], decision: Decision): Promise<Decided> {
+  const lists = await Promise.all(seats.map((seat) => seat.approvals()));
   const at = lists.findIndex((list) => list?.approvals.some(({ id }) => id === decision.id) === true);
   const seat = seats[at];
   const shown = lists[at]?.approvals.find(({ id }) => id === decision.id);
   if (seat === undefined || shown === undefined) return late(seats, decision);
-  const decided = (await seat.ask('decide', decision)) ?? FAILED;
+  const decided = (await seat.decide(decision)) ?? FAILED;
   if (decided.kind !== 'done') return decided;
   const { key, likeness } = shown;
   const others = seats.filter(
     (_, index) => index !== at && lists[index]?.approvals.some((view) => view.key === key) === true,
   );
   const more = await Promise.all(
-    others.map((other) => other.ask('decide', { ...decision, like: { key, likeness } })),
+    others.map((other) => other.decide({ ...decision, like: { key, likeness } })),
   );
   const released = more.map((one) => (one?.kind === 'done' ? one.released : 0));
   return { ...decided, released: released.reduce((sum, count) => sum + count, decided.released) };
@@ -54,8 +55,8 @@ async function decide(seats: readonly Asked[], decision: Decision): Promise<Deci
 const FAILED: Decided = { kind: 'failed' };
 
 /** No worker holds it any more: one of them may know what became of it. */
-async function late(seats: readonly Asked[], decision: Decision): Promise<Decided> {
-  const told = await Promise.all(seats.map((seat) => seat.ask('decide', decision)));
+async function late(seats: readonly ApprovalSeat[], decision: Decision): Promise<Decided> {
+  const told = await Promise.all(seats.map((seat) => seat.decide(decision)));
   return told.find((one) => one !== null && one.kind !== 'unknown') ?? { kind: 'unknown' };
 }
 

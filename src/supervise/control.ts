@@ -9,7 +9,7 @@ import type {
 } from '../base/control.ts';
 import type { Endpoint } from '../config/settings.ts';
 import { changeLockdown, type LockdownStore } from '../state/lockdown.ts';
-import { crewApprovals } from './approvals.ts';
+import { type ApprovalSeat, crewApprovals } from './approvals.ts';
 import type { WorkerReport } from './messages.ts';
 import type { Seat } from './seat.ts';
 import type { Supervisor } from './supervisor.ts';
@@ -69,7 +69,7 @@ export function createCrewControl(
       return lists.flatMap((flows): readonly FlowView[] => flows ?? []);
     },
     reload: () => crew.reload(),
-    ...crewApprovals(crew.seats),
+    ...crewApprovals(() => crew.seats.map(approvalSeat)),
     blocked: async (limit) => {
       const lists = await Promise.all(crew.seats.map((seat) => seat.ask('blocked', limit)));
       return mergedBlocked(lists.flatMap((list) => list ?? [])).slice(0, limit);
@@ -92,6 +92,14 @@ export function createCrewControl(
       await spreadLockdown(crew, lockdown);
       return result;
     },
+  };
+}
+
+function approvalSeat(seat: Seat): ApprovalSeat {
+  return {
+    approvals: () => seat.ask('approvals', null),
+    decide: (decision) => seat.ask('decide', decision),
+    forget: (about) => seat.ask('forget', about),
   };
 }
 

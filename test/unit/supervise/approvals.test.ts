@@ -1,23 +1,26 @@
 /** Held calls of several workers as one list, and one decision for all of them. */
 import { describe, expect, it } from 'vitest';
 import type { ApprovalView, Decided, Decision } from '../../../src/base/approvals.ts';
-import { crewApprovals } from '../../../src/supervise/approvals.ts';
+import { type ApprovalSeat, crewApprovals } from '../../../src/supervise/approvals.ts';
 import { HELD } from '../admin/fakes.ts';
 
-type Seats = Parameters<typeof crewApprovals>[0];
-
 /** A worker that holds these; `null` answers nothing. */
-function seat(held: readonly ApprovalView[] | null, asked: Decision[], after: Decided = { kind: 'unknown' }) {
+function seat(
+  held: readonly ApprovalView[] | null,
+  asked: Decision[],
+  after: Decided = { kind: 'unknown' },
+): ApprovalSeat {
   const done: Decided = { kind: 'done', group: 'ai-agents', released: 2, remembered: null };
-  const answer = async (what: string, about: unknown): Promise<unknown> => {
-    if (held === null) return null;
-    if (what === 'approvals') return { approvals: held, remembered: [] };
-    const decision = about as Decision;
-    asked.push(decision);
-    const mine = held.some(({ id, key }) => id === decision.id || key === decision.like?.key);
-    return mine ? done : after;
+  return {
+    approvals: async () => (held === null ? null : { approvals: held, remembered: [] }),
+    decide: async (decided) => {
+      if (held === null) return null;
+      asked.push(decided);
+      const mine = held.some(({ id, key }) => id === decided.id || key === decided.like?.key);
+      return mine ? done : after;
+    },
+    forget: async () => (held === null ? null : false),
   };
-  return { ask: answer } as Seats[number];
 }
 
 const decision: Decision = {
@@ -33,7 +36,7 @@ describe('the crew', () => {
   it('shows what several workers hold as one entry, the oldest request of it', async () => {
     const later = { ...HELD, id: 'later', since: '2026-03-01T12:00:09.000Z' };
     const other = { ...HELD, id: 'other', key: 'c'.repeat(64), since: '2026-03-01T11:00:00.000Z' };
-    const crew = crewApprovals([seat([later], []), seat(null, []), seat([HELD, other], [])]);
+    const crew = crewApprovals(() => [seat([later], []), seat(null, []), seat([HELD, other], [])]);
     const { approvals } = await crew.approvals();
     expect(approvals).toMatchObject([
       { id: 'other', waiting: 2 },
@@ -43,14 +46,14 @@ describe('the crew', () => {
 
   it('does not count what looks different as the same', async () => {
     const unlike = { ...HELD, id: 'unlike', likeness: 'd'.repeat(64) };
-    const { approvals } = await crewApprovals([seat([HELD], []), seat([unlike], [])]).approvals();
+    const { approvals } = await crewApprovals(() => [seat([HELD], []), seat([unlike], [])]).approvals();
     expect(approvals).toMatchObject([{ waiting: 4, same: 1 }]);
   });
 
   it('has a decision carried out where it was shown, then where the same is held, by what was shown', async () => {
     const [first, second, third]: [Decision[], Decision[], Decision[]] = [[], [], []];
     const twin = { ...HELD, id: 'twin' };
-    const crew = crewApprovals([seat([], first), seat([HELD], second), seat([twin], third)]);
+    const crew = crewApprovals(() => [seat([], first), seat([HELD], second), seat([twin], third)]);
     expect(await crew.decide(decision)).toMatchObject({ kind: 'done', released: 4 });
     const like = { key: HELD.key, likeness: HELD.likeness };
     expect([first, second, third]).toEqual([[], [decision], [{ ...decision, like }]]);
@@ -58,14 +61,14 @@ describe('the crew', () => {
 
   it('says what became of what nobody holds any more', async () => {
     const over: Decided = { kind: 'over', how: 'timeout', by: null };
-    const crew = crewApprovals([seat([], []), seat([], [], over), seat(null, [])]);
+    const crew = crewApprovals(() => [seat([], []), seat([], [], over), seat(null, [])]);
     expect(await crew.decide(decision)).toEqual(over);
-    expect(await crewApprovals([seat([], [])]).decide(decision)).toEqual({ kind: 'unknown' });
+    expect(await crewApprovals(() => [seat([], [])]).decide(decision)).toEqual({ kind: 'unknown' });
   });
 
   it('takes one decision after the other', async () => {
     const asked: Decision[] = [];
-    const crew = crewApprovals([seat([HELD], asked)]);
+    const crew = crewApprovals(() => [seat([HELD], asked)]);
     await Promise.all([crew.decide(decision), crew.decide({ ...decision, by: 'bob' })]);
     expect(asked.map(({ by }) => by)).toEqual(['ann', 'bob']);
   });

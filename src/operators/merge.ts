@@ -1,0 +1,98 @@
+/**
+ * The operators of this machine and those of the others as one. What is joined, in whatever order and however often, comes out
+ * the same: of two operators with one name the later one counts, who is revoked anywhere is revoked, and a second
+ * factor's codes are used up to the last one used anywhere. Pure. Used by `replicas/operators.ts`.
+ */
+import { MAX_OPERATORS, type OperatorsFile, type StoredFactor, type StoredOperator } from './schema.ts';
+
+/** All that replicas tell each other of a name; `operator` is null for the built-in admin. */
+export type SharedOperator = {
+  readonly operator: StoredOperator | null;
+  readonly factor: StoredFactor | null;
+};
+
+/** By name. */
+export type SharedOperators = ReadonlyMap<string, SharedOperator>;
+
+export function sharedOf({ operators, factors }: OperatorsFile): SharedOperators {
+  const names = new Set([...operators, ...factors].map(({ name }) => name));
+  return new Map(
+    [...names].map((name) => [
+      name,
+      {
+        operator: operators.find((one) => one.name === name) ?? null,
+        factor: factors.find((one) => one.name === name) ?? null,
+      },
+    ]),
+  );
+}
+
+/** Beyond the cap nobody is added. */
+export function joinOperators(mine: SharedOperators, theirs: SharedOperators): SharedOperators {
+  const all = new Map(mine);
+  for (const [name, one] of theirs) {
+    const known = all.get(name);
+    if (known !== undefined) all.set(name, joinOne(known, one));
+    else if (all.size < MAX_OPERATORS) all.set(name, joinOne(one, one));
+  }
+  return all;
+}
+
+export function fileOf(all: SharedOperators): OperatorsFile {
+  return {
+    operators: [...all.values()].flatMap(({ operator }) => operator ?? []),
+    factors: [...all.values()].flatMap(({ factor }) => factor ?? []),
+  };
+}
+
+export function isSame(one: SharedOperator | undefined, two: SharedOperator | undefined): boolean {
+  return one !== undefined && two !== undefined && faceOf(one) === faceOf(two);
+}
+
+function joinOne(one: SharedOperator, two: SharedOperator): SharedOperator {
+  const operator = joinOperator(one.operator, two.operator);
+  const factor = joinFactor(one.factor, two.factor);
+  return { operator, factor: factor === null || isVoid(factor, operator) ? null : factor };
+}
+
+function joinOperator(one: StoredOperator | null, two: StoredOperator | null): StoredOperator | null {
+  if (one === null || two === null) return one ?? two;
+  if (one.hash === two.hash) {
+    const [revoked = null] = [one.revoked, two.revoked].filter((at) => at !== null).sort();
+    return { ...later(one, two), revoked };
+  }
+  // The name was given again, which needs a revocation first: the older one is over.
+  return later(one, two);
+}
+
+function later<T extends { readonly created: string; readonly hash: string }>(one: T, two: T): T {
+  const [a, b] = [Date.parse(one.created), Date.parse(two.created)];
+  if (a !== b) return a > b ? one : two;
+  return one.hash >= two.hash ? one : two;
+}
+
+function joinFactor(one: StoredFactor | null, two: StoredFactor | null): StoredFactor | null {
+  if (one === null || two === null) return one ?? two;
+  if (one.secret === two.secret) return { ...one, used: Math.max(one.used, two.used) };
+  const [a, b] = [enrolledAt(one), enrolledAt(two)];
+  if (a !== b) return a > b ? one : two;
+  return one.secret > two.secret ? one : two;
+}
+
+/** Of somebody who is revoked, or who had the name before. */
+function isVoid(factor: StoredFactor, operator: StoredOperator | null): boolean {
+  if (operator === null) return factor.name !== 'admin';
+  if (operator.revoked !== null) return true;
+  return factor.enrolled !== undefined && enrolledAt(factor) < Date.parse(operator.created);
+}
+
+function enrolledAt({ enrolled }: StoredFactor): number {
+  return enrolled === undefined ? 0 : Date.parse(enrolled);
+}
+
+function faceOf({ operator, factor }: SharedOperator): string {
+  return JSON.stringify([
+    operator === null ? null : [operator.role, operator.hash, operator.created, operator.revoked],
+    factor === null ? null : [factor.secret, factor.used, factor.enrolled ?? null],
+  ]);
+}
