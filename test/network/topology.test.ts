@@ -42,7 +42,7 @@ function suite(): void {
 
   // What must be found at a hole, or at two that are checks of their own.
   const holes: readonly (readonly [string, string, readonly string[]])[] = [
-    ['a route that is forwarded', 'route', ['direct TCP', 'UDP port 53', 'DNS over TCP']],
+    ['a route that is forwarded', 'route', ['direct TCP', '--noproxy', 'UDP port 53', 'DNS over TCP']],
     ['a way for UDP 53 alone', 'udp 53', ['UDP port 53']],
     ['a way for TCP 53 alone', 'tcp 53', ['DNS over TCP']],
     ['a resolver that knows public names, and a route for IPv6', 'resolver and ipv6', ['resolver', 'IPv6']],
@@ -64,6 +64,12 @@ function suite(): void {
       expect(failed(name)).toEqual(expect.arrayContaining([...wanted]));
     });
   }
+
+  it('has no check that passes whatever is open', () => {
+    const ever = new Set(holes.flatMap(([, name]) => failed(name)));
+    const all = of('shut').findings.map(({ check }) => check);
+    expect(all.filter((check) => !ever.has(check))).toEqual([]);
+  });
 
   it('is told apart: a hole for name servers is not one for all', () => {
     expect(failed('udp 53')).toEqual(['UDP port 53']);

@@ -1,6 +1,6 @@
 /**
  * The hosts around the sandboxes of `topology.ts`, as a process in a namespace of its own. `internet`: each public address
- * takes connections and answers DNS, one of them is an HTTPS server. `resolver` and `listen`: what a hole needs. Ends with
+ * takes connections, serves HTTPS and answers DNS, one of them is the upstream. `resolver` and `listen`: what a hole needs. Ends with
  * its standard input.
  */
 import { createSocket } from 'node:dgram';
@@ -8,7 +8,8 @@ import { readFileSync } from 'node:fs';
 import https from 'node:https';
 import net from 'node:net';
 
-const PORTS = [22, 53, 80, 443, 853];
+/** Beside 443. */
+const PORTS = [22, 53, 80, 853];
 
 /** Bytes of an answer to any question: NOERROR with one A record. */
 function answerTo(question: Buffer, address: string): Buffer {
@@ -46,6 +47,10 @@ async function internet(web: string, pair: string, others: readonly string[]): P
   );
   await listening(api, 443, web);
   for (const address of others) {
+    const site = https.createServer({ cert: pem, key: pem }, (_request, response) =>
+      response.end('outside\n'),
+    );
+    await listening(site, 443, address);
     for (const port of PORTS) {
       const server = net.createServer((socket) => {
         socket.on('error', () => socket.destroy());
