@@ -346,7 +346,11 @@ describe('what is mounted', () => {
         .replaceAll('/var/lib/sallyport', data)
         .replaceAll('/run/secrets/install', install);
       execFileSync('sh', ['-euc', script]);
-      // A second start of the same pod finds its files there.
+      // A second start of the same pod finds its files there, even as the kubelet leaves a volume that it restored.
+      const vault = path.join(data, 'state', 'vault.key');
+      writeFileSync(vault, Buffer.alloc(32, 1));
+      chmodSync(vault, 0o660);
+      chmodSync(path.join(data, 'state'), 0o2770);
       execFileSync('sh', ['-euc', script]);
       const moved: Readonly<Record<string, string>> = {
         '/etc/sallyport/certs': certs,
