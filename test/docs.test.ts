@@ -246,4 +246,19 @@ describe('the examples', () => {
     expect(files.length).toBeGreaterThan(5);
     for (const [, file = ''] of files) expect(() => readFileSync(join(ROOT, file)), file).not.toThrow();
   });
+
+  it('lead to headings and files that are there', () => {
+    const headings = [...README.matchAll(/^#+ (.*)$/gm)].map(([, text = '']) =>
+      text
+        .toLowerCase()
+        .replaceAll(/[^\w -]/g, '')
+        .replaceAll(' ', '-'),
+    );
+    const links = [...README.matchAll(/\]\(([^)]+)\)/g)].map(([, link = '']) => link);
+    expect(links.length).toBeGreaterThan(20);
+    for (const link of links) {
+      if (link.startsWith('#')) expect(headings, link).toContain(link.slice(1));
+      else expect(() => readFileSync(join(ROOT, link)), link).not.toThrow();
+    }
+  });
 });

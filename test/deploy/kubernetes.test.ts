@@ -89,6 +89,14 @@ describe('the kustomizations', () => {
   });
 });
 
+describe('every ConfigMap', () => {
+  it('is small enough for kubectl, which keeps the last one in an annotation of 256 KiB', () => {
+    const maps = ALL.filter(({ kind }) => kind === 'ConfigMap');
+    expect(maps.length).toBeGreaterThan(5);
+    for (const { name, raw } of maps) expect(JSON.stringify(raw).length, name).toBeLessThan(200_000);
+  });
+});
+
 describe('every pod', () => {
   for (const workload of WORKLOADS) {
     const pod = podOf(workload);
