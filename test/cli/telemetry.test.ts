@@ -112,9 +112,12 @@ describe('telemetry', () => {
     const running = await start(`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=${collector.url}/v1/traces`);
     expect(await get(running, '/late')).toBe(200);
     expect(Object.keys(web.seen.at(-1)?.headers ?? {})).not.toContain('traceparent');
+    expect(await get(running, '/quiet', `traceparent: 00-${TRACE}-${SPAN}-00\r\n`)).toBe(200);
     running.child.kill('SIGTERM');
     await running.gone;
     expect(collector.spans.map(({ name }) => name)).toEqual(expect.arrayContaining(['GET', 'CONNECT']));
+    expect(JSON.stringify(collector.spans)).toContain('/late');
+    expect(JSON.stringify(collector.spans)).not.toContain('/quiet');
     expect(collector.logs).toEqual([]);
   });
 
