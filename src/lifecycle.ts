@@ -125,9 +125,11 @@ function adoptIdentities(parts: Parts): void {
 }
 
 /** Groups were locked or let go: what the locked ones have open ends now, upstream connections too. */
-function adoptLockdown({ live, revoker, pool, lockdown }: Parts): void {
+function adoptLockdown({ live, revoker, pool, lockdown, metrics, clock }: Parts): void {
   live.cutLosers(revoker.identity);
   pool.cutGroups((group) => lockdown.denial(group) !== null);
+  const newest = Math.max(...lockdown.locks().map(({ since }) => Date.parse(since)));
+  if (Number.isFinite(newest)) metrics.lockdownCut(newest, clock.now());
 }
 
 function secretRefs(parts: Parts) {

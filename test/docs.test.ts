@@ -129,7 +129,7 @@ describe('the table of metrics', () => {
   });
 
   it('names the labels that the code registers', () => {
-    const source = sourceText('metrics/register.ts');
+    const source = ['register', 'register-people'].map((name) => sourceText(`metrics/${name}.ts`)).join('');
     for (const [metric = '', labels = ''] of tableBelow(README, '### Metrics')) {
       const name = metric.replaceAll('`', '');
       const plain = labels.replaceAll(/\([^)]*\)/g, '');

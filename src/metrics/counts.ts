@@ -51,6 +51,8 @@ export type Counts = {
   authority: () => AuthorityCount | null;
   /** null: it shares nothing with others */
   replicas: () => ReplicaCount | null;
+  /** the newest lock, and when what it cut had ended here, milliseconds since the epoch; null: none since the start */
+  cut: { readonly since: number; readonly over: number } | null;
   /** groups that are locked, `*` for all */
   locked: () => readonly string[];
   /** held entries by group */
@@ -83,6 +85,7 @@ export function noCounts(about: Pick<Counts, 'build'>): Counts {
     workers: () => null,
     authority: () => null,
     replicas: () => null,
+    cut: null,
     locked: () => [],
     pending: () => new Map(),
     records: 0,

@@ -53,6 +53,8 @@ export type Metrics = {
   secretAges(fn: () => readonly SecretAge[]): void;
   /** `fn` is asked at each scrape: the groups that are locked, `*` for all. */
   lockedGroups(fn: () => readonly string[]): void;
+  /** A lock of `since` has cut what was open here by `over`, milliseconds since the epoch. */
+  lockdownCut(since: number, over: number): void;
   /** `fn` is asked at each scrape, where this process supervises others. */
   workers(fn: () => WorkerCount): void;
   /** `fn` is asked at each scrape: the interception CA that signs. */
@@ -122,6 +124,9 @@ export function createMetrics(about: About): Metrics {
     },
     lockedGroups(fn) {
       counts.locked = fn;
+    },
+    lockdownCut(since, over) {
+      if (since > (counts.cut?.since ?? 0)) counts.cut = { since, over };
     },
     workers(fn) {
       counts.workers = fn;

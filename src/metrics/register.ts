@@ -3,8 +3,9 @@ import type { Registry } from 'prom-client';
 import type { Counts } from './counts.ts';
 import { STATUS_CLASSES } from './exchanges.ts';
 import { liveCounter, liveGauge, liveHistogram, type Row } from './prom-metrics.ts';
+import { registerPeople } from './register-people.ts';
 import { registerReplicas } from './register-replicas.ts';
-import type { Tally } from './tally.ts';
+import { outcomes, row } from './rows.ts';
 
 export function registerAll(registry: Registry, counts: Counts): void {
   registerFlows(registry, counts);
@@ -12,6 +13,7 @@ export function registerAll(registry: Registry, counts: Counts): void {
   registerCertificates(registry, counts);
   registerPolicy(registry, counts);
   registerProcess(registry, counts);
+  registerPeople(registry, counts);
   registerReplicas(registry, counts);
 }
 
@@ -152,18 +154,6 @@ function registerCertificates(registry: Registry, counts: Counts): void {
 }
 
 function registerPolicy(registry: Registry, counts: Counts): void {
-  liveGauge(registry, {
-    name: 'sallyport_approvals_pending',
-    help: 'Calls that wait for a person; the same one asked several times is one.',
-    labels: ['group'],
-    rows: () => [...counts.pending()].map(([group, value]) => row({ group }, value)),
-  });
-  liveCounter(registry, {
-    name: 'sallyport_approvals_total',
-    help: 'Requests that an approve rule decided, by what became of them.',
-    labels: ['group', 'outcome'],
-    rows: () => [...counts.approvals.rows()].map(([group, outcome, value]) => row({ group, outcome }, value)),
-  });
   liveCounter(registry, {
     name: 'sallyport_policy_reloads_total',
     help: 'Loads of the policy files.',
@@ -185,13 +175,6 @@ function registerPolicy(registry: Registry, counts: Counts): void {
     merge: 'max',
     rows: () => counts.policies.map(({ group, hash, mode }) => row({ group, hash, mode }, 1)),
   });
-  liveGauge(registry, {
-    name: 'sallyport_lockdown',
-    help: 'Is the group locked down by name (* for all).',
-    labels: ['group'],
-    merge: 'max',
-    rows: () => lockdownRows(counts),
-  });
 }
 
 function registerProcess(registry: Registry, counts: Counts): void {
@@ -212,24 +195,6 @@ function registerProcess(registry: Registry, counts: Counts): void {
     help: 'Connections to upstreams.',
     labels: ['outcome'],
     rows: () => outcomes(counts.upstream),
-  });
-  liveCounter(registry, {
-    name: 'sallyport_operator_actions_total',
-    help: 'What people did: by API, command, file or signal.',
-    labels: ['action', 'outcome'],
-    rows: () => [...counts.people.rows()].map(([action, outcome, value]) => row({ action, outcome }, value)),
-  });
-  liveCounter(registry, {
-    name: 'sallyport_notifications_total',
-    help: 'Messages to the webhook of notify.url: sent, failed (given up), dropped (no room, or the end).',
-    labels: ['outcome'],
-    rows: () => outcomes(counts.notices),
-  });
-  liveCounter(registry, {
-    name: 'sallyport_admin_wrong_tokens_total',
-    help: "Requests to the admin side with a token that is nobody's, by the code that they were told.",
-    labels: ['code'],
-    rows: () => [...counts.strangers.rows()].map(([code, , value]) => row({ code }, value)),
   });
   liveGauge(registry, {
     name: 'sallyport_workers',
@@ -256,20 +221,6 @@ function registerProcess(registry: Registry, counts: Counts): void {
     merge: 'max',
     rows: () => [row(counts.build, 1)],
   });
-}
-
-function row(labels: Row['labels'], value: number): Row {
-  return { labels, value };
-}
-
-function outcomes(tally: Tally): Row[] {
-  return [...tally.rows()].map(([outcome, , value]) => row({ outcome }, value));
-}
-
-function lockdownRows({ locked, policies }: Counts): Row[] {
-  const now = new Set(locked());
-  const groups = new Set(['*', ...policies.map(({ group }) => group), ...now]);
-  return [...groups].map((group) => row({ group }, now.has(group) ? 1 : 0));
 }
 
 function decisionRows(counts: Counts): Row[] {
