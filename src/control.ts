@@ -79,6 +79,10 @@ function groupViews({ parts }: RunningProxy, flows: readonly LiveFlow[]) {
       usable: group.secrets.length,
       total: group.secretTotal,
       names: group.secrets.map(({ env }) => env),
+      unavailable: group.secrets.flatMap(({ env, from }) => {
+        const why = parts.keyring.problem(from);
+        return why === null ? [] : [{ name: env, why }];
+      }),
     },
     open_connections: flows.filter(({ identity }) => identity.group === group.name).length,
     limits: parts.limits.view(group.name),

@@ -41,6 +41,7 @@ import type { Opened } from './telemetry/open.ts';
 import { type Bindings, createBindings } from './vault/bindings.ts';
 import { EPOCHS_FILE, openEpochs } from './vault/epochs.ts';
 import { createKeyring, type Keyring } from './vault/keyring.ts';
+import { openRemembered, REMEMBERED_FILE } from './vault/remembered.ts';
 import { openSources } from './vault/sources.ts';
 
 export type ProxyOptions = {
@@ -273,6 +274,12 @@ function createKeyParts(options: ProxyOptions, { clock, metrics, ca }: KeyNeeds)
     sources: openSources({ ...where, clock, ca, parentProxy: settings.parentProxy, onFetch, onProblem }),
     clock,
     onFetch,
+    onProblem,
+    remembered: openRemembered({
+      file: path.join(settings.state.dir, REMEMBERED_FILE),
+      installationKey: placeholderKey,
+      onProblem,
+    }),
   });
   metrics.secretAges(() => keyring.ages());
   const shapesFile = path.join(settings.state.dir, 'shapes.json');

@@ -81,7 +81,13 @@ export type GroupView = {
   readonly token: 'optional' | 'required';
   readonly sources: readonly string[];
   readonly rules: number;
-  readonly keys: { readonly usable: number; readonly total: number; readonly names: readonly string[] };
+  readonly keys: {
+    readonly usable: number;
+    readonly total: number;
+    readonly names: readonly string[];
+    /** those without a value now, and why, in words for operators */
+    readonly unavailable: readonly { readonly name: string; readonly why: string }[];
+  };
   readonly open_connections: number;
   readonly limits: LimitsView;
   readonly file: string;

@@ -9,10 +9,10 @@ import type { SourceRef } from '../policy/model.ts';
 import { buildLeakIndex, type LeakIndex } from '../secrets/leaks.ts';
 import type { RevokedDigest } from '../secrets/revoked.ts';
 import type { SecretValue } from '../secrets/value.ts';
-import { withDeadline } from './deadline.ts';
-import { FormerValues } from './former.ts';
+import { quietly, withDeadline } from './deadline.ts';
+import { GoneValues } from './gone.ts';
 import { type Held, idOf, type Ref, sameValues } from './held.ts';
-import { createRetired } from './retired.ts';
+import type { Remembered } from './remembered.ts';
 import { type SecretSource, SecretSourceError } from './source.ts';
 
 type SecretAge = {
@@ -63,6 +63,10 @@ export type KeyringOptions = {
   readonly sources: Readonly<Record<string, SecretSource>>;
   readonly clock: Clock;
   readonly onFetch?: (source: string, outcome: 'ok' | 'error') => void;
+  /** in words for operators, once for each change; never a value. Cached sources tell theirs themselves */
+  readonly onProblem?: (message: string) => void;
+  /** what outlives this process of the values that it held */
+  readonly remembered?: Remembered;
 };
 
 export function createKeyring(opts: KeyringOptions): Keyring {
@@ -89,11 +93,10 @@ class Ring {
   readonly #held = new Map<string, Held>();
   readonly #listeners = new Set<() => void>();
   readonly #unwatch: readonly (() => void)[];
-  readonly #retired = createRetired();
-  readonly #former: FormerValues;
-  /** tokens of `mint:`, which no others may push out: a sandbox can have them replaced */
-  readonly #ended = createRetired();
+  readonly #gone: GoneValues;
   #refs: readonly SourceRef[] = [];
+  /** what operators were told of the fetch under way */
+  readonly #told = new Set<string>();
   /** one fetch of everything after the other, so that an old answer never overwrites a newer one */
   #queue: Promise<void> = Promise.resolve();
   #waiting = false;
@@ -103,7 +106,7 @@ class Ring {
 
   constructor(opts: KeyringOptions) {
     this.#opts = opts;
-    this.#former = new FormerValues(opts.clock);
+    this.#gone = new GoneValues(opts.clock, opts.remembered ?? null);
     this.#sources = new Map(Object.entries(opts.sources));
     this.#unwatch = [...this.#sources.values()].map(
       (source) => source.watch?.(() => void this.refresh()) ?? (() => {}),
@@ -136,7 +139,7 @@ class Ring {
   }
 
   former(ref: SourceRef): readonly SecretValue[] {
-    return this.#former.list(idOf(ref));
+    return this.#gone.former(idOf(ref));
   }
 
   use(ref: SourceRef): SecretValue | null {
@@ -174,7 +177,7 @@ class Ring {
     for (const source of this.#sources.values()) source.close?.();
     for (const held of this.#held.values()) held.value?.zero();
     this.#held.clear();
-    this.#former.close();
+    this.#gone.close();
     this.#replaceLeaks(buildLeakIndex({ current: [], revoked: [] }));
   }
 
@@ -206,19 +209,13 @@ class Ring {
       return;
     }
     this.#loaded = true;
+    this.#told.clear();
     const before = new Map(this.#held);
     this.#held.clear();
     for (const { id, ref, outcome } of fetched) this.#held.set(id, this.#next(before.get(id), ref, outcome));
-    const values = new Set([...this.#held.values()].map((held) => held.value));
-    const old = [...before].filter(([, { value }]) => !values.has(value));
-    const minted = old.filter(([id]) => id.startsWith('mint:'));
-    this.#retired.add(this.#former.add(old.filter((one) => !minted.includes(one))));
-    this.#ended.add(this.#former.add(minted));
-    const leaks = buildLeakIndex({
-      current: [...values].flatMap((value) => value ?? []),
-      revoked: [...revoked, ...this.#retired.list(), ...this.#ended.list()],
-    });
-    this.#replaceLeaks(leaks);
+    this.#gone.note(before, this.#held);
+    const current = [...new Set([...this.#held.values()].flatMap(({ value }) => value ?? []))];
+    this.#replaceLeaks(buildLeakIndex({ current, revoked: [...revoked, ...this.#gone.list()] }));
     this.#mintAgain(before);
     if (!sameValues(before, this.#held)) for (const listener of this.#listeners) listener();
   }
@@ -275,26 +272,28 @@ class Ring {
     }
   }
 
+  /** Of keys that policies name; what all keys of a source have in common is told once. */
+  #tell(before: Held | undefined, ref: Ref, problem: string | null): void {
+    if (before?.problem === problem || this.#sources.get(ref.kind)?.cached !== undefined) return;
+    const message = problem ?? `${idOf(ref)} has a value again`;
+    if (this.#told.has(message) || !this.#refs.some((one) => idOf(one) === idOf(ref))) return;
+    this.#told.add(message);
+    this.#opts.onProblem?.(message);
+  }
+
   /** An unchanged value keeps its object. */
   #next(before: Held | undefined, ref: Ref, outcome: Outcome): Held {
     const changedAt = this.#sources.get(ref.kind)?.changedAt?.(ref.name) ?? null;
     if ('problem' in outcome) {
+      this.#tell(before, ref, outcome.problem);
       const since = before?.value === null ? before.changedAt : this.#opts.clock.now();
       return { value: null, problem: outcome.problem, changedAt: since };
     }
+    if (before !== undefined && before.problem !== null) this.#tell(before, ref, null);
     if (before?.value?.equals(outcome.value) === true) {
       outcome.value.zero();
       return { ...before, changedAt: changedAt ?? before.changedAt };
     }
     return { value: outcome.value, problem: null, changedAt: changedAt ?? this.#opts.clock.now() };
-  }
-}
-
-/** A source whose list cannot be had has already failed, or will, for each of its keys: that is told there. */
-async function quietly<T>(asked: Promise<T> | undefined): Promise<T | undefined> {
-  try {
-    return await asked;
-  } catch {
-    return undefined;
   }
 }

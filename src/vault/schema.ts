@@ -59,10 +59,16 @@ export const vaultSchema = z.strictObject({
   mac: base64url.length(43),
 });
 
+const digest = z.strictObject({ length: counter, tail: z.int().min(0), digest: base64url.length(43) });
+
 /** What `revoked` holds when opened. */
-export const revokedSchema = z.strictObject({
-  key: base64url.length(43),
-  values: z.array(z.strictObject({ length: counter, tail: z.int().min(0), digest: base64url.length(43) })),
+export const revokedSchema = z.strictObject({ key: base64url.length(43), values: z.array(digest) });
+
+/** What `remembered.ts` keeps of the values of other sources. */
+export const rememberedSchema = z.strictObject({
+  version: z.literal(1),
+  lasting: z.array(digest),
+  minted: z.array(digest),
 });
 
 export type VaultFile = z.infer<typeof vaultSchema>;

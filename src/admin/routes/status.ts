@@ -50,7 +50,12 @@ export const STATUS_SCHEMAS = {
     token: { type: 'string', enum: ['optional', 'required'] },
     sources: list(text),
     rules: whole,
-    keys: shape({ usable: whole, total: whole, names: list(text) }),
+    keys: shape({
+      usable: whole,
+      total: whole,
+      names: list(text),
+      unavailable: list(shape({ name: text, why: text })),
+    }),
     open_connections: whole,
     limits: shape({
       connections: limitOrNull(whole),

@@ -90,7 +90,7 @@ export function fakeControl(): FakeControl {
         token: 'optional',
         sources: ['172.25.0.0/16'],
         rules: 4,
-        keys: { usable: 3, total: 5, names: ['A', 'B', 'C'] },
+        keys: { usable: 3, total: 5, names: ['A', 'B', 'C'], unavailable: [{ name: 'B', why: 'not set' }] },
         open_connections: 0,
         limits: {
           connections: { limit: 256, used: 3 },

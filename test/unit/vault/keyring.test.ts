@@ -50,6 +50,19 @@ describe('a keyring', () => {
     expect(outcomes).toEqual(['env ok', 'env error']);
   });
 
+  it('tells operators once why a key that policies name has no value, and when it has one', async () => {
+    const env: Record<string, string> = {};
+    const told: string[] = [];
+    const keyring = ring({ env: createEnvSource(env) }, { onProblem: (message) => void told.push(message) });
+    await keyring.load([ref('env', 'A')]);
+    await keyring.refresh();
+    expect(told).toEqual(['environment variable A is not set']);
+    env['A'] = 'value-of-a-0123';
+    await keyring.refresh();
+    await keyring.refresh();
+    expect(told).toEqual(['environment variable A is not set', 'env:A has a value again']);
+  });
+
   it('wipes a value that was replaced, and its copies in what searches for it', async () => {
     const env: Record<string, string> = { A: 'first-value-of-a' };
     const keyring = ring({ env: createEnvSource(env) });
