@@ -30,6 +30,9 @@ export class ExchangeFacts {
     this.startedAt = deps.clock.now();
     this.upgrade = job.head.upgrade === null ? null : new Upgrade(deps, job);
     const protocol = this.upgrade === null ? job.protocol : 'websocket';
-    this.facts = { method: job.head.method, path: job.path, protocol };
+    const { method } = job.head;
+    const { identity, target: at, path } = job;
+    this.facts = { method, path, protocol };
+    job.record.about({ identity, at, method, path, policy: deps.policyHash(), treat: this.treat });
   }
 }

@@ -60,9 +60,6 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
 
   /** Judges, swaps and records; goes upstream once the record stands in the file (invariant I4). */
   start(): void {
-    const { record, identity, target } = this.#job;
-    const { method, path } = this.facts;
-    record.about({ identity, at: target, method, path, policy: this.#deps.policyHash(), treat: this.treat });
     const ready = readyRequest(this.#deps, this.#job, this);
     if ('kind' in ready && ready.kind === 'ask') return this.#job.hold(this.#job, ready, this);
     this.#deps.live.add(this);
@@ -80,12 +77,7 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
 
   #reserve(permit: Permit): void {
     if (!this.#up.done) this.#job.side.pause();
-    this.#slot.reserve(permit, (problem) =>
-      this.#guard(() => {
-        if (problem !== null) return this.#refuse(problem, 'refused');
-        return this.#allow(permit, (failed) => this.#guard(() => this.#recorded(failed)));
-      }),
-    );
+    this.#slot.reserve(permit);
   }
 
   // ---- the client's side, driven by the session
@@ -148,19 +140,29 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
     this.#job.record.allow(verdict, { label, treat: this.treat }, written);
   }
 
-  #recorded(failed: Error | null): void {
-    if (this.#over || this.#permit === null) return;
-    if (failed !== null) return this.#refuse(denied('audit_unavailable'), 'refused');
-    // Judged, swapped and recorded under a policy that is gone: the client asks again.
-    if (this.#permit.snapshotId !== this.#deps.snapshotId()) return this.#refuse(OUTDATED, 'cut');
-    return this.#slot.conn === null ? this.#open(this.#permit) : this.#send();
+  /** From the slot: leave to go on, and later, where none was open, a connection. */
+  granted(problem: Denied | null): void {
+    try {
+      if (problem !== null) this.#refuse(problem, 'refused');
+      else if (this.#job.record.decided) this.#send();
+      else if (this.#permit !== null) this.#allow(this.#permit, this.#recorded);
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
-  #open(permit: Permit): void {
-    this.#slot.open(permit, (problem) =>
-      this.#guard(() => (problem === null ? this.#send() : this.#refuse(problem, 'refused'))),
-    );
-  }
+  readonly #recorded = (failed: Error | null): void => {
+    if (this.#over || this.#permit === null) return;
+    try {
+      if (failed !== null) this.#refuse(denied('audit_unavailable'), 'refused');
+      // Judged, swapped and recorded under a policy that is gone: the client asks again.
+      else if (this.#permit.snapshotId !== this.#deps.snapshotId()) this.#refuse(OUTDATED, 'cut');
+      else if (this.#slot.conn === null) this.#slot.open(this.#permit);
+      else this.#send();
+    } catch (error) {
+      this.#fail(error);
+    }
+  };
 
   #send(): void {
     const { conn, use } = this.#slot;
@@ -169,11 +171,10 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
     if (!use.up(this.#head.length)) return this.cut(SPENT);
     this.#activeAt = this.#deps.clock.mono();
     this.#overheadMs = this.#activeAt - this.#job.record.startedAt - this.#slot.waitedMs;
-    const { method, minor, keepAlive } = this.#job.head;
-    const mayFollow = (): boolean => keepAlive && this.#up.done && !this.#deps.draining();
-    const { upgrade } = this;
+    const { head: request } = this.#job;
+    const { draining } = this.#deps;
     const scrub = scrubFor(this.#keys, this.#slot, { deps: this.#deps, job: this.#job, exchange: this });
-    this.#down = beginLeg(conn, { method, clientMinor: minor, upgrade, keepAlive: mayFollow, scrub });
+    this.#down = beginLeg(conn, { request, up: this.#up, draining, upgrade: this.upgrade, scrub });
     if (this.#up.send(this.#head, conn.socket) && this.#up.hasBody) this.#job.side.resume();
   }
 
@@ -194,11 +195,13 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
 
   /** Runs what a decoder brought, which no read did, and sends what is ready then. */
   apart(step: () => void): void {
-    this.#guard(() => {
+    try {
       step();
       this.flush();
       this.#passDown();
-    });
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   onEnd(): void {
@@ -226,7 +229,7 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
     this.#retried = true;
     this.#up.again();
     this.#slot.drop();
-    this.#open(this.#permit);
+    this.#slot.open(this.#permit);
     return true;
   }
 
@@ -257,12 +260,8 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
 
   // ---- every way out
 
-  #guard(step: () => void): void {
-    try {
-      step();
-    } catch (error) {
-      afterThrow(error, { deps: this.#deps, job: this.#job }, (why) => this.#refuse(why, 'refused'));
-    }
+  #fail(error: unknown): void {
+    afterThrow(error, { deps: this.#deps, job: this.#job }, (why) => this.#refuse(why, 'refused'));
   }
 
   /** Answers with a refusal while that is possible, else breaks the connection off. */

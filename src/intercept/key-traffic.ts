@@ -7,6 +7,7 @@ import { type Denied, isDenied } from '../flow/reason.ts';
 import { BodySwap } from '../secrets/body-swap.ts';
 import { valuesOf } from '../secrets/body-type.ts';
 import type { HostKeys } from '../secrets/host-keys.ts';
+import type { ScrubSet } from '../secrets/scrub.ts';
 import type { Resigning } from '../sigv4/resign.ts';
 import { fieldValue, type ResponseHead } from '../wire/http1-parse.ts';
 import type { ExchangeDeps, ExchangeJob, Outcome } from './exchange-job.ts';
@@ -34,22 +35,42 @@ type Rewrite = ReadyRequest & { readonly keys: HostKeys };
 /** `whole`: a body that was held came to its end, or the head was signed. */
 type Told = Of & { readonly whole: () => void };
 
-/** The record learns which keys were taken out. */
-export function scrubFor(
-  keys: HostKeys | null,
-  slot: UpstreamSlot,
-  { deps, job, exchange }: Of,
-): ScrubAsk | null {
-  if (keys === null) return null;
-  const { record, identity } = job;
-  return {
-    patterns: () => keys.scrubSet(),
-    asIs: keys.onlySets ? isObject : null,
-    found: (env) => record.tookOut(env),
-    apart: (step) => exchange.apart(step),
-    drain: () => void slot.conn?.socket.resume(),
-    room: new HeldShare(deps.held, identity.group),
-  };
+/** Null: no key is bound to the host. */
+export function scrubFor(keys: HostKeys | null, slot: UpstreamSlot, of: Of): ScrubAsk | null {
+  return keys === null ? null : new AnswerKeys(keys, slot, of);
+}
+
+/** The keys that must not come back in one answer; the record learns which were taken out. */
+class AnswerKeys implements ScrubAsk {
+  readonly asIs: ScrubAsk['asIs'];
+  readonly room: HeldShare;
+  readonly #keys: HostKeys;
+  readonly #slot: UpstreamSlot;
+  readonly #of: Of;
+
+  constructor(keys: HostKeys, slot: UpstreamSlot, of: Of) {
+    this.asIs = keys.onlySets ? isObject : null;
+    this.room = new HeldShare(of.deps.held, of.job.identity.group);
+    this.#keys = keys;
+    this.#slot = slot;
+    this.#of = of;
+  }
+
+  patterns(): ScrubSet {
+    return this.#keys.scrubSet();
+  }
+
+  found(env: string): void {
+    this.#of.job.record.tookOut(env);
+  }
+
+  apart(step: () => void): void {
+    this.#of.exchange.apart(step);
+  }
+
+  drain(): void {
+    this.#slot.conn?.socket.resume();
+  }
 }
 
 /** An object of S3 is passed on to the byte, for sums and lengths that clients check: its head is scrubbed alone. */

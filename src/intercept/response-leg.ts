@@ -5,21 +5,21 @@
 import { type Denied, denied } from '../flow/reason.ts';
 import { scrubFields } from '../secrets/scrub.ts';
 import type { Pieces } from '../secrets/stream.ts';
-import type { ResponseFraming, ResponseHead } from '../wire/http1-parse.ts';
+import type { RequestHead, ResponseFraming, ResponseHead } from '../wire/http1-parse.ts';
 import { ResponseReader, type ResponseSink } from '../wire/http1-reader.ts';
 import { chunkHeader, lastChunk, rebuildResponseHead } from '../wire/http1-write.ts';
 import { keepTrailers } from '../wire/trailers.ts';
 import { Output, type Sink } from './output.ts';
-import { type ScrubAsk, ScrubbedBody } from './scrubbed-body.ts';
+import { type ScrubAsk, ScrubbedBody, type ScrubbedSink } from './scrubbed-body.ts';
 
 export type LegAsk = {
-  readonly method: string;
-  /** minor version that the client speaks: 1.0 knows no chunks and no interim responses */
-  readonly clientMinor: 0 | 1;
+  /** of minor version 0: its client knows no chunks and no interim responses */
+  readonly request: Pick<RequestHead, 'method' | 'minor' | 'keepAlive'>;
+  /** is all of the request here: only then may another one follow it */
+  readonly up: { readonly done: boolean };
+  readonly draining: () => boolean;
   /** judges a 101; null: no upgrade was asked for */
   readonly upgrade: { agree(head: ResponseHead): Denied | null } | null;
-  /** asked when the response head is there: may the client's connection go on afterwards */
-  readonly keepAlive: () => boolean;
   /** null: no key is bound to the host, and all passes as it comes */
   readonly scrub: ScrubAsk | null;
 };
@@ -35,14 +35,14 @@ export function beginLeg(conn: { kept: object | null }, ask: LegAsk): ResponseLe
 const NO_BODY: ResponseFraming = { kind: 'none' };
 const UNKNOWN_LENGTH: ResponseFraming = { kind: 'chunked' };
 const NOTHING_ASKED: LegAsk = {
-  method: '',
-  clientMinor: 1,
+  request: { method: '', minor: 1, keepAlive: false },
+  up: { done: false },
+  draining: () => false,
   upgrade: null,
-  keepAlive: () => false,
   scrub: null,
 };
 
-export class ResponseLeg implements ResponseSink {
+export class ResponseLeg implements ResponseSink, ScrubbedSink {
   /** status of the final response once its head was passed on; 0 before */
   status = 0;
   /** body bytes */
@@ -59,6 +59,8 @@ export class ResponseLeg implements ResponseSink {
   #framing: ResponseFraming = NO_BODY;
   #upstreamKeepAlive = false;
   #scrubbed: ScrubbedBody | null = null;
+  /** the head that waits for its scrubbed body */
+  #final: ResponseHead | null = null;
   /** all came that the upstream has to say */
   received = false;
   #trailers = '';
@@ -79,8 +81,9 @@ export class ResponseLeg implements ResponseSink {
     this.#framing = NO_BODY;
     this.#upstreamKeepAlive = false;
     this.#scrubbed = null;
+    this.#final = null;
     this.received = false;
-    this.#reader.expect(ask.method);
+    this.#reader.expect(ask.request.method);
   }
 
   /** Sends what was collected. False: the client wants a pause. */
@@ -127,7 +130,7 @@ export class ResponseLeg implements ResponseSink {
   }
 
   interim(head: ResponseHead): void {
-    if (this.#ask.clientMinor === 0) return;
+    if (this.#ask.request.minor === 0) return;
     this.#addHead(rebuildResponseHead(head, { keepAlive: true, framing: NO_BODY }));
   }
 
@@ -137,15 +140,25 @@ export class ResponseLeg implements ResponseSink {
     const { scrub } = this.#ask;
     const asIs = scrub === null || head.framing.kind === 'none' || scrub.asIs?.(head) === true;
     if (asIs) return this.#begin(head, head.framing);
-    const scrubbed = ScrubbedBody.of(head, scrub, {
-      ready: (length, drop) =>
-        this.#begin(head, length === null ? UNKNOWN_LENGTH : { kind: 'length', length }, drop),
-      pieces: (pieces, length) => this.#add(pieces, length),
-      done: () => this.#done(),
-      failed: (why) => this.fault(why),
-    });
+    this.#final = head;
+    const scrubbed = ScrubbedBody.of(head, scrub, this);
     if ('kind' in scrubbed) return this.fault(scrubbed);
     this.#scrubbed = scrubbed;
+  }
+
+  // ---- from the scrubbed body
+
+  bodyReady(length: number | null, drop: ((name: string) => boolean) | undefined): void {
+    if (this.#final === null) return;
+    this.#begin(this.#final, length === null ? UNKNOWN_LENGTH : { kind: 'length', length }, drop);
+  }
+
+  bodyPieces(pieces: Pieces, length: number): void {
+    this.bytes += length;
+    const chunked = this.#framing.kind === 'chunked';
+    if (chunked) this.#out.add(chunkHeader(length));
+    for (const piece of pieces) this.#out.add(piece);
+    if (chunked) this.#out.add('\r\n');
   }
 
   body(bytes: Buffer): void {
@@ -160,7 +173,7 @@ export class ResponseLeg implements ResponseSink {
   end(trailers: string): void {
     this.received = true;
     this.#trailers = trailers;
-    if (this.#scrubbed === null) this.#done();
+    if (this.#scrubbed === null) this.bodyDone();
     else if (this.failed === null) this.#scrubbed.end();
   }
 
@@ -171,35 +184,28 @@ export class ResponseLeg implements ResponseSink {
   /** The final head goes to the client. */
   #begin(head: ResponseHead, framing: ResponseFraming, drop?: (name: string) => boolean): void {
     const streamed = framing.kind === 'chunked' || framing.kind === 'eof';
-    const streamedAs = this.#ask.clientMinor === 0 ? 'eof' : 'chunked';
+    const streamedAs = this.#ask.request.minor === 0 ? 'eof' : 'chunked';
     this.#framing = streamed ? { kind: streamedAs } : framing;
     // What a client sent behind its handshake may be the other protocol's: never read as HTTP (RFC 9931).
     const mayFollow = this.#framing.kind !== 'eof' && this.#ask.upgrade === null;
-    this.keepAlive = mayFollow && this.#ask.keepAlive();
+    const { request, up, draining } = this.#ask;
+    this.keepAlive = mayFollow && request.keepAlive && up.done && !draining();
     this.status = head.status;
     this.#addHead(rebuildResponseHead(head, { keepAlive: this.keepAlive, framing: this.#framing, drop }));
   }
 
   #addHead(text: string): void {
     const { scrub } = this.#ask;
-    this.#out.add(scrub === null ? text : scrubFields(text, scrub.patterns(), scrub.found));
+    this.#out.add(scrub === null ? text : scrubFields(text, scrub.patterns(), (env) => scrub.found(env)));
   }
 
-  #add(pieces: Pieces, length: number): void {
-    this.bytes += length;
-    const chunked = this.#framing.kind === 'chunked';
-    if (chunked) this.#out.add(chunkHeader(length));
-    for (const piece of pieces) this.#out.add(piece);
-    if (chunked) this.#out.add('\r\n');
-  }
-
-  #done(): void {
+  bodyDone(): void {
     if (this.#framing.kind === 'chunked') {
       const { scrub } = this.#ask;
       const kept = keepTrailers(this.#trailers);
-      this.#out.add(
-        lastChunk(kept === '' || scrub === null ? kept : scrubFields(kept, scrub.patterns(), scrub.found)),
-      );
+      const isAsIs = kept === '' || scrub === null;
+      const lines = isAsIs ? kept : scrubFields(kept, scrub.patterns(), (env) => scrub.found(env));
+      this.#out.add(lastChunk(lines));
     }
     this.complete = true;
     this.#settle();

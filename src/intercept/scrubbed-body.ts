@@ -18,26 +18,26 @@ import { WholeBody } from './whole-body.ts';
 /** What an exchange gives the leg for a response that is to be scrubbed. */
 export type ScrubAsk = {
   /** what must not pass, as of now */
-  readonly patterns: () => ScrubSet;
+  patterns(): ScrubSet;
   /** bodies that are passed on to the byte all the same; null: none */
   readonly asIs: ((head: ResponseHead) => boolean) | null;
   /** the name of a key that was taken out */
-  readonly found: (env: string) => void;
+  found(env: string): void;
   /** runs what happened outside of a read, and sends what is ready then */
-  readonly apart: (step: () => void) => void;
+  apart(step: () => void): void;
   /** the upstream may be read again */
-  readonly drain: () => void;
+  drain(): void;
   /** of this exchange alone */
   readonly room: HeldShare;
 };
 
 export type ScrubbedSink = {
   /** the head may go; `length`: of the body, null where only its end will tell; `drop`: fields that are wrong now */
-  ready(length: number | null, drop: ((name: string) => boolean) | undefined): void;
+  bodyReady(length: number | null, drop: ((name: string) => boolean) | undefined): void;
   /** never empty; slices of what was fed among them */
-  pieces(pieces: Pieces, length: number): void;
-  done(): void;
-  failed(why: Denied): void;
+  bodyPieces(pieces: Pieces, length: number): void;
+  bodyDone(): void;
+  fault(why: Denied): void;
 };
 
 /** Bodies that are held until they are whole. */
@@ -58,11 +58,12 @@ const FAILURES: Readonly<Record<DecodeFailure, Denied>> = {
 
 export class ScrubbedBody {
   readonly #sink: ScrubbedSink;
-  readonly #scrubber: Scrubber;
-  readonly #decoder: Decoder | null;
-  readonly #room: HeldShare;
+  readonly #ask: ScrubAsk;
   readonly #held: WholeBody | null;
-  readonly #small: SmallPieces;
+  readonly #decoder: Decoder | null;
+  /** null where the body is held */
+  readonly #small: SmallPieces | null;
+  readonly #scrubber: Scrubber | null;
   #ready = false;
 
   /** What becomes of a body, or why it cannot be searched. */
@@ -85,19 +86,20 @@ export class ScrubbedBody {
     sink: ScrubbedSink,
   ) {
     this.#sink = sink;
-    this.#scrubber = new Scrubber(ask.patterns, ask.found);
+    this.#ask = ask;
     this.#held = how.held;
-    this.#room = ask.room;
-    const { apart, drain } = ask;
-    this.#small = new SmallPieces({ take: (bytes) => this.#scrub(bytes), apart });
+    const streams = how.held === null;
+    const apart = (step: () => void): void => ask.apart(step);
+    this.#scrubber = streams ? scrubberFor(ask) : null;
+    this.#small = streams ? new SmallPieces({ take: (bytes) => this.#scrub(bytes), apart }) : null;
     this.#decoder =
       how.coding === null
         ? null
         : new Decoder(how.coding, ask.room, {
             data: (bytes) => apart(() => this.#scrub(bytes)),
             end: () => apart(() => this.#end()),
-            fail: (why) => apart(() => sink.failed(FAILURES[why])),
-            drain,
+            fail: (why) => apart(() => sink.fault(FAILURES[why])),
+            drain: () => ask.drain(),
           });
   }
 
@@ -108,13 +110,13 @@ export class ScrubbedBody {
 
   feed(bytes: Buffer): void {
     if (this.#held !== null) this.#held.add(bytes);
-    else if (this.#decoder === null) this.#small.feed(bytes);
+    else if (this.#decoder === null) this.#small?.feed(bytes);
     else this.#decoder.feed(bytes);
   }
 
   /** The upstream's body is whole; what is still to be decoded follows later. */
   end(): void {
-    this.#small.settle();
+    this.#small?.settle();
     if (this.#decoder === null) this.#end();
     else this.#decoder.end();
   }
@@ -129,41 +131,59 @@ export class ScrubbedBody {
 
   stop(): void {
     this.#decoder?.stop();
-    this.#small.stop();
-    this.#room.giveBack();
+    this.#small?.stop();
+    this.#ask.room.giveBack();
   }
 
   #scrub(bytes: Buffer): void {
     const out: Pieces = [];
-    this.#scrubber.feed(bytes, out);
+    this.#scrubber?.feed(bytes, out);
     if (out.length === 0) return;
     this.#begin(null);
     this.#tell(out);
   }
 
   #end(): void {
+    const held = this.#held;
+    if (held !== null) return this.#endHeld(held.bytes);
     const out: Pieces = [];
-    if (this.#held !== null) this.#scrubber.whole(this.#held.bytes, out);
-    else this.#scrubber.end(out);
-    this.#begin(this.#held === null ? null : lengthOf(out));
+    this.#scrubber?.end(out);
+    this.#begin(null);
     this.#tell(out);
-    this.#sink.done();
+    this.#sink.bodyDone();
+  }
+
+  #endHeld(bytes: Buffer): void {
+    const out: Pieces = [];
+    scrubberFor(this.#ask).whole(bytes, out);
+    this.#begin(lengthOf(out));
+    this.#tell(out);
+    this.#sink.bodyDone();
   }
 
   #tell(pieces: Pieces): void {
     const length = lengthOf(pieces);
-    if (length > 0) this.#sink.pieces(pieces, length);
+    if (length > 0) this.#sink.bodyPieces(pieces, length);
   }
 
   #begin(length: number | null): void {
     if (this.#ready) return;
     this.#ready = true;
-    this.#sink.ready(length, this.#decoder === null ? undefined : tellsEncoding);
+    this.#sink.bodyReady(length, this.#decoder === null ? undefined : tellsEncoding);
   }
 }
 
+function scrubberFor(ask: ScrubAsk): Scrubber {
+  return new Scrubber(
+    () => ask.patterns(),
+    (env) => ask.found(env),
+  );
+}
+
 function lengthOf(pieces: Pieces): number {
-  return pieces.reduce((sum, piece) => sum + piece.length, 0);
+  let length = 0;
+  for (const piece of pieces) length += piece.length;
+  return length;
 }
 
 function isEventStream(head: ResponseHead): boolean {

@@ -11,7 +11,7 @@ import type { RequestHead } from '../wire/http1-parse.ts';
 import { RequestReader, type RequestSink } from '../wire/http1-reader.ts';
 import { simpleReply } from '../wire/reply.ts';
 import { Exchange } from './exchange.ts';
-import type { ExchangeJob } from './exchange-job.ts';
+import { type ExchangeJob, type ForwardTo, newJob, type OwnJob } from './exchange-job.ts';
 import { HeldExchange } from './held-exchange.ts';
 import { Linger } from './linger.ts';
 import { mayFollow, refuseRequest } from './refuse-request.ts';
@@ -30,6 +30,7 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   readonly #ask: SessionAsk;
   /** the client's side as an exchange gets it */
   readonly #side: SessionSide;
+  readonly #own: OwnJob;
   readonly #valve: Valve;
   readonly #reader: RequestReader;
   #exchange: Serving | null = null;
@@ -63,6 +64,9 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
       pause: () => this.#valve.shut('body'),
       resume: () => this.#valve.open('body'),
     };
+    const { client, protocol = 'http/1.1' } = ask;
+    const [side, hold, takeOver, done] = [this.#side, this.#hold, this.#takeOver, this.#done];
+    this.#own = { client, protocol, side, hold, takeOver, done };
     // Clients may connect ahead of their first request.
     this.#deadline = deps.clock.mono() + IDLE_MS;
   }
@@ -80,20 +84,20 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   // ---- from the owner of the bytes
 
   feed(bytes: Buffer): void {
-    this.#guard(() => this.#feed(bytes));
-  }
-
-  #feed(bytes: Buffer): void {
-    if (this.#state === 'linger') return this.#linger?.discard(bytes.length);
-    if (this.#state === 'over') return;
-    if (this.#taker !== null) return this.#taker.feed(bytes);
-    const idle = !this.#reader.midMessage;
-    this.#reader.feed(bytes);
-    if (idle && this.#reader.midMessage && this.#exchange === null) {
-      this.#deadline = this.#deps.clock.mono() + HEAD_MS;
+    try {
+      if (this.#state === 'linger') return this.#linger?.discard(bytes.length);
+      if (this.#state === 'over') return;
+      if (this.#taker !== null) return this.#taker.feed(bytes);
+      const idle = !this.#reader.midMessage;
+      this.#reader.feed(bytes);
+      if (idle && this.#reader.midMessage && this.#exchange === null) {
+        this.#deadline = this.#deps.clock.mono() + HEAD_MS;
+      }
+      this.#exchange?.flush();
+      if (this.#reader.held > HELD_BYTES) this.#valve.shut('held');
+    } catch (error) {
+      this.#fail(error);
     }
-    this.#exchange?.flush();
-    if (this.#reader.held > HELD_BYTES) this.#valve.shut('held');
   }
 
   finish(): void {
@@ -127,8 +131,7 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
     if (this.#state === 'linger') return this.#linger?.tick(now);
     if (this.#exchange !== null) return this.#exchange.tick(now);
     if (this.#state !== 'open' || (this.#nextDue && !this.#unread)) return;
-    const idle = !this.#reader.midMessage;
-    if (idle && (this.#deps.draining() || now >= this.#deadline)) return this.#close();
+    if (!this.#reader.midMessage && (this.#deps.draining() || now >= this.#deadline)) return this.#close();
     if (now >= this.#deadline) this.fault(denied('client_timeout'));
   }
 
@@ -181,25 +184,22 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
     return new FlowRecord({ trail, clock, holdsKey, stage: 'request', flow, requestId, client, via });
   }
 
-  forward(to: Parameters<SessionTurn['forward']>[0]): void {
-    const { client, protocol = 'http/1.1' } = this.#ask;
-    const side = this.#side;
-    const done = (keepAlive: boolean): void => {
-      this.#doneUp = this.bytesUp;
-      this.#doneDown = this.bytesDown;
-      this.#exchange = null;
-      this.#turnOver(keepAlive);
-    };
-    const takeOver: ExchangeJob['takeOver'] = (user) => {
-      this.#taker = user;
-      this.#valve.openWide();
-      return { rest: this.#reader.takeRest(), ended: this.#clientEnded };
-    };
-    const record = this.record();
-    const { current: head } = this;
-    const own = { protocol, head, client, side, record, done, takeOver, hold: this.#hold };
-    this.#begin({ seat: null, ...to, ...own, approval: null, waitedMs: 0 });
+  forward(to: ForwardTo): void {
+    this.#begin(newJob(to, { head: this.current, record: this.record() }, this.#own));
   }
+
+  readonly #done: ExchangeJob['done'] = (keepAlive) => {
+    this.#doneUp = this.bytesUp;
+    this.#doneDown = this.bytesDown;
+    this.#exchange = null;
+    this.#turnOver(keepAlive);
+  };
+
+  readonly #takeOver: ExchangeJob['takeOver'] = (user) => {
+    this.#taker = user;
+    this.#valve.openWide();
+    return { rest: this.#reader.takeRest(), ended: this.#clientEnded };
+  };
 
   #begin(job: ExchangeJob): Exchange {
     const exchange = new Exchange(this.#deps, job);
@@ -279,11 +279,15 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
     try {
       step();
     } catch (error) {
-      this.#deps.onError(error);
-      this.#exchange?.cut(denied('not_ready', 'The proxy failed on this request; its log says why.'));
-      this.#state = 'over';
-      this.#ask.side.destroy();
+      this.#fail(error);
     }
+  }
+
+  #fail(error: unknown): void {
+    this.#deps.onError(error);
+    this.#exchange?.cut(denied('not_ready', 'The proxy failed on this request; its log says why.'));
+    this.#state = 'over';
+    this.#ask.side.destroy();
   }
 
   /** Ends our side. */

@@ -19,6 +19,12 @@ export type SlotDeps = {
   readonly limits: Limits;
 };
 
+/** Whom the slot serves. */
+export type SlotUser = UpstreamUser & {
+  /** what was asked for (`reserve`, `open`) is there; else why not. Told once for each, unless `letGo` came first */
+  granted(problem: Denied | null): void;
+};
+
 /** What of an exchange's job matters here. */
 type SlotJob = {
   readonly secure: boolean;
@@ -36,7 +42,7 @@ export class UpstreamSlot {
   /** waited for connections and people in all, milliseconds */
   waitedMs: number;
   readonly #deps: SlotDeps;
-  readonly #user: UpstreamUser;
+  readonly #user: SlotUser;
   readonly #secure: boolean;
   /** the client speaks HTTP/2: the upstream may, too */
   readonly #h2: boolean;
@@ -49,7 +55,7 @@ export class UpstreamSlot {
   #countedDown = 0;
   #over = false;
 
-  constructor(deps: SlotDeps, user: UpstreamUser, { secure, protocol, identity, seat, waitedMs }: SlotJob) {
+  constructor(deps: SlotDeps, user: SlotUser, { secure, protocol, identity, seat, waitedMs }: SlotJob) {
     this.#deps = deps;
     this.#user = user;
     this.waitedMs = waitedMs;
@@ -59,28 +65,25 @@ export class UpstreamSlot {
     this.use = deps.limits.of(identity.group);
   }
 
-  /**
-   * Asks the limits; then takes a connection that is open already, or has the addresses judged; then tells, unless
-   * `letGo` came first.
-   */
-  reserve(permit: Permit, told: (problem: Denied | null) => void): void {
-    if (!this.use.limited && this.#seat === null) return this.#find(permit, told);
+  /** Asks the limits; then takes a connection that is open already, or has the addresses judged; then tells. */
+  reserve(permit: Permit): void {
+    if (!this.use.limited && this.#seat === null) return this.#find(permit);
     return this.use.admit({ seat: this.#seat, request: true }, (why, lifted) => {
-      if (why !== null && !lifted) return this.#tell(told, why);
+      if (why !== null && !lifted) return this.#tell(why);
       this.lifted = why;
-      return this.#over ? undefined : this.#find(permit, told);
+      return this.#over ? undefined : this.#find(permit);
     });
   }
 
-  #find(permit: Permit, told: (problem: Denied | null) => void): void {
+  #find(permit: Permit): void {
     const idle = this.#deps.pool.take(permit, this.#secure, this.#h2);
     if (idle !== null) {
       this.#hold(idle);
-      return told(null);
+      return this.#tell(null);
     }
     this.#deps.vet(permit, this.#signal()).then(
-      (addresses) => this.#tell(told, 'kind' in addresses ? addresses : null),
-      () => this.#tell(told, denied('dns_failed')),
+      (addresses) => this.#tell('kind' in addresses ? addresses : null),
+      () => this.#tell(denied('dns_failed')),
     );
   }
 
@@ -91,18 +94,18 @@ export class UpstreamSlot {
     return this.use.down(fresh);
   }
 
-  /** Connects anew; then tells, unless `letGo` came first. */
-  open(permit: Permit, told: (problem: Denied | null) => void): void {
+  /** Connects anew; then tells. */
+  open(permit: Permit): void {
     const from = this.#deps.clock.mono();
     this.#deps.pool.open(permit, this.#secure, this.#signal(), this.#h2).then(
       (opened) => {
         this.waitedMs += this.#deps.clock.mono() - from;
-        if ('kind' in opened) return this.#tell(told, opened);
+        if ('kind' in opened) return this.#tell(opened);
         if (this.#over) return this.#deps.pool.discard(opened);
         this.#hold(opened);
-        return told(null);
+        return this.#tell(null);
       },
-      () => this.#tell(told, denied('connect_failed')),
+      () => this.#tell(denied('connect_failed')),
     );
   }
 
@@ -131,8 +134,8 @@ export class UpstreamSlot {
     conn.user = this.#user;
   }
 
-  #tell(told: (problem: Denied | null) => void, problem: Denied | null): void {
-    if (!this.#over) told(problem);
+  #tell(problem: Denied | null): void {
+    if (!this.#over) this.#user.granted(problem);
   }
 
   #signal(): AbortSignal {

@@ -6,7 +6,7 @@
 import { ALIGNMENTS, type Alignment, spellBase64, writeBase64 } from './base64.ts';
 import { spell } from './escapes.ts';
 import type { Pattern, PatternSet } from './patterns.ts';
-import { type Match, type Pieces, rewriteText, type StreamAsk, StreamRewriter } from './stream.ts';
+import { type Match, type Pieces, rewriteText, StreamRewriter } from './stream.ts';
 import type { SecretValue } from './value.ts';
 
 export type ScrubKey = {
@@ -76,7 +76,7 @@ export class Scrubber {
 
   /** `patterns` is asked at each piece: keys rotate while a stream is open */
   constructor(patterns: () => ScrubSet, found: (env: string) => void) {
-    this.#stream = new StreamRewriter({ ...streamAsk(patterns, found), folds: true });
+    this.#stream = new StreamRewriter({ patterns, folds: true, replace: replacer(found) });
   }
 
   feed(bytes: Buffer, out: Pieces): void {
@@ -96,18 +96,15 @@ export class Scrubber {
 /** Heads and trailers, latin-1. A placeholder of several lines cannot stand there: its line ends go. */
 export function scrubFields(text: string, patterns: ScrubSet, found: (env: string) => void): string {
   if (!patterns.has(text) && !OPENINGS.test(text)) return text;
-  const ask = streamAsk(() => patterns, found);
-  const replace = (match: Match<ScrubTag>): string => (ask.replace(match) ?? '').replace(/[\r\n]/g, '');
-  return rewriteText(text, { ...ask, replace }) ?? '';
+  const replace = replacer(found);
+  const onOneLine = (match: Match<ScrubTag>): string => replace(match).replace(/[\r\n]/g, '');
+  return rewriteText(text, { patterns: () => patterns, replace: onOneLine }) ?? '';
 }
 
-function streamAsk(patterns: () => ScrubSet, found: (env: string) => void): StreamAsk<ScrubTag> {
-  return {
-    patterns,
-    replace: (match) => {
-      found(match.tag.env);
-      return spell(written(match), match.spelling);
-    },
+function replacer(found: (env: string) => void): (match: Match<ScrubTag>) => string {
+  return (match) => {
+    found(match.tag.env);
+    return spell(written(match), match.spelling);
   };
 }
 

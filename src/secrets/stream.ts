@@ -78,6 +78,8 @@ export class StreamRewriter<T> {
   #run(bytes: Buffer, final: boolean, out: Pieces): boolean {
     const text = this.#held + bytes.toString('latin1');
     const patterns = this.#ask.patterns();
+    const isPlain = final && this.#ask.passing === undefined && !mayBeSpelt(text);
+    if (isPlain && !patterns.has(text)) return this.#passOn(bytes, { text, to: text.length }, out);
     const views = this.#views(text, patterns.codes, final);
     if (views.length === 1 && this.#ask.passing === undefined && !patterns.has(text)) {
       // Nearly every piece: nothing to take out, and mostly nothing that may become it.
@@ -172,6 +174,13 @@ type Stretch<T> = {
   readonly views: readonly View[];
   readonly final: boolean;
 };
+
+/** May anything be escaped in it, or base64 go over several lines; that only tells which texts are quickly done. */
+function mayBeSpelt(text: string): boolean {
+  return text.includes('\\') || text.includes('%') || text.includes('&') || LINE_END.test(text);
+}
+
+const LINE_END = /[\r\n]/;
 
 /** The whole of a short text at once. */
 export function rewriteText<T>(text: string, ask: StreamAsk<T>): string | null {
