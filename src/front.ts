@@ -52,14 +52,10 @@ export function createFront(parts: Parts): Front {
     snapshotId: session.snapshotId,
     onError: session.onError,
   };
-  const opening = { trail, clock, holdsKey: session.holdsKey, stage: 'connect' as const };
-  const describe = (client: string, record: FlowRecord): void => {
-    const snapshot = snapshots.current();
-    if (snapshot === null) return;
-    record.policy = snapshot.set.hash;
-    const known = parts.identifier.identify({ address: client, credential: NO_CREDENTIAL }, snapshot);
-    if (!('kind' in known)) record.identity = known;
-  };
+  const { holdsKey } = session;
+  const newRecord = ({ flow, client, via }: { flow: string; client: string; via: Via | null }) =>
+    new FlowRecord({ trail, clock, holdsKey, stage: 'connect', flow, requestId: flow, client, via });
+  const describe = describer(parts);
   const { log } = options;
   const trusted = trustedBy(parts);
   const ways = {
@@ -69,8 +65,7 @@ export function createFront(parts: Parts): Front {
     identify: parts.identifier.identify,
     describe,
     holdsKey: session.holdsKey,
-    newRecord: (ask: { flow: string; client: string; via: Via }) =>
-      new FlowRecord({ ...opening, requestId: ask.flow, ...ask }),
+    newRecord,
   };
   const socks = { ...ways, clock, credentialOfPassword: parseSocksPassword };
   const http = {
@@ -92,7 +87,7 @@ export function createFront(parts: Parts): Front {
     onError: session.onError,
     faultRecord: (link: ClientLink, flow: string) => {
       const client = link.address;
-      const record = new FlowRecord({ ...opening, flow, requestId: flow, client, via: null });
+      const record = newRecord({ flow, client, via: null });
       describe(client, record);
       return record;
     },
@@ -104,6 +99,17 @@ export function createFront(parts: Parts): Front {
   });
   listener.on('error', (error) => log.error({ error: error.message }, 'listener'));
   return { listener, transparent: { ...ways, ...accepting, openSession: http.openSession } };
+}
+
+/** Fills in what the source address tells of a client. */
+function describer({ snapshots, identifier }: Parts) {
+  return (client: string, record: FlowRecord): void => {
+    const snapshot = snapshots.current();
+    if (snapshot === null) return;
+    record.policy = snapshot.set.hash;
+    const known = identifier.identify({ address: client, credential: NO_CREDENTIAL }, snapshot);
+    if (!('kind' in known)) record.identity = known;
+  };
 }
 
 function sessionDeps(parts: Parts): SessionDeps {

@@ -7,6 +7,7 @@ import { workerChain } from './audit/chains.ts';
 import { checkpointKeyPath } from './audit/checkpoint.ts';
 import { type AuditTrail, openAuditTrail } from './audit/writer.ts';
 import { type Clock, systemClock } from './base/clock.ts';
+import { tuneEngine } from './base/engine.ts';
 import { LiveRegistry, type LiveWatcher } from './base/live.ts';
 import type { Log } from './base/log.ts';
 import { Scratch } from './base/scratch.ts';
@@ -110,6 +111,7 @@ export type Parts = Shares & {
 
 /** Opens files, makes the parts. Throws when the audit folder, the vault or an extra CA cannot be opened. */
 export function createParts(options: ProxyOptions): Parts {
+  tuneEngine();
   const { settings, log, version } = options;
   const clock = options.clock ?? systemClock;
   const state: Parts['state'] = {

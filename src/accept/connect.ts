@@ -89,34 +89,45 @@ class PendingConnect implements LinkUser {
       const ask = { seat: this.#link.seat, request: permit.verdict.treat === 'tunnel' };
       return this.#deps.limits.of(identity.group).admit(ask, (why, lifted) => {
         this.#lifted = why;
-        void this.#vet(permit, lifted ? null : why);
+        this.#guarded(() => this.#vet(permit, lifted ? null : why));
       });
     } catch (error) {
-      this.#deps.onError(error);
-      return this.#refuseFailed();
+      this.#fail(error);
     }
   }
 
-  /** `over`: the limit that stands in the way. Never rejects, whenever the store has answered. */
-  async #vet(permit: Permit, over: Denied | null): Promise<void> {
+  /** `over`: the limit that stands in the way. */
+  #vet(permit: Permit, over: Denied | null): void {
+    if (this.#record.ended) return;
+    if (over !== null) return this.refuse(over);
+    const known = this.#deps.vetNow(permit);
+    if (known !== null) return this.#vetted(permit, known);
+    this.#deps.vet(permit, this.#gone()).then(
+      (found) => this.#guarded(() => this.#vetted(permit, found)),
+      (error: unknown) => this.#fail(error),
+    );
+    return undefined;
+  }
+
+  #vetted(permit: Permit, vetted: Vetted | Denied): void {
+    if (this.#record.ended) return;
+    if ('kind' in vetted) return this.refuse(vetted);
+    return this.#allow(permit, (failed) => {
+      try {
+        this.#recorded(permit, vetted, failed);
+      } catch (error) {
+        // Nobody knows what the client has been told by now.
+        this.#deps.onError(error);
+        this.#link.socket.destroy();
+      }
+    });
+  }
+
+  #guarded(step: () => void): void {
     try {
-      if (this.#record.ended) return;
-      if (over !== null) return this.refuse(over);
-      const vetted = this.#deps.vetNow(permit) ?? (await this.#deps.vet(permit, this.#gone()));
-      if (this.#record.ended) return;
-      if ('kind' in vetted) return this.refuse(vetted);
-      this.#allow(permit, (failed) => {
-        try {
-          this.#recorded(permit, vetted, failed);
-        } catch (error) {
-          // Nobody knows what the client has been told by now.
-          this.#deps.onError(error);
-          this.#link.socket.destroy();
-        }
-      });
+      step();
     } catch (error) {
-      this.#deps.onError(error);
-      this.#refuseFailed();
+      this.#fail(error);
     }
   }
 
@@ -132,7 +143,8 @@ class PendingConnect implements LinkUser {
   }
 
   /** Invariant I7: whatever was thrown, it is a refusal; where even that fails, the connection ends. */
-  #refuseFailed(): void {
+  #fail(error: unknown): void {
+    this.#deps.onError(error);
     try {
       this.#tell(denied('connect_failed'));
     } catch {

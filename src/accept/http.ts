@@ -46,6 +46,7 @@ export type HttpDeps = ConnectDeps &
 
 const CONNECT = 'CONNECT ';
 const EMPTY_LINE: Buffer = Buffer.from('\r\n\r\n');
+const NOTHING: Buffer = Buffer.alloc(0);
 const MAX_HEAD_BYTES = HEAD_LIMITS.maxHeadBytes - EMPTY_LINE.length;
 /** Asked every few seconds by whoever watches the container. */
 const HEALTH_PATH = '/healthz';
@@ -93,7 +94,8 @@ class HttpFront {
     if ('kind' in head || 'kind' in asked || asked.form !== 'authority') return false;
     const asker = this.#formProblem(head, asked) ?? this.#asker(head);
     if ('kind' in asker || 'kind' in asker.identity) return false;
-    const early = Buffer.from(first.subarray(end + EMPTY_LINE.length));
+    const from = end + EMPTY_LINE.length;
+    const early = from === first.length ? NOTHING : Buffer.from(first.subarray(from));
     const target: Target = { ...asked.authority, via: 'connect' };
     this.#connect(target, { ...asker, identity: asker.identity }, { early, clientEnded: false });
     return true;

@@ -12,7 +12,7 @@ const EMPTY = Buffer.alloc(0);
 export class EarlyBytes {
   readonly #room: HeldBytes;
   readonly #group: string;
-  #parts: Buffer[] = [];
+  #parts: Buffer[] | null = null;
   #length = 0;
 
   /** `group`: whose room it takes. */
@@ -30,6 +30,7 @@ export class EarlyBytes {
   add(bytes: Buffer): boolean {
     if (bytes.length === 0) return true;
     if (!this.#room.take(this.#group, bytes.length)) return false;
+    this.#parts ??= [];
     this.#parts.push(Buffer.from(bytes));
     this.#length += bytes.length;
     return true;
@@ -37,10 +38,10 @@ export class EarlyBytes {
 
   /** Hands over what was kept, and gives the room back. */
   take(): Buffer {
-    if (this.#length === 0) return EMPTY;
+    if (this.#parts === null) return EMPTY;
     const all = Buffer.concat(this.#parts);
     this.#room.give(this.#group, this.#length);
-    this.#parts = [];
+    this.#parts = null;
     this.#length = 0;
     return all;
   }

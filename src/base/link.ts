@@ -51,6 +51,8 @@ export class ClientLink {
   bulk = false;
   /** the place that it has among all connections; null: it has none and is being refused */
   seat: Seat | null = null;
+  /** hears of the end of the connection, after its user */
+  gone: (link: ClientLink) => void = nothing;
   place = UNLISTED;
   readonly #outlet: Outlet;
   readonly #onError: (error: unknown) => void;
@@ -78,6 +80,7 @@ export class ClientLink {
       this.seat?.leave();
       this.#guarded(() => this.user.onClose(failed));
       this.user = NOBODY;
+      this.gone(this);
     });
   }
 

@@ -48,10 +48,14 @@ export class LiveRegistry {
   /** Lists a connection. False: there is no seat for it, so it must be refused; the tick ends it at its limit. */
   addLink(link: ClientLink): boolean {
     this.#links.add(link);
-    link.socket.once('close', () => this.#links.delete(link));
+    link.gone = this.#left;
     link.seat = this.#seats.sit(link.address);
     return link.seat !== null;
   }
+
+  readonly #left = (link: ClientLink): void => {
+    this.#links.delete(link);
+  };
 
   /** The seats of all connections that are not being refused. */
   *seats(): Iterable<Seat> {

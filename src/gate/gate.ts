@@ -82,5 +82,7 @@ function mint(
   verdict: Verdict,
   ticket: { flow: string; identity: Identity; target: Target; snapshotId: string },
 ): Permit | Ask | Denied {
-  return verdict.kind === 'allow' ? ({ ...ticket, verdict } as Permit) : verdict;
+  if (verdict.kind !== 'allow') return verdict;
+  const { flow, identity, target, snapshotId } = ticket;
+  return { flow, identity, target, snapshotId, verdict } as Permit;
 }

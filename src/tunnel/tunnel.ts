@@ -23,6 +23,7 @@ import type { Identity } from '../flow/identity.ts';
 import { type Denied, denied, REASONS } from '../flow/reason.ts';
 import type { Target } from '../flow/target.ts';
 import { HelloGate, type HelloVerdict } from '../wire/hello-gate.ts';
+import { endSide } from './end-side.ts';
 
 export type TunnelDeps = {
   readonly open: OpenTcp;
@@ -118,7 +119,7 @@ class Tunnel implements LinkUser, LiveFlow {
     this.#outlet = new Outlet(opened, this.#deps.scratch);
     this.#helloBy = this.#deps.clock.mono() + HELLO_MS;
     opened.on('error', () => opened.destroy());
-    opened.on('end', () => this.#job.link.socket.end());
+    opened.on('end', () => endSide(this.#job.link.socket, this.#clientEnded));
     opened.on('drain', () => this.#upstreamDrained());
     opened.on('close', (failed) => this.#end(failed ? 'upstream_abort' : 'done', null));
     this.#activeAt = this.#deps.clock.mono();
@@ -148,7 +149,7 @@ class Tunnel implements LinkUser, LiveFlow {
     // A client that leaves before it has said what it wants gets no connection used in its name.
     if (this.#gate !== null && this.#job.permit.verdict.protocol === 'tls')
       return this.#cutOff(denied('not_tls'), 'refused');
-    this.#upstream.end();
+    endSide(this.#upstream, this.#upstream.readableEnded);
   }
 
   onDrain(): void {
@@ -290,8 +291,8 @@ class Tunnel implements LinkUser, LiveFlow {
       if (!upstream.destroyed) upstream.resetAndDestroy();
       return sendRefusal(link, last);
     }
-    upstream.setTimeout(FLUSH_MS, () => upstream.destroy());
     upstream.destroySoon();
+    if (!upstream.destroyed) upstream.setTimeout(FLUSH_MS, () => upstream.destroy());
     if (!link.socket.destroyed) link.finishWith(null);
     return undefined;
   }

@@ -14,11 +14,12 @@ export type HelloVerdict =
   | Denied;
 
 const TLS_HANDSHAKE = 0x16;
+const EMPTY: Buffer = Buffer.alloc(0);
 
 export class HelloGate {
   readonly #target: Target;
   readonly #protocol: 'tls' | 'any';
-  readonly #reader = new HelloReader();
+  #reader: HelloReader | null = null;
   #seen: Buffer[] = [];
 
   constructor(target: Target, protocol: 'tls' | 'any') {
@@ -30,6 +31,7 @@ export class HelloGate {
   feed(bytes: Buffer): HelloVerdict {
     this.#seen.push(Buffer.from(bytes));
     if (this.#protocol === 'any' && this.#seen[0]?.[0] !== TLS_HANDSHAKE) return this.release();
+    this.#reader ??= new HelloReader();
     const hello = this.#reader.feed(bytes);
     switch (hello.kind) {
       case 'more':
@@ -43,12 +45,12 @@ export class HelloGate {
 
   /** What came first; empty before anything did. */
   get first(): Buffer {
-    return this.#seen[0] ?? Buffer.alloc(0);
+    return this.#seen[0] ?? EMPTY;
   }
 
   /** Gives up waiting: hands back what was held. */
   release(): { readonly kind: 'pass'; readonly bytes: Buffer; readonly alpn: readonly string[] } {
-    const bytes = Buffer.concat(this.#seen);
+    const bytes = this.#seen.length === 1 ? this.first : Buffer.concat(this.#seen);
     this.#seen = [];
     return { kind: 'pass', bytes, alpn: [] };
   }

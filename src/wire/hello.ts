@@ -30,10 +30,11 @@ const HANDSHAKE_HEADER_BYTES = 4;
 const MAX_RECORD_BYTES = 2 ** 14 + 256;
 const FIRST_CAPACITY = 2_048;
 const MORE: More = { kind: 'more' };
+const EMPTY: Buffer = Buffer.alloc(0);
 
 export class HelloReader {
   /** all bytes fed, and how many of them are filled */
-  #bytes: Buffer = Buffer.alloc(0);
+  #bytes = EMPTY;
   #length = 0;
   /** offset of the first record not yet taken in */
   #record = 0;
