@@ -11,8 +11,9 @@ import { quoted } from './record-text.ts';
 /** Every one that is there must fit. */
 export type AuditQuery = {
   readonly kind?: string | undefined;
+  /** `nobody`: requests of clients that no policy knows, as dashboards call them */
   readonly group?: string | undefined;
-  /** a name, or `*.example.com` for what is below it */
+  /** a name or address, `*.example.com` for what is below it, `*` for any; also with a port, as rules write it */
   readonly host?: string | undefined;
   readonly reason?: string | undefined;
   readonly verdict?: string | undefined;
@@ -40,10 +41,11 @@ export class BadCursorError extends Error {
   override readonly name = 'BadCursorError';
 }
 
+const NOBODY = 'nobody';
 const PAGE_BYTES = 16 * 1024 * 1024;
 /** One of a cursor that we made is far below. */
 const MAX_CURSOR_CHARS = 65_536;
-const FIELDS = ['kind', 'group', 'reason', 'verdict', 'identity', 'operator', 'request_id', 'flow'] as const;
+const FIELDS = ['kind', 'reason', 'verdict', 'identity', 'operator', 'request_id', 'flow'] as const;
 const AT = /^\{"kind":"[a-z]+","seq":\d+,"at":"([^"]{24})"/;
 
 /** `root`: the audit folder. Rejects with BadCursorError and the file system's errors. */
@@ -160,11 +162,13 @@ function readCursor(cursor: string): ReadonlyMap<string, Place> {
 /** The record, where it fits; null: it does not, or is none. */
 function matcher(query: AuditQuery): (line: string) => Record<string, unknown> | null {
   const wanted = FIELDS.flatMap((name) => (query[name] === undefined ? [] : [[name, query[name]] as const]));
+  const { group } = query;
   // Most lines are sorted out by what must stand in them, before they are parsed.
   const marks = wanted.map(([name, value]) => `"${name}":${quoted(value)}`);
+  if (group !== undefined && group !== NOBODY) marks.push(`"group":${quoted(group)}`);
   const text = query.text === undefined ? null : quoted(query.text).slice(1, -1).toLowerCase();
   const until = query.until === undefined ? '' : new Date(query.until).toISOString();
-  const host = query.host?.toLowerCase();
+  const host = query.host === undefined ? null : hostPattern(query.host.toLowerCase());
   return (line) => {
     if (!marks.every((mark) => line.includes(mark))) return null;
     if (text !== null && !line.toLowerCase().includes(text)) return null;
@@ -173,8 +177,9 @@ function matcher(query: AuditQuery): (line: string) => Record<string, unknown> |
     const record: Record<string, unknown> = { ...value };
     const fits =
       wanted.every(([name, asked]) => record[name] === asked) &&
+      fitsGroup(record, group) &&
       isBefore(record['at'], until) &&
-      fitsHost(record['host'], host);
+      fitsHost(record, host);
     return fits ? record : null;
   };
 }
@@ -184,10 +189,28 @@ function isBefore(at: unknown, until: string): boolean {
   return until === '' || (typeof at === 'string' && at < until);
 }
 
-function fitsHost(host: unknown, wanted: string | undefined): boolean {
-  if (wanted === undefined) return true;
-  if (typeof host !== 'string') return false;
-  return wanted.startsWith('*.') ? host.endsWith(wanted.slice(1)) : host === wanted;
+/** What operators do without a group is done to all of them. */
+function fitsGroup(record: Readonly<Record<string, unknown>>, wanted: string | undefined): boolean {
+  if (wanted === undefined || record['group'] === wanted) return true;
+  return wanted === NOBODY && record['group'] === null && record['kind'] !== 'operator';
+}
+
+type HostPattern = { readonly name: string; readonly port: number | null };
+
+/** `name`, `name:443`, `2001:db8::1` or `[2001:db8::1]:443`. */
+function hostPattern(text: string): HostPattern {
+  const [, bracketed, plain, port] = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? [];
+  const name = bracketed ?? plain ?? text.replace(/^\[(.*)\]$/, '$1');
+  return { name, port: port === undefined ? null : Number(port) };
+}
+
+function fitsHost(record: Readonly<Record<string, unknown>>, wanted: HostPattern | null): boolean {
+  if (wanted === null) return true;
+  const { host, port } = record;
+  if (typeof host !== 'string' || (wanted.port !== null && port !== wanted.port)) return false;
+  const { name } = wanted;
+  if (name === '*') return true;
+  return name.startsWith('*.') ? host.endsWith(name.slice(1)) : host === name;
 }
 
 function parseJson(text: string): unknown {

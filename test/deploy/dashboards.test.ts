@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { fill } from '../../deploy/grafana/source/fill.ts';
+import { searchAudit } from '../../src/audit/search.ts';
 import { ROOT } from '../helpers/import-table.ts';
 import { describeWith, hasNamespaces, hasProgram } from '../helpers/programs.ts';
 import { runProgram } from '../helpers/run-program.ts';
@@ -59,6 +60,14 @@ const PANELS: readonly (readonly [string, Panel])[] = BOARDS.flatMap(({ title, p
 const QUERIES = PANELS.flatMap(([title, { targets }]) =>
   targets.map(({ refId, expr }) => [`${title} ${refId}`, expr] as const),
 );
+
+const labels = z.record(z.string(), z.string());
+const samplePair = z.tuple([z.number(), z.string()]);
+
+/** What of a row the audit search is asked for. */
+function asksOf(audit: { readonly url: string } | undefined): string[] {
+  return [...(audit?.url ?? '').matchAll(/[?&](\w+)=/g)].map(([, name = '']) => name);
+}
 
 describe('the files', () => {
   it('are what their source says', () => {
@@ -174,6 +183,27 @@ describeWith(['prometheus'], 'with a Prometheus that scrapes a proxy', () => {
     const found = await ask(prometheus.url, fill(`count by (${label}) (${selector})`, times));
     expect(found.length).toBeGreaterThan(0);
   });
+
+  it.each(PANELS.filter(([, { fieldConfig }]) => asksOf(fieldConfig?.defaults.links[0]).length > 0))(
+    '%s leads to the records behind each of its rows',
+    async (_title, { targets, fieldConfig }) => {
+      const names = asksOf(fieldConfig?.defaults.links[0]);
+      const auditDir = path.join(driven.world.dir, '.sallyport', 'audit');
+      for (const { expr } of targets) {
+        // A row for a sum of what has no name left, or of nothing, leads nowhere.
+        const rows = (await ask(prometheus.url, fill(expr, times))).map(({ metric, value }) => ({
+          metric: labels.parse(metric),
+          count: Number(samplePair.parse(value)[1]),
+        }));
+        for (const { metric, count } of rows) {
+          if (count === 0 || metric['host'] === 'other') continue;
+          const asked = Object.fromEntries(names.map((name) => [name, metric[name]]));
+          const { records } = await searchAudit(auditDir, asked, { limit: 1 });
+          expect(records, JSON.stringify(asked)).toHaveLength(1);
+        }
+      }
+    },
+  );
 
   it('counts a host that was refused once, by one sandbox, as once', async () => {
     const top = QUERIES.find(([title]) => title.includes('Top refused hosts'))?.[1] ?? '';

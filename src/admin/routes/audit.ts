@@ -15,8 +15,10 @@ const moment = z.iso
 
 const query = z.strictObject({
   kind: z.enum(['decision', 'end', 'operator']).optional(),
-  group: word,
-  host: word.meta({ description: 'A name, or *.example.com for what is below it.' }),
+  group: word.meta({ description: '`nobody`: clients that no policy knows.' }),
+  host: word.meta({
+    description: 'A name, *.example.com for what is below it, * for any; also with a port.',
+  }),
   reason: word,
   verdict: word,
   identity: word,

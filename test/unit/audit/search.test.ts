@@ -102,6 +102,10 @@ describe('a search', () => {
     ['a host', { host: 'b.test' }, 20],
     ['a host in capitals', { host: 'B.TEST' }, 20],
     ['what is below a name', { host: '*.b.test' }, 20],
+    ['a host with its port, as rules write it', { host: 'b.test:443' }, 20],
+    ['a host with another port', { host: 'b.test:8443' }, 0],
+    ['what is below a name, with a port', { host: '*.b.test:443' }, 20],
+    ['any host, as a rule for all has it', { host: '*' }, 60],
     ['a reason', { reason: 'host_not_allowed' }, 20],
     ['a verdict', { verdict: 'allow' }, 40],
     ['a kind', { kind: 'decision' }, 60],
@@ -118,6 +122,18 @@ describe('a search', () => {
   ])('by %s', async (_title, query, count) => {
     const root = await folder();
     expect((await all(root, query, 9)).flatMap(flows)).toHaveLength(count);
+  });
+
+  it('finds clients that no policy knows, and addresses as rules write them', async () => {
+    const root = join(stateDir(), 'audit');
+    const trail = openTrail(root);
+    await record(trail, decision({ flow: 'strange', group: null, identity: null, host: '2001:db8::1' }));
+    await record(trail, decision({ flow: 'known' }));
+    trail.operator(operator({ group: null }));
+    await trail.close();
+    expect(flows(await searchAudit(root, { group: 'nobody' }, { limit: 10 }))).toEqual(['strange']);
+    for (const host of ['2001:db8::1', '[2001:DB8::1]:443', '[2001:db8::1]'])
+      expect(flows(await searchAudit(root, { host }, { limit: 10 })), host).toEqual(['strange']);
   });
 
   it('is not shifted by what is written between two pages', async () => {
