@@ -2,12 +2,18 @@
  * Every record of a folder, oldest day first, in bounded memory: what reports and proposals are made of. Works beside
  * a running writer. Records of several chains come chain by chain, not merged by time.
  */
-import { createReadStream } from 'node:fs';
+import { createReadStream, statSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { chainFolders } from './chains.ts';
 import { listAuditFiles } from './files.ts';
 import { eachLine } from './lines.ts';
 import { type ReadRecord, textOf } from './read-record.ts';
+
+/** Hears how many bytes of how many are read: at the beginning, as it goes on, and at the end, when both are alike. */
+export type Progress = (read: number, total: number) => void;
+
+/** Lines between two words about the progress. */
+const TELL_EVERY = 1_000;
 
 /**
  * Calls `use` with each record from `since` (milliseconds since the epoch) on. `holds`: text that a line must hold to
@@ -15,23 +21,35 @@ import { type ReadRecord, textOf } from './read-record.ts';
  */
 export function eachRecord(
   root: string,
-  ask: { readonly since: number; readonly holds?: string },
+  ask: { readonly since: number; readonly holds?: string; readonly progress?: Progress },
   use: (record: ReadRecord) => void,
 ): number {
   const from = new Date(ask.since).toISOString();
   const day = from.slice(0, 10).replaceAll('-', '');
   const needle = Buffer.from(ask.holds ?? '');
+  const tell = ask.progress ?? (() => {});
+  const files = chainFolders(root).flatMap((folder) =>
+    listAuditFiles(folder).filter((file) => file.day >= day),
+  );
+  const total = files.reduce((sum, { path }) => sum + statSync(path).size, 0);
+  let read = 0;
+  let lines = 0;
   let torn = 0;
-  for (const folder of chainFolders(root)) {
-    for (const file of listAuditFiles(folder)) {
-      if (file.day < day) continue;
+  try {
+    for (const file of files) {
       eachLine(file.path, (line) => {
+        read += line.length + 1;
+        lines += 1;
+        // The file that is written to grows meanwhile.
+        if (lines % TELL_EVERY === 0) tell(Math.min(read, total - 1), total);
         if (!Buffer.from(line.buffer, line.byteOffset, line.byteLength).includes(needle)) return;
         const record = parsed(line);
         if (record === null) torn += 1;
         else if (textOf(record, 'at') >= from) use(record);
       });
     }
+  } finally {
+    tell(total, total);
   }
   return torn;
 }

@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import { adminAccess, askAdmin, TOKEN_FILE } from './admin-client.ts';
 import { doneOf, type HeldCall, listsOf } from './approvals-answer.ts';
 import type { CliIo } from './io.ts';
+import { jsonText, safe } from './terminal-text.ts';
 
 const EXAMPLES = `
 Examples:
@@ -22,8 +23,6 @@ Example:
 
 const CONFIG = ['--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)'] as const;
 const JSON_DONE = ['--json', 'print { id, decision, released, remembered }'] as const;
-/** Printable ASCII; everything else could move a cursor or look like another letter. */
-const UNSAFE = /[^ -~]/g;
 const SHOWN_BODY = 400;
 
 type Options = { readonly json?: true; readonly config?: string; readonly tokenFile?: string };
@@ -79,7 +78,7 @@ async function list(options: Options, io: CliIo): Promise<void> {
   const access = adminAccess(options, io);
   const answer = listsOf(await askAdmin(access, 'GET', '/api/v1/approvals'));
   if (options.json) {
-    io.stdout.write(`${JSON.stringify(answer.approvals, null, 2)}\n`);
+    io.stdout.write(`${jsonText(answer.approvals, 2)}\n`);
     return;
   }
   if (answer.approvals.length === 0) io.stdout.write('Nothing waits.\n');
@@ -101,7 +100,7 @@ async function decide(
   const body = { decision, reason, code, remember: once !== true };
   const answer = await askAdmin(access, 'POST', `/api/v1/approvals/${encodeURIComponent(id)}`, body);
   if (options.json) {
-    io.stdout.write(`${JSON.stringify(answer)}\n`);
+    io.stdout.write(`${jsonText(answer)}\n`);
     return;
   }
   const { released, remembered } = doneOf(answer);
@@ -140,9 +139,4 @@ function bodyText({ text, whole }: NonNullable<HeldCall['body']>): string {
 
 function minute(instant: string): string {
   return `${instant.slice(0, 10)} ${instant.slice(11, 16)}Z`;
-}
-
-/** What agents wrote must not act on the terminal. */
-function safe(text: string): string {
-  return text.replaceAll(UNSAFE, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

@@ -1,7 +1,5 @@
 /** One record as a line for people. Used by `audit.ts`. */
-
-/** Printable ASCII; everything else could move a cursor or look like another letter. */
-const UNSAFE = /[^ -~]/g;
+import { safe } from './terminal-text.ts';
 
 const WIDTHS = { time: 24, what: 10, group: 14, who: 18, method: 7 } as const;
 
@@ -93,10 +91,6 @@ function textOf(fields: Fields, name: string, absent = '-'): string {
   // The one character beyond ASCII that we write ourselves: it stands for what was left out.
   if (typeof value === 'string') return safe(value.replaceAll('…', '...'));
   return typeof value === 'number' ? String(value) : absent;
-}
-
-function safe(text: string): string {
-  return text.replace(UNSAFE, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 function pad(text: string, width: number): string {

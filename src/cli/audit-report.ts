@@ -11,8 +11,10 @@ import { eachRecord } from '../audit/scan.ts';
 import { DURATION, durationMs } from '../policy/units.ts';
 import { CliError, type CliIo } from './io.ts';
 import { settingsFor } from './load.ts';
+import { progressOn } from './progress.ts';
 import { reviewAsHtml } from './report-html.ts';
 import { reviewAsText } from './report-text.ts';
+import { jsonText } from './terminal-text.ts';
 
 type Options = {
   readonly since: string;
@@ -51,13 +53,13 @@ function report(options: Options, io: CliIo): void {
   const dir = join(settingsFor(options.config, io).state.dir, 'audit');
   if (!existsSync(dir)) throw new CliError(`there is no audit folder ${dir}`);
   const chain = chainOf(dir);
-  const review = reviewOf(dir, options);
+  const review = reviewOf(dir, options, io);
   if (options.html !== undefined) {
     const path = resolve(io.cwd, options.html);
     writeFileSync(path, reviewAsHtml(review, chain), { mode: 0o600 });
     io.stderr.write(`wrote ${path}\n`);
   }
-  if (options.json === true) io.stdout.write(`${JSON.stringify({ chain, ...review }, null, 2)}\n`);
+  if (options.json === true) io.stdout.write(`${jsonText({ chain, ...review }, 2)}\n`);
   else if (options.html === undefined) io.stdout.write(reviewAsText(review, chain));
   if (chain !== null) throw new CliError(`the record is not whole: ${chain}`);
 }
@@ -69,10 +71,11 @@ function chainOf(dir: string): Chain {
     : `${broken.file}:${broken.line}: ${broken.what}: ${broken.text}`;
 }
 
-function reviewOf(dir: string, { since, group }: Options): Review {
+function reviewOf(dir: string, { since, group }: Options, io: CliIo): Review {
   const until = Date.now();
   const builder = new ReviewBuilder({ from: until - durationMs(since), until });
-  eachRecord(dir, { since: builder.comparedFrom }, (record) => {
+  const progress = progressOn(io.stderr, 'reading the record');
+  eachRecord(dir, { since: builder.comparedFrom, progress }, (record) => {
     if (group === undefined || record['kind'] === 'operator' || record['group'] === group)
       builder.add(record);
   });

@@ -11,6 +11,7 @@ import { DURATION, durationMs } from '../policy/units.ts';
 import { columnHeads, columnsOf } from './audit-columns.ts';
 import { CliError, type CliIo } from './io.ts';
 import { settingsFor } from './load.ts';
+import { jsonText } from './terminal-text.ts';
 
 type Filters = Pick<
   AuditQuery,
@@ -96,7 +97,7 @@ async function search(options: SearchOptions, io: CliIo): Promise<void> {
 }
 
 function shown(record: Readonly<Record<string, unknown>>, json: boolean, site: string | undefined): string {
-  const line = JSON.stringify(record);
+  const line = jsonText(record);
   if (json) return line;
   const id = record['request_id'];
   const link = site === undefined || typeof id !== 'string' ? '' : `  ${pageOf(site, id)}`;

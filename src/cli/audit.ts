@@ -16,6 +16,7 @@ import { addAuditReport } from './audit-report.ts';
 import { addAuditSearch } from './audit-search.ts';
 import { CliError, type CliIo } from './io.ts';
 import { settingsFor } from './load.ts';
+import { jsonText } from './terminal-text.ts';
 
 const EXAMPLES = `
 Examples:
@@ -90,7 +91,7 @@ function verify(given: string | undefined, options: VerifyOptions, io: CliIo): v
   const chains = verifyChains(dir, key);
   const ok = chains.every(({ finding }) => finding === null);
   if (options.json) {
-    io.stdout.write(`${JSON.stringify(jsonReport(dir, ok, chains))}\n`);
+    io.stdout.write(`${jsonText(jsonReport(dir, ok, chains))}\n`);
   } else {
     for (const chain of chains) {
       const name = chains.length === 1 ? '' : `${relative(dir, chain.dir) || '.'}: `;

@@ -10,6 +10,7 @@ import type { PolicySet } from '../policy/model.ts';
 import { buildSourceTable } from '../policy/source-table.ts';
 import { CliError, type CliIo } from './io.ts';
 import { knownGroup, policiesFor, settingsFor } from './load.ts';
+import { jsonText } from './terminal-text.ts';
 
 type Options = {
   readonly group?: string;
@@ -59,7 +60,7 @@ function run(words: readonly string[], options: Options, io: CliIo): void {
   const set = policiesFor(settings);
   const group = askingGroup(set, settings, options);
   const answer = group === null ? UNIDENTIFIED : explain(set, { group, ...request });
-  if (options.json === true) io.stdout.write(`${JSON.stringify({ group, ...answer }, null, 2)}\n`);
+  if (options.json === true) io.stdout.write(`${jsonText({ group, ...answer }, 2)}\n`);
   else io.stdout.write(people(words.join(' '), group, answer));
   if (answer.verdict === 'deny') throw new CliError('');
 }

@@ -20,6 +20,8 @@ import { EPOCHS_FILE, renewPlaceholders } from '../vault/epochs.ts';
 import { CliError, type CliIo } from './io.ts';
 import { settingsFor } from './load.ts';
 import { commandUser, noteAction } from './note.ts';
+import { progressOn } from './progress.ts';
+import { jsonText, safe } from './terminal-text.ts';
 
 type Options = {
   readonly group?: string;
@@ -75,15 +77,15 @@ async function incident(options: Options, io: CliIo): Promise<void> {
     since: options.since,
     evidence,
     keys,
+    io,
   })) {
     const result =
       options.dryRun === true ? { step: step.name, ok: true, what: step.would } : await perform(step);
     done.push(result);
     if (options.json !== true)
-      io.stdout.write(`${result.ok ? 'done' : 'FAILED'}  ${result.step}: ${result.what}\n`);
+      io.stdout.write(`${result.ok ? 'done' : 'FAILED'}  ${result.step}: ${safe(result.what)}\n`);
   }
-  if (options.json === true)
-    io.stdout.write(`${JSON.stringify({ group, steps: done, evidence, keys }, null, 2)}\n`);
+  if (options.json === true) io.stdout.write(`${jsonText({ group, steps: done, evidence, keys }, 2)}\n`);
   else if (options.dryRun !== true) io.stdout.write(keyLines(keys, options.since));
   if (done.some(({ ok }) => !ok))
     throw new CliError('not every step was done: see above, mend it, and run it again');
@@ -103,11 +105,12 @@ type Ask = {
   readonly since: string;
   readonly evidence: string;
   readonly keys: KeyUse[];
+  readonly io: CliIo;
 };
 
 function steps(settings: Settings, ask: Ask): readonly Step[] {
   const { dir } = settings.state;
-  const { group, reason, since, evidence, keys } = ask;
+  const { group, reason, since, evidence, keys, io } = ask;
   const whom = group === EVERYBODY ? 'everybody' : group;
   return [
     { name: 'lockdown', would: `would lock ${whom}`, run: () => lock(dir, group, reason) },
@@ -130,7 +133,7 @@ function steps(settings: Settings, ask: Ask): readonly Step[] {
       name: 'keys',
       would: `would be listed: those that ${whom} used in the last ${since}`,
       run: () => {
-        keys.push(...usesOf(join(dir, 'audit'), group, since));
+        keys.push(...usesOf(join(dir, 'audit'), { group, since, io }));
         return `${new Set(keys.map(({ key }) => key)).size} were used in the last ${since}`;
       },
     },
@@ -172,9 +175,11 @@ function revokeTokens(dir: string, group: string): string {
   }
 }
 
-function usesOf(audit: string, group: string, since: string): readonly KeyUse[] {
+function usesOf(audit: string, { group, since, io }: Pick<Ask, 'group' | 'since' | 'io'>): readonly KeyUse[] {
   const uses = new KeyUses();
-  eachRecord(audit, { since: systemClock.now() - durationMs(since), holds: '"keys":["' }, (record) => {
+  const from = systemClock.now() - durationMs(since);
+  const progress = progressOn(io.stderr, 'reading the record');
+  eachRecord(audit, { since: from, holds: '"keys":["', progress }, (record) => {
     if (group === EVERYBODY || record['group'] === group) uses.add(record);
   });
   return uses.all();
@@ -197,10 +202,6 @@ function needGroup(settings: Settings, group: string): void {
   throw new CliError(
     `there is no group ${JSON.stringify(group)}; the policies define: ${[...loaded.set.groups.keys()].join(', ')}`,
   );
-}
-
-function safe(text: string): string {
-  return text.replaceAll(/[^ -~]/g, '?');
 }
 
 function duration(text: string): string {

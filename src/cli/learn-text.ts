@@ -1,6 +1,7 @@
 /** What `learn` prints: rules as YAML to read and to paste, or all of it as JSON. */
 import type { Proposal } from '../config/learn.ts';
 import type { LearnedRule, Observation } from '../policy/learn.ts';
+import { jsonText, safe } from './terminal-text.ts';
 
 const MAX_LEFT_SHOWN = 20;
 const MAX_TEXT = 300;
@@ -48,7 +49,7 @@ export function proposalAsYaml(options: Asked, calls: number, { rules, left, bef
   const shown = left.slice(0, MAX_LEFT_SHOWN).map(({ seen, why }) => {
     const { method, scheme, host, port, path } = seen;
     const what = method === null ? `${host}:${port}` : `${method} ${scheme}://${host}:${port}${path ?? ''}`;
-    return `#   ${plain(what)}: ${plain(why)}`;
+    return `#   ${safe(what, MAX_TEXT)}: ${safe(why, MAX_TEXT)}`;
   });
   const rest =
     left.length > MAX_LEFT_SHOWN ? [`#   and ${left.length - MAX_LEFT_SHOWN} more: --json has all`] : [];
@@ -60,13 +61,8 @@ function ruleLines({ allow, methods, paths, from }: LearnedRule): readonly strin
   const { calls, last } = summed(from);
   const seen = `${calls} ${calls === 1 ? 'call' : 'calls'}, last ${last.slice(0, 16)}Z`;
   return [
-    `  - allow: ${allow.startsWith('[') ? JSON.stringify(allow) : allow}    # ${seen}`,
+    `  - allow: ${allow.startsWith('[') ? jsonText(allow) : allow}    # ${seen}`,
     ...(methods === null ? [] : [`    methods: [${methods.join(', ')}]`]),
-    ...(paths === null ? [] : ['    paths:', ...paths.map((path) => `      - ${JSON.stringify(path)}`)]),
+    ...(paths === null ? [] : ['    paths:', ...paths.map((path) => `      - ${jsonText(path)}`)]),
   ];
-}
-
-/** What a sandbox asked for, in a comment: nothing that a terminal or YAML could act on. */
-function plain(text: string): string {
-  return text.replaceAll(/[^\u0020-\u007e]/g, '?').slice(0, MAX_TEXT);
 }

@@ -13,6 +13,8 @@ import { DURATION, durationMs } from '../policy/units.ts';
 import { CliError, type CliIo } from './io.ts';
 import { joined, proposalAsJson, proposalAsYaml } from './learn-text.ts';
 import { knownGroup, policiesFor, settingsFor } from './load.ts';
+import { progressOn } from './progress.ts';
+import { jsonText } from './terminal-text.ts';
 
 type Options = {
   readonly group: string;
@@ -57,10 +59,9 @@ function run(options: Options, io: CliIo): void {
   if (group === undefined) return;
   const dir = join(settings.state.dir, 'audit');
   if (!existsSync(dir)) throw new CliError(`there is no audit folder ${dir}`);
-  const { seen, calls, over } = observe(dir, options);
+  const { seen, calls, over } = observe(dir, options, io);
   const proposal = proposeRules(set, group, { seen, distinct: options.distinct });
-  if (options.json === true)
-    io.stdout.write(`${JSON.stringify(proposalAsJson(options, calls, proposal), null, 2)}\n`);
+  if (options.json === true) io.stdout.write(`${jsonText(proposalAsJson(options, calls, proposal), 2)}\n`);
   else io.stdout.write(proposalAsYaml(options, calls, proposal));
   if (over > 0)
     io.stderr.write(`${over} calls were not looked at: more than ${MAX_OBSERVED} different ones\n`);
@@ -73,11 +74,13 @@ function run(options: Options, io: CliIo): void {
 function observe(
   dir: string,
   { group, since }: Options,
+  io: CliIo,
 ): { seen: readonly Observation[]; calls: number; over: number } {
   const found = new Map<string, Observation>();
   let calls = 0;
   let over = 0;
-  eachRecord(dir, { since: Date.now() - durationMs(since), holds: '"would_deny"' }, (record) => {
+  const progress = progressOn(io.stderr, 'reading the record');
+  eachRecord(dir, { since: Date.now() - durationMs(since), holds: '"would_deny"', progress }, (record) => {
     if (textOf(record, 'kind') !== 'decision' || textOf(record, 'verdict') !== 'would_deny') return;
     if (textOf(record, 'group') !== group) return;
     const one = observed(record);

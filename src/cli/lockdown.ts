@@ -12,6 +12,7 @@ import { reasonText } from '../state/lockdown-schema.ts';
 import { CliError, type CliIo } from './io.ts';
 import { settingsFor } from './load.ts';
 import { commandUser, noteAction } from './note.ts';
+import { jsonText, safe } from './terminal-text.ts';
 
 const ON_EXAMPLES = `
 Examples:
@@ -85,7 +86,7 @@ async function change(on: boolean, options: ChangeOptions, io: CliIo): Promise<v
     const { changed, problem } = await changeLockdown(store, { on, group, by: commandUser(), reason });
     if (problem !== null) throw new CliError(`nothing was changed: ${problem}`);
     if (changed) note(dir, { action: on ? 'lockdown.on' : 'lockdown.off', group, why: reason }, io);
-    if (options.json) return void io.stdout.write(`${JSON.stringify(viewOf(store))}\n`);
+    if (options.json) return void io.stdout.write(`${jsonText(viewOf(store))}\n`);
     const whom = group === EVERYBODY ? 'everybody' : group;
     if (!changed) io.stdout.write(`No change: ${whom} ${on ? 'was locked already' : 'was not locked'}.\n`);
     else if (on)
@@ -109,7 +110,7 @@ function note(dir: string, done: { action: string; group: string; why: string },
 function status(options: StatusOptions, io: CliIo): void {
   const { state } = settingsFor(options.config, io);
   const store = openLockdown({ dir: state.dir, clock: systemClock, watch: false });
-  if (options.json) io.stdout.write(`${JSON.stringify(viewOf(store))}\n`);
+  if (options.json) io.stdout.write(`${jsonText(viewOf(store))}\n`);
   else printLocks(store, io);
   store.close();
 }
@@ -132,13 +133,8 @@ function printLocks(store: LockdownStore, io: CliIo): void {
   const locks = store.locks();
   if (locks.length === 0) return void io.stdout.write('Nobody is locked down.\n');
   for (const lock of locks) {
-    const whom = lock.group === EVERYBODY ? 'everybody' : lock.group;
+    const whom = lock.group === EVERYBODY ? 'everybody' : safe(lock.group);
     io.stdout.write(`${whom}  locked since ${lock.since} by ${safe(lock.by)}: ${safe(lock.reason) || '-'}\n`);
   }
   return undefined;
-}
-
-/** A terminal must not act on what somebody wrote into the file. */
-function safe(text: string): string {
-  return text.replaceAll(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

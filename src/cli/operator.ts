@@ -10,6 +10,7 @@ import { type OperatorStore, openOperators } from '../operators/store.ts';
 import { CliError, type CliIo } from './io.ts';
 import { settingsFor } from './load.ts';
 import { noteAction } from './note.ts';
+import { jsonText } from './terminal-text.ts';
 
 const ADD_EXAMPLES = `
 Examples:
@@ -82,14 +83,14 @@ function add(name: string, options: Options & { role: Role }, io: CliIo): void {
     noteAction(dir, { action: 'operator.add', group: null, subject: name, why: `role ${role}` });
     return made;
   });
-  if (options.json) return void io.stdout.write(`${JSON.stringify({ name, role, token })}\n`);
+  if (options.json) return void io.stdout.write(`${jsonText({ name, role, token })}\n`);
   io.stderr.write(`${name} may use the admin side as ${role}. The token is not shown again:\n`);
   return void io.stdout.write(`${token}\n`);
 }
 
 function list(options: Options, io: CliIo): void {
   const all = using(options, io, (store) => store.list());
-  if (options.json) return void io.stdout.write(`${JSON.stringify(all, null, 2)}\n`);
+  if (options.json) return void io.stdout.write(`${jsonText(all, 2)}\n`);
   if (all.length === 0) io.stdout.write('No operators beside the built-in admin.\n');
   for (const { name, role, created, revoked, totp: factor } of all) {
     const state = revoked === null ? `since ${created}` : `revoked ${revoked}`;
@@ -104,7 +105,7 @@ function revoke(name: string, options: Options, io: CliIo): void {
     noteAction(dir, { action: 'operator.revoke', group: null, subject: name, why: null });
     return store.list().find((one) => one.name === name)?.revoked ?? null;
   });
-  if (options.json) io.stdout.write(`${JSON.stringify({ name, revoked })}\n`);
+  if (options.json) io.stdout.write(`${jsonText({ name, revoked })}\n`);
   else io.stdout.write(`Revoked ${name}.\n`);
 }
 

@@ -137,14 +137,16 @@ function table<T>(
   return `<h3>${title} <small>${rows.length}</small></h3><table><thead><tr>${head}</tr></thead><tbody>${body.join('')}</tbody></table>${more}`;
 }
 
+/** Markup; and what cannot be seen or turns the direction of writing, as the console has it. */
+const HIDDEN_OR_MARKUP =
+  /[&<>"'\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}\u00a0\u115f\u1160\u2000-\u200f\u3164\uffa0]/gu;
+
 /** Text of a sandbox or of an operator. */
 function word(text: string): string {
   const short = text.length > WIDE ? `${text.slice(0, WIDE)}…` : text;
   const safe = short.replaceAll(
-    /[&<>"'\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
-    (one) => {
-      return `&#${/[&<>"']/.test(one) ? one.charCodeAt(0) : 0xfffd};`;
-    },
+    HIDDEN_OR_MARKUP,
+    (one) => `&#${/[&<>"']/.test(one) ? one.charCodeAt(0) : 0xfffd};`,
   );
   return `<bdi>${safe}</bdi>`;
 }

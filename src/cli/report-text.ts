@@ -3,6 +3,7 @@
 import { PERIODS_BEFORE, type Review } from '../audit/review.ts';
 import type { GroupReview } from '../audit/review-group.ts';
 import { bytesText } from './report-words.ts';
+import { safe } from './terminal-text.ts';
 
 const SHOWN = 15;
 const WIDE = 60;
@@ -87,8 +88,7 @@ function minute(at: string): string {
   return `${at.slice(0, 16).replace('T', ' ')}Z`;
 }
 
-/** Hosts and words of a sandbox: printable ASCII, and not endless. */
+/** Hosts and words of a sandbox, not endless. */
 function plain(text: string): string {
-  const safe = text.replaceAll(/[^\u0020-\u007e]/g, '?');
-  return safe.length > WIDE ? `${safe.slice(0, WIDE - 1)}~` : safe;
+  return safe(text, WIDE);
 }

@@ -9,6 +9,7 @@ import { TokenStoreError } from '../identify/token-file.ts';
 import { CliError, type CliIo } from './io.ts';
 import { knownGroup, policiesFor, settingsFor } from './load.ts';
 import { commandUser, noteAction } from './note.ts';
+import { jsonText } from './terminal-text.ts';
 
 const EXAMPLES = `
 Examples:
@@ -86,7 +87,7 @@ function create(options: CreateOptions, io: CliIo): void {
   const { id, name, expires } = record;
   noteAction(settings.state.dir, { action: 'token.create', group, subject: id, why: null });
   if (options.json) {
-    io.stdout.write(`${JSON.stringify({ id, group, name, token, expires })}\n`);
+    io.stdout.write(`${jsonText({ id, group, name, token, expires })}\n`);
     return;
   }
   io.stderr.write(
@@ -100,7 +101,7 @@ function create(options: CreateOptions, io: CliIo): void {
 function list(options: ListOptions, io: CliIo): void {
   const { state } = settingsFor(options.config, io);
   const rows = using(state.dir, (store) => store.list()).map(viewOf);
-  if (options.json) io.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);
+  if (options.json) io.stdout.write(`${jsonText(rows, 2)}\n`);
   else if (rows.length === 0) io.stdout.write('No tokens. `sallyport token create --group G` issues one.\n');
   else io.stdout.write(table(rows));
 }
@@ -113,7 +114,7 @@ function revoke(id: string, options: ListOptions, io: CliIo): void {
   });
   if (record === undefined) throw new CliError(`there is no token ${JSON.stringify(id)}`);
   noteAction(state.dir, { action: 'token.revoke', group: record.group, subject: id, why: null });
-  if (options.json) io.stdout.write(`${JSON.stringify({ id, revoked: record.revoked })}\n`);
+  if (options.json) io.stdout.write(`${jsonText({ id, revoked: record.revoked })}\n`);
   else io.stdout.write(`Revoked ${id}; a running proxy cuts what it has open within 5 s.\n`);
 }
 

@@ -1,8 +1,7 @@
 /** One frame of `top` as lines of text. Everything that others wrote is made harmless here. */
+import { safe } from './terminal-text.ts';
 import type { TopView } from './top-read.ts';
 
-/** Printable ASCII; everything else could move a cursor or look like another letter. */
-const UNSAFE = /[^ -~]/g;
 const NAME_WIDTH = 24;
 
 export type Frame = {
@@ -70,8 +69,4 @@ function name(group: string): string {
 
 function right(value: string | number): string {
   return String(value).padStart(8);
-}
-
-function safe(text: string): string {
-  return text.replaceAll(UNSAFE, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

@@ -8,6 +8,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { systemClock } from '../base/clock.ts';
 import { type AdminAccess, adminAccess, TOKEN_FILE } from './admin-client.ts';
 import { CliError, type CliIo } from './io.ts';
+import { jsonText } from './terminal-text.ts';
 import { readTop, type TopView } from './top-read.ts';
 import { frameText } from './top-text.ts';
 
@@ -53,7 +54,7 @@ async function top(options: Options, io: CliIo, stop?: AbortSignal): Promise<voi
   if (options.json && !options.once) throw new CliError('--json goes with --once', 2);
   const access = adminAccess(options, io);
   const first = await readTop(access, systemClock.now, null);
-  if (options.json) return void io.stdout.write(`${JSON.stringify(first)}\n`);
+  if (options.json) return void io.stdout.write(`${jsonText(first)}\n`);
   if (options.once) return draw(first, io);
   if (io.stdout.isTTY !== true) throw new CliError('standard output is no terminal: use --once', 2);
   return live({ access, first, everyMs: options.every * 1000 }, io, stop);
