@@ -42,7 +42,9 @@ describe('operators', () => {
       expect((await home.run(['operator', 'revoke', 'ann'])).status).toBe(0);
       await eventually(async () => (await statusWith(token)) === 401);
       const actions = await eventually(() => {
-        const found = running.records().filter(({ kind }) => kind === 'operator');
+        const found = running
+          .records()
+          .filter(({ kind, action }) => kind === 'operator' && action !== 'login');
         return found.length === 4 && found;
       }, LIMIT_MS);
       const ofCommands = actions.filter(({ origin }) => origin === 'cli');
@@ -57,6 +59,9 @@ describe('operators', () => {
         operator: 'ann',
         outcome: 'refused',
       });
+      // Her token before the proxy knew of it, and after it was revoked.
+      const strangers = running.records().filter(({ action }) => action === 'login');
+      expect(strangers.length).toBeGreaterThan(0);
       const written = JSON.stringify(running.records()) + running.said();
       expect(written).not.toContain(token);
       expect(written).not.toContain(/secret=(\w+)/.exec(factor.out)?.[1] ?? 'none');
