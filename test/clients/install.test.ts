@@ -154,6 +154,23 @@ describe('/install.sh', () => {
     120_000,
   );
 
+  it.skipIf(!hasNamespaces())(
+    "does all of it for a root without a capability, as OpenClaw's setupCommand has it",
+    async () => {
+      const ran = await inOverlay(`
+        rm -f /usr/bin/keytool /usr/bin/npm
+        none='setpriv --bounding-set=-all --inh-caps=-all --no-new-privs'
+        cat /kit/install.sh | $none sh; echo == clients
+        env -i HOME=/root PATH="$PATH" $none sh -lc 'curl -fsS https://${at}/openclaw'`);
+      expect(ran.status, ran.stdout + ran.stderr).toBe(0);
+      const [first = '', clients = ''] = ran.stdout.split(/^== \w+\n/m);
+      expect(changes(first).join('\n')).toContain('update-ca-certificates');
+      expect(changes(first).join('\n')).not.toContain('failed');
+      expect(clients).toContain('GET /openclaw 0');
+    },
+    120_000,
+  );
+
   it('adds the CA to the bundle once where there is no tool, and --uninstall gives every byte back', async () => {
     const root = fresh();
     const put = (name: string, text: string): void => {
