@@ -270,7 +270,7 @@ type KeyNeeds = { clock: Clock; metrics: Metrics; ca: readonly string[] };
 function createKeyParts(options: ProxyOptions, { clock, metrics, ca }: KeyNeeds) {
   const { settings, env, placeholderKey, log } = options;
   const onFetch = (source: string, outcome: 'ok' | 'error'): void => metrics.secretFetch(source, outcome);
-  const onProblem = (message: string): void => log.warn(`key source ${message}`);
+  const onProblem = (message: string): void => log.warn(`keys: ${message}`);
   const where = { dir: settings.state.dir, env, base: settings.root };
   const keyring = createKeyring({
     sources: openSources({ ...where, clock, ca, parentProxy: settings.parentProxy, onFetch, onProblem }),
