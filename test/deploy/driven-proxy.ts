@@ -109,6 +109,13 @@ export async function drivenProxy(): Promise<DrivenProxy> {
       });
     }
   };
+  /** What the webhook, the admin side and the collector count; here there are none. */
+  const around = (): void => {
+    const { metrics: counted } = world.proxy.parts;
+    counted.notice('sent');
+    counted.stranger('token_invalid');
+    for (const signal of ['traces', 'logs'] as const) counted.telemetry(signal, 'ok', 3);
+  };
   const drive = async (): Promise<void> => {
     await inside(at.api, 'GET /', mine);
     await inside(at.api, 'GET /missing', mine);
@@ -122,6 +129,7 @@ export async function drivenProxy(): Promise<DrivenProxy> {
     // Beyond what their limits allow: the one is refused, the other is on trial.
     for (const from of ['127.0.0.4', '127.0.0.4', '127.0.0.3', '127.0.0.3']) await tried(at.raw, from);
     await people();
+    around();
     const tunnel = await connect(port, at.raw, { localAddress: '127.0.0.2' });
     tunnel.write('ping');
     await tunnel.bytes(4);

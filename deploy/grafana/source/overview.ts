@@ -286,6 +286,50 @@ export const OVERVIEW: Dashboard = {
         }),
       ],
     },
+    {
+      title: 'Replicas and export',
+      height: 7,
+      panels: [
+        series({
+          title: 'Replicas',
+          description:
+            'How many see one another by Redis, and how many different policies they have in force: one, but for a moment after a change. Nothing without `state.redis`.',
+          unit: 'count',
+          width: 8,
+          queries: [
+            { expr: `max(${ofProxies('sallyport_replicas')})`, legend: 'seen' },
+            { expr: `max(${ofProxies('sallyport_replica_policies')})`, legend: 'policies' },
+          ],
+        }),
+        {
+          kind: 'timeline',
+          title: 'What replicas share',
+          description:
+            'Whether tokens, locks, approvals and limits were up to date at each. While Redis is away each replica goes on with what it knows.',
+          unit: 'count',
+          width: 8,
+          query: {
+            expr: `1 - min by (instance) (${ofProxies('sallyport_replicas_shared')})`,
+            legend: '{{instance}}',
+          },
+          states: ['shared', 'Redis is away'],
+        },
+        series({
+          title: 'Log records and spans',
+          description:
+            'Sent to the collector of OpenTelemetry per second. What it does not take is lost there, not in the record.',
+          unit: 'reqps',
+          width: 8,
+          stacked: true,
+          queries: [
+            {
+              expr: rate(ofProxies('sallyport_telemetry_total'), 'signal, outcome'),
+              legend: '{{signal}} {{outcome}}',
+            },
+          ],
+        }),
+      ],
+    },
   ],
 };
 

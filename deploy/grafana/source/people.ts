@@ -7,6 +7,7 @@ import {
   INSTANCE,
   ofGroups,
   ofProxies,
+  rate,
   series,
   stat,
   table,
@@ -136,6 +137,52 @@ export const PEOPLE: Dashboard = {
           states: ['open', 'locked down'],
           audit: ['group'],
         },
+      ],
+    },
+    {
+      title: 'Whether people are reached, and who would like to be one',
+      height: 7,
+      panels: [
+        series({
+          title: 'Messages to the webhook',
+          description:
+            'Per minute, of calls that wait and of decisions. `failed` and `dropped`: nobody was told. Nothing where `notify.url` is not set.',
+          unit: 'cpm',
+          width: 9,
+          stacked: true,
+          queries: [
+            {
+              expr: `60 * ${rate(ofProxies('sallyport_notifications_total'), 'outcome')}`,
+              legend: '{{outcome}}',
+            },
+          ],
+        }),
+        series({
+          title: 'Wrong tokens',
+          description: "Requests to the admin side per minute with a token that is nobody's.",
+          unit: 'cpm',
+          width: 9,
+          stacked: true,
+          queries: [
+            {
+              expr: `60 * ${rate(ofProxies('sallyport_admin_wrong_tokens_total'), 'code')}`,
+              legend: '{{code}}',
+            },
+          ],
+        }),
+        stat({
+          title: 'The newest lock took',
+          description:
+            'From the lockdown until all that it cut had ended, at the slowest proxy. A second is what is promised.',
+          unit: 's',
+          width: 6,
+          expr: `max(${ofProxies('sallyport_lockdown_cut_seconds')})`,
+          steps: [
+            { from: null, color: 'green' },
+            { from: 0.5, color: 'yellow' },
+            { from: 1, color: 'red' },
+          ],
+        }),
       ],
     },
   ],
