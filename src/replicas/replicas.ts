@@ -11,7 +11,7 @@ import type { ReplicasView } from '../base/control.ts';
 import type { Log } from '../base/log.ts';
 import { hasShared } from '../state/lockdown-shared.ts';
 import { RedisBoard } from '../state/redis-board.ts';
-import { RedisLine, type RedisPlace } from '../state/redis-line.ts';
+import { NOT_THERE, RedisLine, type RedisPlace } from '../state/redis-line.ts';
 import { RedisStore } from '../state/redis-store.ts';
 import type { StateStore } from '../state/store.ts';
 import type { ApprovalSeat } from '../supervise/approvals.ts';
@@ -250,7 +250,7 @@ class OpenReplicas implements Replicas {
     const troubles = await this.#share();
     if (this.#closed) return;
     this.#connected = troubles.length === 0;
-    for (const trouble of troubles) this.#troubles.tell(trouble);
+    for (const trouble of troubles) if (trouble !== NOT_THERE) this.#troubles.tell(trouble);
     if (troubles.length > 0) return;
     this.#troubles.over();
     this.#sharedAt = this.#opts.clock.now();

@@ -3,8 +3,10 @@
  * failure nothing is asked for a second, so that a Redis which hangs costs a few requests its time limit and not all
  * of them. Nothing is queued while it is away, and nothing is sent twice. Made by `replicas.ts`.
  */
-import { Redis } from 'ioredis';
+import net from 'node:net';
+import tls from 'node:tls';
 import type { Clock } from '../base/clock.ts';
+import { commandText, RedisRefusal, type Reply, RespReader } from './resp.ts';
 
 /** Where it is, from the URL of the settings. */
 export type RedisPlace = {
@@ -28,87 +30,199 @@ export type LineOptions = {
   readonly onProblem: (why: string) => void;
 };
 
-/** After a failure nothing is asked for this long. */
+type Asked = {
+  readonly at: number;
+  /** null: whoever asked waits no more */
+  told: ((reply: Reply | Error) => void) | null;
+};
+
+/** Why it is not has been told by `onProblem`. */
+export const NOT_THERE = 'Redis is not there';
+/** When it did not answer in time, nothing is asked for this long. */
 const PAUSE_MS = 1_000;
+/** From the first packet to a server that has let us in. */
 const CONNECT_MS = 2_000;
-/** A connection that is silent for so long while it owes an answer is made anew. */
+/** A connection that owes an answer for so long is made anew. */
 const SILENT_MS = 5_000;
+/** Whether one that only listens is still there is asked this often. */
+const PING_MS = 3_000;
+const FIRST_WAIT_MS = 50;
 const LONGEST_WAIT_MS = 1_000;
 /** So many answers may be owed; more means that it has stopped answering. */
 const MAX_OWED = 20_000;
 
 export class RedisLine {
   readonly #opts: LineOptions;
-  readonly #client: Redis;
+  #socket: net.Socket | null = null;
+  #ready = false;
+  #closed = false;
+  /** attempts in a row that failed */
+  #failed = 0;
+  #again: NodeJS.Timeout | null = null;
   /** monotonic milliseconds */
   #pausedUntil = 0;
-  #owed = 0;
+  #asked: Asked[] = [];
+  #onMessage: ((channel: string, message: string) => void) | null = null;
 
   constructor(opts: LineOptions) {
     this.#opts = opts;
-    this.#client = new Redis(optionsOf(opts));
-    this.#client.on('error', (error: Error) => opts.onProblem(error.message));
-    this.#client.on('ready', () => {
-      this.#pausedUntil = 0;
-      opts.onReady();
-    });
-    // Told by the event as well; a connection that fails is tried again by itself.
-    this.#client.connect().catch(() => {});
+    this.#connect();
   }
 
   /** May it be asked now? */
   open(): boolean {
-    if (this.#client.status !== 'ready' || this.#owed >= MAX_OWED) return false;
+    if (!this.#ready || this.#asked.length >= MAX_OWED) return false;
     return this.#opts.clock.mono() >= this.#pausedUntil;
   }
 
   /** Runs a script where it is. Rejects when it is not there, refuses, or has not answered in time. */
   async run(script: string, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
-    if (!this.open()) throw new Error('Redis is not there');
-    this.#owed += 1;
+    if (!this.open()) throw new Error(NOT_THERE);
     try {
-      return await this.#client.eval(script, keys.length, ...keys, ...args);
+      return await this.#command(['EVAL', script, keys.length, ...keys, ...args]);
     } catch (error) {
-      this.#pausedUntil = this.#opts.clock.mono() + PAUSE_MS;
+      // What it refuses it refuses at once: nobody waited for that.
+      if (!(error instanceof RedisRefusal)) this.#pausedUntil = this.#opts.clock.mono() + PAUSE_MS;
+      // Behind the same address another one may take writes by now.
+      else if (error.message.includes('READONLY')) this.#socket?.destroy();
       throw error;
-    } finally {
-      this.#owed -= 1;
     }
   }
 
-  /** `fn` is called for every message, whoever sent it; a line that listens runs no scripts. */
+  /** `fn` is called for every message, whoever sent it; a line that listens runs no scripts until it is made anew. */
   async listen(channels: readonly string[], fn: (channel: string, message: string) => void): Promise<void> {
-    this.#client.removeAllListeners('message');
-    this.#client.on('message', fn);
-    await this.#client.subscribe(...channels);
+    if (!this.open()) throw new Error(NOT_THERE);
+    // Each channel is answered by itself, in the form of a message: the first one stands for all.
+    const answered = this.#command(['SUBSCRIBE', ...channels]);
+    this.#onMessage = fn;
+    await answered;
   }
 
   close(): void {
-    this.#client.disconnect();
+    this.#closed = true;
+    clearTimeout(this.#again ?? undefined);
+    this.#socket?.destroy();
+  }
+
+  #connect(): void {
+    if (this.#closed) return;
+    const { host, port, ca } = this.#opts.place;
+    const socket = ca === null ? net.connect({ host, port }) : tls.connect({ host, port, ca: [...ca] });
+    this.#socket = socket;
+    this.#onMessage = null;
+    const reader = new RespReader();
+    let why = 'Redis closed the connection';
+    const limit = setTimeout(() => {
+      why = 'Redis does not let us in in time';
+      socket.destroy();
+    }, CONNECT_MS);
+    const ping = setInterval(() => this.#ping(socket), PING_MS).unref();
+    socket.setNoDelay(true);
+    socket.on('error', (error) => {
+      why = wordsOf(error);
+    });
+    socket.on('data', (chunk: Buffer) => {
+      try {
+        for (const reply of reader.feed(chunk)) this.#take(reply);
+      } catch (error) {
+        why = wordsOf(error);
+        socket.destroy();
+      }
+    });
+    socket.on('close', () => {
+      clearTimeout(limit);
+      clearInterval(ping);
+      this.#lost(why);
+    });
+    socket.once(ca === null ? 'connect' : 'secureConnect', () => {
+      this.#enter().then(
+        () => clearTimeout(limit),
+        (error: unknown) => {
+          why = wordsOf(error);
+          socket.destroy();
+        },
+      );
+    });
+  }
+
+  async #enter(): Promise<void> {
+    const { username, password, db } = this.#opts.place;
+    const user = username === undefined ? [] : [username];
+    if (password !== undefined) await this.#command(['AUTH', ...user, password], CONNECT_MS);
+    await this.#command(['SELECT', db], CONNECT_MS);
+    this.#ready = true;
+    this.#failed = 0;
+    this.#pausedUntil = 0;
+    this.#opts.onReady();
+  }
+
+  #lost(why: string): void {
+    this.#ready = false;
+    this.#socket = null;
+    const asked = this.#asked;
+    this.#asked = [];
+    for (const { told } of asked) told?.(new Error('the connection to Redis is gone'));
+    if (this.#closed) return;
+    this.#opts.onProblem(why);
+    const wait = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(this.#failed, 10));
+    this.#failed += 1;
+    this.#again = setTimeout(() => this.#connect(), wait).unref();
+  }
+
+  /** Rejects with what Redis said against it, or when nothing was said in time. */
+  #command(words: readonly (string | number)[], limitMs: number = this.#opts.answerMs): Promise<Reply> {
+    const socket = this.#socket;
+    if (socket === null) return Promise.reject(new Error(NOT_THERE));
+    const { promise, resolve, reject } = Promise.withResolvers<Reply>();
+    const asked: Asked = { at: this.#opts.clock.mono(), told: null };
+    const limit = setTimeout(() => {
+      // Its answer may still come, and must not be taken for another's.
+      asked.told = null;
+      this.#lookAtSilence(socket);
+      reject(new Error('Redis did not answer in time'));
+    }, limitMs);
+    asked.told = (reply) => {
+      clearTimeout(limit);
+      if (reply instanceof Error) reject(reply);
+      else resolve(reply);
+    };
+    this.#asked.push(asked);
+    socket.write(commandText(words));
+    return promise;
+  }
+
+  #take(reply: Reply): void {
+    if (this.#onMessage !== null && isList(reply)) {
+      const [kind, channel, message] = reply;
+      if (kind === 'message' && typeof channel === 'string' && typeof message === 'string')
+        return this.#onMessage(channel, message);
+      // Further channels of the one SUBSCRIBE.
+      if (kind === 'subscribe' && this.#asked.length === 0) return undefined;
+    }
+    const asked = this.#asked.shift();
+    if (asked === undefined) throw new Error('what answers there is no Redis');
+    return asked.told?.(reply);
+  }
+
+  /** A peer that is gone without a word is noticed by its silence alone. */
+  #ping(socket: net.Socket): void {
+    if (this.#onMessage === null || this.#socket !== socket) return this.#lookAtSilence(socket);
+    if (this.#asked.length === 0) this.#command(['PING'], SILENT_MS).catch(() => {});
+    return this.#lookAtSilence(socket);
+  }
+
+  #lookAtSilence(socket: net.Socket): void {
+    const [oldest] = this.#asked;
+    if (oldest !== undefined && this.#opts.clock.mono() - oldest.at >= SILENT_MS) socket.destroy();
   }
 }
 
-function optionsOf({ place, answerMs }: LineOptions) {
-  const { ca, username, password, ...at } = place;
-  return {
-    ...at,
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    ...(ca === null ? {} : { tls: { ca: [...ca] } }),
-    commandTimeout: answerMs,
-    connectTimeout: CONNECT_MS,
-    socketTimeout: SILENT_MS,
-    lazyConnect: true,
-    // Whoever waits is answered from here at once, and what was not answered is not sent again: it may have been done.
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 1,
-    // Needs a command that an account for this alone would not have.
-    enableReadyCheck: false,
-    disableClientInfo: true,
-    // Behind the same address another one may take writes by now.
-    reconnectOnError: (error: Error) => error.message.includes('READONLY'),
-    autoResubscribe: false,
-    retryStrategy: (times: number) => Math.min(LONGEST_WAIT_MS, 50 * 2 ** Math.min(times, 10)),
-  };
+function isList(reply: Reply): reply is readonly Reply[] {
+  return Array.isArray(reply);
+}
+
+function wordsOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  // What was tried at several addresses says nothing by itself.
+  return error.message || ('code' in error ? String(error.code) : error.name);
 }

@@ -21,6 +21,39 @@ export type RedisServer = {
 
 const START_MS = 20_000;
 
+/** A relay to a port of loopback that passes bytes on late. */
+export async function slowRelay(
+  to: number,
+  delayMs: number,
+): Promise<{ readonly port: number; close(): Promise<void> }> {
+  const sockets = new Set<net.Socket>();
+  const late = (from: net.Socket, into: net.Socket): void => {
+    from.on('data', (bytes: Buffer) => {
+      setTimeout(() => into.destroyed || into.write(bytes), delayMs);
+    });
+    from.on('error', () => {});
+    from.on('close', () => into.destroy());
+    sockets.add(from);
+  };
+  const server = net.createServer((client) => {
+    const up = net.connect(to, '127.0.0.1');
+    late(client, up);
+    late(up, client);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const at = server.address();
+  if (at === null || typeof at === 'string') throw new Error('no port');
+  return {
+    port: at.port,
+    close: async () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
 export async function redisServer(...options: string[]): Promise<RedisServer> {
   const dir = mkdtempSync(path.join(tmpdir(), 'sallyport-redis-'));
   const port = await freePort();
@@ -64,7 +97,7 @@ export async function redisServer(...options: string[]): Promise<RedisServer> {
   };
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const at = server.address();

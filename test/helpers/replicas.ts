@@ -25,6 +25,8 @@ export type Machine = {
 
 export type MachineOptions = {
   readonly port: number;
+  /** default: 127.0.0.1 */
+  readonly host?: string;
   readonly key: Buffer;
   readonly name?: string;
   readonly password?: string;
@@ -48,9 +50,9 @@ export function machine(opts: MachineOptions): Machine {
   stream.on('data', (bytes: Buffer) => {
     logged += bytes.toString();
   });
-  const { port, key, username, password, ca = null, name, lookEveryMs } = opts;
+  const { port, host = '127.0.0.1', key, username, password, ca = null, name, lookEveryMs } = opts;
   const replicas = openReplicas({
-    place: { host: '127.0.0.1', port, db: 0, username, password, ca },
+    place: { host, port, db: 0, username, password, ca },
     key,
     dir,
     clock: systemClock,
