@@ -221,11 +221,16 @@ export function sessionUser(session: Session): LinkUser {
  * `test/flow/rewrap.test.ts` holds both on every Node version that we support.
  */
 function rewrap(accepted: net.Socket, onread: net.OnReadOpts): net.Socket {
-  const handle: unknown = Reflect.get(accepted, '_handle');
-  Reflect.set(accepted, '_handle', null);
+  if (!hasHandle(accepted)) throw new Error('this Node keeps the handles of sockets elsewhere');
+  const handle = accepted._handle;
+  accepted._handle = null;
   const options = { handle, onread, allowHalfOpen: true, readable: true, writable: true };
   // The types know another kind of handle only.
   return new net.Socket(options as net.SocketConstructorOpts);
+}
+
+function hasHandle(socket: net.Socket): socket is net.Socket & { _handle: unknown } {
+  return '_handle' in socket;
 }
 
 function plainAddress(address: string): string {

@@ -11,6 +11,7 @@ import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 import { type Authority, authorityText } from '../flow/target.ts';
 import type { OwnAddresses } from '../policy/address.ts';
+import { Deadlines } from './deadlines.ts';
 import {
   type ConnectAsk,
   type ConnectFailure,
@@ -84,6 +85,7 @@ export function createDialer(opts: DialerOptions): Dialer {
   const context = upstreamContext(opts.tls.ca);
   const connectBy = opts.through ?? connectFirst;
   const start = opts.through === undefined ? connectWith : attemptBy(opts.through);
+  const deadlines = new Deadlines(limits.connectMs);
   const sessions = createSessionBook();
   const { vet, vetNow } = createVetting(opts);
   const told = (outcome: ConnectResult): void => opts.onConnect?.(outcome);
@@ -106,10 +108,11 @@ export function createDialer(opts: DialerOptions): Dialer {
     open(permit, { vetted, onread }, tell) {
       const addresses = addressesOf(vetted, permit);
       const ask = { addresses, ...boundsOf(permit, limits), onread, allowHalfOpen: true };
-      return start(ask, (outcome) => {
+      const hear = (outcome: ConnectOutcome): void => {
         if (outcome.kind === 'connected') told('ok');
         tell(ended(permit, outcome));
-      });
+      };
+      return start(ask, hear, deadlines);
     },
     async tcp(permit, ask) {
       const socket = await connect(permit, ask);

@@ -4,7 +4,9 @@
  * `connect.ts` with addresses that the guard let through; takes literals only and resolves nothing.
  */
 import { connect, type LookupFunction, type OnReadOpts, type Socket } from 'node:net';
+import { UNLISTED } from '../base/roster.ts';
 import { parseAddress } from '../wire/authority.ts';
+import { Deadlines, type Timed } from './deadlines.ts';
 
 export type ConnectOutcome =
   | { readonly kind: 'connected'; readonly socket: Socket }
@@ -73,41 +75,53 @@ export function connectFirst(ask: ConnectAsk): Promise<ConnectOutcome> {
 /**
  * Connects, and calls `told` once, after it has returned; losers are destroyed before. The socket has
  * an `error` listener for life, so that nobody's delay can make an error fatal. I2: the winner's remote
- * address is compared with the vetted one before anyone sees the socket.
+ * address is compared with the vetted one before anyone sees the socket. `deadlines`: shared by all that have
+ * the same limit.
  */
-export function connectWith(ask: ConnectAsk, told: (outcome: ConnectOutcome) => void): Attempt {
-  const race = new Race(ask, told);
+export function connectWith(
+  ask: ConnectAsk,
+  told: (outcome: ConnectOutcome) => void,
+  deadlines = new Deadlines(ask.limitMs),
+): Attempt {
+  const race = new Race(ask, told, deadlines);
+  deadlines.begin(race);
   race.next();
   return race;
 }
 
-class Race implements Attempt {
+class Race implements Attempt, Timed {
+  place = UNLISTED;
+  since = 0;
+  readonly #deadlines: Deadlines;
   readonly #ask: ConnectAsk;
   readonly #told: (outcome: ConnectOutcome) => void;
   readonly #queue: readonly string[];
   readonly #open: Socket[] = [];
-  readonly #limit: NodeJS.Timeout;
   #stagger: NodeJS.Timeout | undefined;
   #tried = 0;
   #refused: boolean;
   #over = false;
 
-  constructor(ask: ConnectAsk, told: (outcome: ConnectOutcome) => void) {
+  constructor(ask: ConnectAsk, told: (outcome: ConnectOutcome) => void, deadlines: Deadlines) {
+    this.#deadlines = deadlines;
     this.#ask = ask;
     this.#told = told;
     this.#queue = interleave(ask.addresses);
     this.#refused = this.#queue.length > 0;
-    this.#limit = setTimeout(() => this.#fail('timeout'), ask.limitMs);
   }
 
   leave(): void {
     this.#end(null);
   }
 
+  late(): void {
+    this.#fail('timeout');
+  }
+
   /** Tries the next address; without one left it is over once nobody tries any more. */
   next(): void {
     if (this.#over) return;
-    clearTimeout(this.#stagger);
+    if (this.#stagger !== undefined) clearTimeout(this.#stagger);
     const address = this.#queue[this.#tried];
     if (address === undefined) {
       if (this.#open.length === 0) process.nextTick(() => this.#fail(this.#refused ? 'refused' : 'error'));
@@ -150,8 +164,8 @@ class Race implements Attempt {
   #end(winner: Socket | null): void {
     if (this.#over) return;
     this.#over = true;
-    clearTimeout(this.#limit);
-    clearTimeout(this.#stagger);
+    this.#deadlines.end(this);
+    if (this.#stagger !== undefined) clearTimeout(this.#stagger);
     for (const socket of this.#open) if (socket !== winner) socket.destroy();
     this.#open.length = 0;
   }

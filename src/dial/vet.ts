@@ -63,11 +63,14 @@ function judge(permit: Permit, addresses: readonly string[], judgements: Judgeme
 /** Verdicts remembered for as long as the proxy's own addresses are the same; beyond the cap they start anew. */
 const MAX_JUDGEMENTS = 4_096;
 
+type ByPort = Map<number, 'ok' | 'blocked'>;
+type ByAddress = Map<string, ByPort>;
+
 /** Judging one address costs as much as parsing a request, and a sandbox dials the same few again and again. */
 class Judgements {
   readonly #own: () => OwnAddresses;
   #ownThen: OwnAddresses | null = null;
-  #byRanges = new Map<readonly string[], Map<string, 'ok' | 'blocked'>>();
+  #byRanges = new Map<readonly string[], ByAddress>();
   #count = 0;
 
   constructor(own: () => OwnAddresses) {
@@ -81,13 +84,12 @@ class Judgements {
       this.#ownThen = own;
       this.#count = 0;
     }
-    const known = this.#byRanges.get(ask.allowed) ?? new Map<string, 'ok' | 'blocked'>();
-    const key = `${ask.port} ${ask.address}`;
-    const before = known.get(key);
+    const before = this.#byRanges.get(ask.allowed)?.get(ask.address)?.get(ask.port);
     if (before !== undefined) return before;
     const verdict = judgeAddress({ ...ask, own });
-    known.set(key, verdict);
-    this.#byRanges.set(ask.allowed, known);
+    const addresses: ByAddress = this.#byRanges.get(ask.allowed) ?? new Map();
+    const ports: ByPort = addresses.get(ask.address) ?? new Map();
+    this.#byRanges.set(ask.allowed, addresses.set(ask.address, ports.set(ask.port, verdict)));
     this.#count += 1;
     return verdict;
   }
