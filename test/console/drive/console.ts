@@ -234,7 +234,9 @@ async function look({ proxy, web }: Scene, page: Page) {
   const link = await entry.getByRole('link', { name: 'Link to this' }).getAttribute('href');
   await picture(page, 'audit');
   await page.goto(`${proxy.adminUrl}/${link}`);
-  await page.locator('.records pre').filter({ hasText: '"host": "evil.test"' }).first().waitFor();
+  // Its decision and its end, both open.
+  const shown = page.locator('.records pre').filter({ hasText: '"host": "evil.test"', visible: true });
+  await eventually(async () => (await shown.count()) === 2, WAIT_MS);
   const audit = await page.locator('.records').textContent();
   await open(page, 'Explain');
   await page.getByLabel('Which').fill('agents');

@@ -33,6 +33,8 @@ export function Audit({ query }) {
   const { busy, error, run } = useWork();
   const turn = useRef(0);
   const path = queryOf(filters);
+  // Where a link of a record leads: its decision and its end.
+  const linked = filters.request_id !== undefined;
   const more = (cursor, before) => {
     turn.current += 1;
     const mine = turn.current;
@@ -60,7 +62,7 @@ export function Audit({ query }) {
     ${
       found.records.length === 0
         ? html`<${Empty}>${!found.asked ? 'One moment…' : found.next === null ? 'No record fits.' : 'No record fits so far; there are older ones to look at.'}</${Empty}>`
-        : html`<ol class="records">${found.records.map((record) => html`<${Entry} key=${keyOf(record)} record=${record} open=${found.records.length === 1} />`)}</ol>`
+        : html`<ol class="records">${found.records.map((record) => html`<${Entry} key=${keyOf(record)} record=${record} open=${linked || found.records.length === 1} />`)}</ol>`
     }
     ${found.next === null ? null : html`<p class="row"><${Act} busy=${busy} onClick=${() => more(found.next, found.records)}>Older records</${Act}></p>`}`;
 }
