@@ -15,6 +15,7 @@ import type { AlpnOffers, Dialer } from './connect.ts';
 import { H2Conn } from './h2-conn.ts';
 import { H2Pool } from './h2-pool.ts';
 import type { H2Upstream } from './h2-upstream.ts';
+import { PoolKeys } from './pool-key.ts';
 import { PooledConn } from './pooled-conn.ts';
 
 export type { UpstreamConn, UpstreamUser } from '../base/upstream.ts';
@@ -75,6 +76,7 @@ class ConnPool implements Pool {
   readonly #dialer: Dialer;
   readonly #clock: Clock;
   readonly #limits: PoolLimits;
+  readonly #keys = new PoolKeys();
   /** every living connection; bounded by the groups' connection limits and the idle caps */
   readonly #all = new Set<PooledConn>();
   /** idle ones of either protocol, longest idle first */
@@ -108,7 +110,7 @@ class ConnPool implements Pool {
   }
 
   take(permit: Permit, secure: boolean, h2 = false): UpstreamConn | null {
-    const key = keyOf(permit, secure, h2);
+    const key = this.#keys.of(permit, secure, h2);
     const warm = this.#byKey.get(key);
     if (warm === undefined) return this.#h2.size === 0 ? null : this.#h2.take(key);
     const oldest = this.#clock.mono() - this.#limits.idleMs;
@@ -129,7 +131,7 @@ class ConnPool implements Pool {
     signal?: AbortSignal,
     h2 = false,
   ): Promise<UpstreamConn | Denied> {
-    const key = keyOf(permit, secure, h2);
+    const key = this.#keys.of(permit, secure, h2);
     const before = this.#sharing.get(key);
     if (before !== undefined) {
       await before;
@@ -286,14 +288,4 @@ class ConnPool implements Pool {
       conn.destroy();
     }
   }
-}
-
-/**
- * What must be equal for two requests to share a connection. The ranges that the rule opens belong to it:
- * a rule without them must not ride on a connection that another rule's ranges made possible.
- */
-function keyOf(permit: Permit, secure: boolean, h2: boolean): string {
-  const { target, verdict } = permit;
-  const opened = verdict.addresses.length === 0 ? '' : verdict.addresses.join(',');
-  return `${secure ? (h2 ? 's2' : 's') : 'p'}\n${target.host}\n${target.port}\n${opened}\n${permit.snapshotId}\n${permit.identity.id}`;
 }

@@ -9,26 +9,31 @@ export type PauseReason =
   /** the client has not read its last answer */
   | 'unread';
 
+/** One bit each. */
+const BITS: Readonly<Record<PauseReason, number>> = { held: 1, body: 2, unread: 4 };
+
 export class Valve {
   readonly #side: Pick<SessionSide, 'pause' | 'resume'>;
-  readonly #reasons = new Set<PauseReason>();
+  #reasons = 0;
 
   constructor(side: Pick<SessionSide, 'pause' | 'resume'>) {
     this.#side = side;
   }
 
   shut(reason: PauseReason): void {
-    if (this.#reasons.size === 0) this.#side.pause();
-    this.#reasons.add(reason);
+    if (this.#reasons === 0) this.#side.pause();
+    this.#reasons |= BITS[reason];
   }
 
   open(reason: PauseReason): void {
-    if (this.#reasons.delete(reason) && this.#reasons.size === 0) this.#side.resume();
+    if ((this.#reasons & BITS[reason]) === 0) return;
+    this.#reasons &= ~BITS[reason];
+    if (this.#reasons === 0) this.#side.resume();
   }
 
   /** Whatever the reasons were: what comes now is thrown away. */
   openWide(): void {
-    this.#reasons.clear();
+    this.#reasons = 0;
     this.#side.resume();
   }
 }

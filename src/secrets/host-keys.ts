@@ -2,7 +2,7 @@
  * Which of an identity's keys are bound to one host, and what must not come back from there. Kept for each identity and
  * host, since every request asks: hosts without keys cost one look-up. Made by `front.ts`, asked by `intercept/`.
  */
-import { type Authority, authorityText } from '../flow/target.ts';
+import type { Authority, Host } from '../flow/target.ts';
 import type { Binding, IdentityBindings } from './binding.ts';
 import { type KeySet, keySetsOf } from './key-set.ts';
 import type { LeakIndex } from './leaks.ts';
@@ -13,6 +13,8 @@ import type { SecretValue } from './value.ts';
 
 /** Hosts whose keys are kept ready for each identity. */
 const MAX_HOSTS = 1024;
+/** Ports of a host: a sandbox can name them all. */
+const MAX_PORTS = 8;
 
 export class HostKeys {
   /** may a placeholder stand in a request's body */
@@ -67,24 +69,28 @@ function sameItems(one: readonly unknown[], other: readonly unknown[]): boolean 
   return one.length === other.length && one.every((item, at) => item === other[at]);
 }
 
+type OfPort = { readonly port: number; readonly keys: HostKeys | null };
+
 export class HostKeyIndex {
-  readonly #of = new WeakMap<IdentityBindings, Map<string, HostKeys | null>>();
+  readonly #of = new WeakMap<IdentityBindings, Map<Host, OfPort[]>>();
 
   /** Null: no key of this identity is bound to the host. */
-  at(identity: IdentityBindings, host: Authority): HostKeys | null {
+  at(identity: IdentityBindings, at: Authority): HostKeys | null {
     if (identity.bindings.length === 0) return null;
     let hosts = this.#of.get(identity);
     if (hosts === undefined) {
       hosts = new Map();
       this.#of.set(identity, hosts);
     }
-    const name = authorityText(host);
-    const before = hosts.get(name);
-    if (before !== undefined) return before;
-    if (hosts.size >= MAX_HOSTS) hosts.clear();
-    const bound = identity.bindings.filter(({ allows }) => allows(host));
+    // By the host alone: its string is at hand with its hash, one with the port would be made for each request.
+    const ports = hosts.get(at.host) ?? [];
+    for (const one of ports) if (one.port === at.port) return one.keys;
+    const bound = identity.bindings.filter(({ allows }) => allows(at));
     const keys = bound.length === 0 ? null : new HostKeys(bound, identity);
-    hosts.set(name, keys);
+    if (hosts.size >= MAX_HOSTS) hosts.clear();
+    if (ports.length >= MAX_PORTS) ports.length = 0;
+    ports.push({ port: at.port, keys });
+    hosts.set(at.host, ports);
     return keys;
   }
 }

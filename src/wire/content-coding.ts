@@ -15,8 +15,8 @@ const KNOWN: Readonly<Record<string, Coding>> = {
 };
 /** Most heads hold none: looking for one costs a fraction of taking them out. */
 const ANY_CODING = /\r\ncontent-encoding:/i;
-const ANY_ACCEPT = /\r\naccept-encoding:/i;
-const ANY_PIECES = /\r\n(?:range|if-range|request-range|a-im|available-dictionary|dictionary-id):/i;
+const ANY_ASK =
+  /\r\n(?:accept-encoding|range|if-range|request-range|a-im|available-dictionary|dictionary-id):/i;
 const CODING_LINE = /\r\ncontent-encoding:([^\r\n]*)/gi;
 const ACCEPT_LINE = /(\r\naccept-encoding:)([^\r\n]*)/gi;
 /**
@@ -40,8 +40,8 @@ export function codingOf(text: string): Coding | 'unknown' | null {
 
 /** The head of a request whose answer is searched for keys: whole, and in a coding that can be undone. */
 export function askForWhole(head: string): string {
-  const whole = ANY_PIECES.test(head) ? head.replace(PIECES_LINES, '') : head;
-  if (!ANY_ACCEPT.test(whole)) return whole;
+  if (!ANY_ASK.test(head)) return head;
+  const whole = head.replace(PIECES_LINES, '');
   return whole.replace(ACCEPT_LINE, (_, name: string, value: string) => {
     const kept = value.split(',').filter((one) => isReadable(one.split(';', 1)[0] ?? ''));
     return `${name} ${kept.length === 0 ? 'identity' : kept.map((one) => one.trim()).join(', ')}`;

@@ -46,6 +46,11 @@ export class HeadReader {
     return null;
   }
 
+  /** Has the beginning of a head come, and not its end. */
+  get begun(): boolean {
+    return this.#partial.length > 0;
+  }
+
   /** The first bytes of a head whose end has not come, latin-1. */
   start(length: number): string {
     return this.#partial.start(length);

@@ -59,15 +59,19 @@ export type HeadFacts = {
   readonly upgrade: string | null;
 };
 
-const SPECIAL =
-  /\r\n(host|content-length|transfer-encoding|connection|keep-alive|proxy-[^:]*|upgrade|http2-settings|expect|te|trailer|alt-svc|x-(?:http-method(?:-override)?|method-override|original-url|rewrite-url)):([^\r]*)/gi;
-const SINGLE: ReadonlySet<string> = new Set([
-  'content-length',
-  'transfer-encoding',
-  'host',
-  'expect',
-  'upgrade',
-]);
+/** Of a message that holds one of these twice nobody knows which counts. */
+const SINGLE: readonly string[] = ['host', 'content-length', 'transfer-encoding', 'expect', 'upgrade'];
+const CONNECTION = 'connection';
+/** Names of fields that matter to a proxy; so does everything `proxy-*`. */
+const SPECIAL = SINGLE.concat(
+  [CONNECTION, 'keep-alive', 'http2-settings', 'te', 'trailer', 'alt-svc'],
+  ['x-http-method', 'x-http-method-override', 'x-method-override', 'x-original-url', 'x-rewrite-url'],
+);
+const PROXY = 'proxy-';
+/** By length: nearly every other field is told from these by its length and first letter. */
+const BY_LENGTH: readonly (readonly string[])[] = Array.from({ length: 24 }, (_, length) =>
+  SPECIAL.filter((name) => name.length === length),
+);
 // 16 digits hold every safe integer; more would only be zeros or an overflow.
 const DIGITS = /^[0-9]{1,16}$/;
 const CHUNKED: RequestFraming = { kind: 'chunked' };
@@ -103,56 +107,67 @@ export function exceeds(text: string, fieldsAt: number, limits: HeadLimits): boo
  */
 export function readFields(text: string, fieldsAt: number, minor: 0 | 1): HeadFacts | string {
   const special = findSpecial(text, fieldsAt);
-  const single = gather(special);
-  if (typeof single === 'string') return single;
-  const framing = readFraming(
-    single.get('content-length') ?? null,
-    single.get('transfer-encoding') ?? null,
-    minor,
-  );
+  const values = gather(special);
+  if (typeof values === 'string') return values;
+  const [host = null, length = null, coding = null, expect = null, upgrade = null, listed = null] = values;
+  const framing = readFraming(length, coding, minor);
   if (typeof framing === 'string') return framing;
-  const listed = single.get('connection');
-  const connection = listed === undefined ? NO_OPTIONS : parseConnection(listed);
+  const connection = listed === null ? NO_OPTIONS : parseConnection(listed);
   if (connection === null) return 'malformed Connection';
-  return {
-    special,
-    framing,
-    connection,
-    host: single.get('host') ?? null,
-    expect: single.get('expect') ?? null,
-    upgrade: single.get('upgrade') ?? null,
-  };
+  return { special, framing, connection, host, expect, upgrade };
 }
 
-/** Values by name: of Connection joined, of the others the only one. */
-function gather(special: readonly Field[]): Map<string, string> | string {
-  const values = new Map<string, string>();
+/** Values in the order of `SINGLE`, then those of Connection, joined. */
+function gather(special: readonly Field[]): readonly (string | null)[] | string {
+  const values: (string | null)[] = [null, null, null, null, null, null];
   for (const { name, value } of special) {
-    const before = values.get(name);
-    if (name === 'connection') {
-      values.set(name, before === undefined ? value : `${before},${value}`);
-    } else if (SINGLE.has(name)) {
-      // Equal copies might be folded (RFC 9112 section 6.3); refused: no honest client sends them.
-      if (before !== undefined) return `more than one ${name}`;
-      values.set(name, value);
-    }
+    const isList = name === CONNECTION;
+    const at = isList ? SINGLE.length : SINGLE.indexOf(name);
+    if (at === -1) continue;
+    const before = values[at];
+    // Equal copies might be folded (RFC 9112 section 6.3); refused: no honest client sends them.
+    if (before !== null && !isList) return `more than one ${name}`;
+    values[at] = before === null ? value : `${before},${value}`;
   }
   return values;
 }
 
+/** Line by line: a head that was validated has a colon in each, and CR before LF alone. */
 function findSpecial(text: string, fieldsAt: number): Field[] {
   const special: Field[] = [];
-  SPECIAL.lastIndex = fieldsAt;
-  for (let m = SPECIAL.exec(text); m !== null; m = SPECIAL.exec(text)) {
-    const [, name = '', value = ''] = m;
-    special.push({
-      name: name.toLowerCase(),
-      value: trimOws(value),
-      start: m.index,
-      end: SPECIAL.lastIndex,
-    });
+  for (let start = fieldsAt; start < text.length; ) {
+    const colon = text.indexOf(':', start);
+    const next = text.indexOf('\r', start + 2);
+    const end = next === -1 ? text.length : next;
+    const name = specialName(text, start + 2, colon);
+    if (name !== null) special.push({ name, value: trimOws(text.slice(colon + 1, end)), start, end });
+    start = end;
   }
   return special;
+}
+
+/** The name in lower case, if it is a special one. */
+function specialName(text: string, from: number, to: number): string | null {
+  const first = text.charCodeAt(from) | LOWER;
+  const candidates = BY_LENGTH[to - from];
+  if (candidates !== undefined) {
+    for (const name of candidates) {
+      if (name.charCodeAt(0) === first && isSpelt(text, from, name)) return name;
+    }
+  }
+  const isProxy = to - from >= PROXY.length && isSpelt(text, from, PROXY);
+  return isProxy ? text.slice(from, to).toLowerCase() : null;
+}
+
+/** Among the characters of field names, this bit makes letters lower-case, and nothing else a letter. */
+const LOWER = 0x20;
+
+/** `name`: of lower-case letters, digits and dashes. */
+function isSpelt(text: string, from: number, name: string): boolean {
+  for (let at = 0; at < name.length; at += 1) {
+    if ((text.charCodeAt(from + at) | LOWER) !== name.charCodeAt(at)) return false;
+  }
+  return true;
 }
 
 /** RFC 9112 section 6.3, where every case that a recipient MAY repair is refused. */

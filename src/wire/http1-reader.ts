@@ -54,7 +54,7 @@ export class RequestReader {
   get midMessage(): boolean {
     if (this.#state === 'body') return true;
     // An empty line by itself is no request yet (RFC 9112 section 2.2).
-    return this.#state === 'head' && !'\r\n'.startsWith(this.#heads.start(3));
+    return this.#state === 'head' && this.#heads.begun && !'\r\n'.startsWith(this.#heads.start(3));
   }
 
   /** Delivers what the bytes complete, then holds the rest until `next()`. */
