@@ -16,6 +16,7 @@ import type { Target } from '../flow/target.ts';
 import type { Ask, Facts } from '../flow/verdict.ts';
 import type { IdentityBindings } from '../secrets/binding.ts';
 import type { HostKeyIndex } from '../secrets/host-keys.ts';
+import { SameHead } from '../secrets/same-head.ts';
 import type { RequestHead } from '../wire/http1-parse.ts';
 import type { Upgrade } from './upgrade.ts';
 
@@ -66,6 +67,8 @@ export type ExchangeJob = {
   readonly seat: Seat | null;
   readonly side: SessionSide;
   readonly record: FlowRecord;
+  /** what was found in the head before, on the same connection */
+  readonly same: SameHead;
   /** a person's yes to this request; null: nobody was asked */
   readonly approval: Approval | null;
   /** waited for that, milliseconds */
@@ -81,7 +84,16 @@ export type ExchangeJob = {
 /** Whose request it is, and where it goes. */
 export type ForwardTo = Parameters<SessionTurn['forward']>[0];
 /** What is the same for all requests of a client's connection. */
-export type OwnJob = Pick<ExchangeJob, 'protocol' | 'client' | 'side' | 'hold' | 'takeOver' | 'done'>;
+export type OwnJob = Calls & Pick<ExchangeJob, 'protocol' | 'client' | 'side' | 'same'>;
+type Calls = Pick<ExchangeJob, 'hold' | 'takeOver' | 'done'>;
+
+export function ownJob(
+  { client, protocol = 'http/1.1' }: { readonly client: string; readonly protocol?: Facts['protocol'] },
+  side: SessionSide,
+  calls: Calls,
+): OwnJob {
+  return { client, protocol, side, same: new SameHead(), ...calls };
+}
 
 /** Field by field: on the hot path a spread costs more than all else here. */
 export function newJob(to: ForwardTo, of: Pick<ExchangeJob, 'head' | 'record'>, own: OwnJob): ExchangeJob {
@@ -96,6 +108,7 @@ export function newJob(to: ForwardTo, of: Pick<ExchangeJob, 'head' | 'record'>, 
     seat: to.seat ?? null,
     side: own.side,
     record: of.record,
+    same: own.same,
     approval: null,
     waitedMs: 0,
     hold: own.hold,

@@ -68,16 +68,12 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
     this.#permit = permit;
     this.#head = head;
     this.#keys = keys;
-    if (keys === null || !(keys.inBody || ready.resigning !== null)) return this.#reserve(permit);
+    if (keys === null || !(keys.inBody || ready.resigning !== null)) return this.#slot.reserve(permit);
     const of = { deps: this.#deps, job: this.#job, exchange: this };
-    const problem = rewriteFor({ ...ready, keys }, this.#up, { ...of, whole: () => this.#reserve(permit) });
+    const whole = (): void => this.#slot.reserve(permit);
+    const problem = rewriteFor({ ...ready, keys }, this.#up, { ...of, whole });
     if (problem !== null) return this.#refuse(problem, 'refused');
-    return this.#up.whole ? undefined : this.#reserve(permit);
-  }
-
-  #reserve(permit: Permit): void {
-    if (!this.#up.done) this.#job.side.pause();
-    this.#slot.reserve(permit);
+    return this.#up.whole ? undefined : whole();
   }
 
   // ---- the client's side, driven by the session
@@ -95,10 +91,11 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
     this.#up.end(kept);
   }
 
-  /** Called once after each read from the client: sends what `body` collected. */
+  /** Called once after each read from the client: sends what `body` collected, or has the client wait with the rest. */
   flush(): void {
     const { conn } = this.#slot;
     if (this.#up.whole) this.#activeAt = this.#deps.clock.mono();
+    else if (!this.#up.sent && !this.#up.done && !this.#over) this.#job.side.pause();
     if (conn === null || !this.#up.sent) return;
     this.#activeAt = this.#deps.clock.mono();
     if (!this.#up.flush(conn.socket)) this.#job.side.pause();

@@ -11,7 +11,7 @@ import type { RequestHead } from '../wire/http1-parse.ts';
 import { RequestReader, type RequestSink } from '../wire/http1-reader.ts';
 import { simpleReply } from '../wire/reply.ts';
 import { Exchange } from './exchange.ts';
-import { type ExchangeJob, type ForwardTo, newJob, type OwnJob } from './exchange-job.ts';
+import { type ExchangeJob, type ForwardTo, newJob, type OwnJob, ownJob } from './exchange-job.ts';
 import { HeldExchange } from './held-exchange.ts';
 import { Linger } from './linger.ts';
 import { mayFollow, refuseRequest } from './refuse-request.ts';
@@ -64,9 +64,8 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
       pause: () => this.#valve.shut('body'),
       resume: () => this.#valve.open('body'),
     };
-    const { client, protocol = 'http/1.1' } = ask;
-    const [side, hold, takeOver, done] = [this.#side, this.#hold, this.#takeOver, this.#done];
-    this.#own = { client, protocol, side, hold, takeOver, done };
+    const calls = { hold: this.#hold, takeOver: this.#takeOver, done: this.#done };
+    this.#own = ownJob(ask, this.#side, calls);
     // Clients may connect ahead of their first request.
     this.#deadline = deps.clock.mono() + IDLE_MS;
   }
@@ -266,6 +265,7 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
     this.#current = null;
     this.#valve.open('body');
     this.#reader.next();
+    this.#exchange?.flush();
     if (this.#reader.held <= HELD_BYTES) this.#valve.open('held');
     if (!this.#nextDue) this.#valve.open('unread');
     if (this.#state !== 'open' || this.#exchange !== null) return;

@@ -27,14 +27,14 @@ export function upstreamHead(
     readonly upgrade: { rebuild(to: RequestRebuild): string } | null;
   },
 ): Substituted | Denied {
-  const { head, path, target, secure, protocol } = job;
+  const { head, path, target, secure, protocol, same } = job;
   const { bindings, dropOverrides, scrubs, resigning, upgrade } = how;
   // gRPC servers want to hear it; over HTTP/1.1 nobody asks.
   const trailers = protocol === 'h2' && head.special.some(({ name }) => name === 'te');
   const to = { path, host: hostText(target, secure ? 443 : 80), dropOverrides, trailers };
   const text = upgrade?.rebuild(to) ?? rebuildRequestHead(head, to);
   const asked = scrubs ? askForWhole(text) : text;
-  return substituteHead({ head: resigning?.vacate(asked) ?? asked, bindings, at: target, secure });
+  return substituteHead({ head: resigning?.vacate(asked) ?? asked, bindings, at: target, secure, same });
 }
 
 /** Field lines that may pass (mostly none), each with its leading CRLF, or a reason of `checkTrailers`. */

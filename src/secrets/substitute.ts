@@ -8,11 +8,12 @@ import { type Denied, denied } from '../flow/reason.ts';
 import { type Authority, authorityText } from '../flow/target.ts';
 import { type BasicValue, encodeLike, findBasic } from './basic.ts';
 import type { Binding, IdentityBindings } from './binding.ts';
+import { apply, disjoint, type Edit, fill, NOTHING_USED, namesOf, type Place } from './edits.ts';
 import { covers, type Spot, spotOf } from './head.ts';
 import { type Hidden, hiddenInHead, hiddenInMessage } from './hidden.ts';
 import { hasMarker } from './placeholder.ts';
 import { isCoded, type PlaceholderHit } from './placeholder-index.ts';
-import { renderValue } from './render.ts';
+import type { SameHead } from './same-head.ts';
 
 /** Whose keys, and where they would go. */
 export type SwapAsk = {
@@ -25,6 +26,8 @@ export type SwapAsk = {
 export type SubstituteAsk = SwapAsk & {
   /** rebuilt request head, latin-1, the empty line at its end included */
   readonly head: string;
+  /** of the client's connection */
+  readonly same?: SameHead | undefined;
 };
 
 export type Substituted = {
@@ -37,7 +40,7 @@ export type Substituted = {
 /** A short placeholder for a long value could otherwise blow a head up; characters. */
 export const MAX_SUBSTITUTED_HEAD = 262_144;
 
-const NOTHING_USED: readonly string[] = [];
+const NO_PLACES: readonly Place[] = [];
 
 /**
  * Refuses with `secret_leak`, `placeholder_unknown`, `placeholder_wrong_host`, `placeholder_wrong_place`,
@@ -45,7 +48,9 @@ const NOTHING_USED: readonly string[] = [];
  * The first placeholder at fault decides; a leak goes before all. Never throws, whatever the head.
  */
 export function substituteHead(ask: SubstituteAsk): Substituted | Denied {
-  const { head, bindings } = ask;
+  const { head, bindings, same } = ask;
+  const before = same?.find(ask) ?? null;
+  if (before !== null) return fillAll(head, before);
   const basics = findBasic(head);
   if (bindings.leaks.found(head) || basics.some((basic) => bindings.leaks.found(basic.text))) return leak();
   const bare = basics.length === 0 ? head : withoutBasics(head, basics);
@@ -53,6 +58,7 @@ export function substituteHead(ask: SubstituteAsk): Substituted | Denied {
   const hidden = hiddenInHead(bare, { bindings, hits });
   if (hidden !== null) return refusalOf(ask, hidden);
   if (hits.length === 0 && basics.length === 0 && !hasMarker(head)) {
+    same?.keep(ask, NO_PLACES);
     return { kind: 'ok', head, used: NOTHING_USED };
   }
   return substituteFound(ask, hits, basics);
@@ -93,19 +99,11 @@ export function substituteMessage(ask: SubstituteMessageAsk): SubstitutedMessage
     encoded: text.slice(start, end) !== tag,
   }));
   if ('kind' in found) return found;
-  const edits = disjoint([...found].sort((a, b) => a.start - b.start));
+  const edits = disjoint(found.edits);
   const keys = edits.reduce((sum, edit) => sum + edit.text.length, 0);
   if (keys > MAX_SUBSTITUTED_KEYS) return denied('body_too_large', 'The message with its keys is too large.');
   return { kind: 'ok', text: apply(text, edits), used: namesOf(edits) };
 }
-
-/** One piece of the output: `text` in place of `start` to `end` of the input. */
-type Edit = {
-  readonly start: number;
-  readonly end: number;
-  readonly text: string;
-  readonly used: readonly string[];
-};
 
 function substituteFound(
   ask: SubstituteAsk,
@@ -120,11 +118,28 @@ function substituteFound(
     if (edit !== null && 'kind' in edit) return edit;
     if (edit !== null) inner.push(edit);
   }
-  const edits = disjoint([...plain, ...inner].sort((a, b) => a.start - b.start));
-  const head = apply(ask.head, edits);
+  // What stands in Basic credentials is looked for in the text that they encode.
+  if (basics.length === 0) ask.same?.keep(ask, disjoint(plain.places));
+  return finished(ask.head, inner.length === 0 ? plain.edits : [...plain.edits, ...inner]);
+}
+
+/** The same head as before, with the keys of now. */
+function fillAll(head: string, places: readonly Place[]): Substituted | Denied {
+  const edits: Edit[] = [];
+  for (const place of places) {
+    const edit = fill(place);
+    if ('kind' in edit) return edit;
+    edits.push(edit);
+  }
+  return finished(head, edits);
+}
+
+function finished(text: string, edits: readonly Edit[]): Substituted | Denied {
+  const kept = disjoint(edits);
+  const head = apply(text, kept);
   if (head.length > MAX_SUBSTITUTED_HEAD)
     return denied('header_too_large', 'The head with its keys is too large.');
-  return { kind: 'ok', head, used: namesOf(edits) };
+  return { kind: 'ok', head, used: namesOf(kept) };
 }
 
 function editOfBasic(ask: SubstituteAsk, basic: BasicValue): Edit | Denied | null {
@@ -132,8 +147,9 @@ function editOfBasic(ask: SubstituteAsk, basic: BasicValue): Edit | Denied | nul
   const hidden = hiddenInHead(basic.text, { bindings: ask.bindings, hits });
   if (hidden !== null) return refusalOf(ask, hidden);
   if (!basic.exact) return hits.length > 0 || hasMarker(basic.text) ? unfit(ask, hits[0]?.tag ?? null) : null;
-  const edits = editsOf(ask, basic.text, hits, () => BASIC);
-  if ('kind' in edits) return edits;
+  const found = editsOf(ask, basic.text, hits, () => BASIC);
+  if ('kind' in found) return found;
+  const { edits } = found;
   if (edits.length === 0) return null;
   const text = encodeLike(ask.head.slice(basic.start, basic.end), apply(basic.text, disjoint(edits)));
   return { start: basic.start, end: basic.end, text, used: edits.flatMap((edit) => edit.used) };
@@ -159,15 +175,19 @@ function editsOf(
   text: string,
   hits: readonly PlaceholderHit[],
   spotFor: (hit: PlaceholderHit) => Spot,
-): readonly Edit[] | Denied {
+): { readonly places: readonly Place[]; readonly edits: readonly Edit[] } | Denied {
   if (strayMarker(text, hits)) return unknown();
+  const places: Place[] = [];
   const edits: Edit[] = [];
   for (const hit of hits) {
-    const edit = editOf(ask, hit, isCoded(text, hit) ? NOWHERE : spotFor(hit));
+    const place = placeOf(ask, hit, isCoded(text, hit) ? NOWHERE : spotFor(hit));
+    if ('kind' in place) return place;
+    const edit = fill(place);
     if ('kind' in edit) return edit;
+    places.push(place);
     edits.push(edit);
   }
-  return edits;
+  return { places, edits };
 }
 
 /** A marker outside every known placeholder: made up, or issued by another installation or in another time. */
@@ -187,14 +207,9 @@ export function judgePlaceholder(ask: SwapAsk, placeholder: string, spot: Spot):
   return misuse(ask, binding, spot) ?? binding;
 }
 
-function editOf(ask: SwapAsk, hit: PlaceholderHit, spot: Spot): Edit | Denied {
-  const binding = judgePlaceholder(ask, hit.tag, spot);
-  if ('kind' in binding) return binding;
-  const value = binding.value();
-  const text = value === null ? null : renderValue(value, spot);
-  if (text === null)
-    return denied('secret_unavailable', 'The key behind a placeholder is not available now.');
-  return { start: hit.start, end: hit.end, text, used: [binding.env] };
+function placeOf(ask: SwapAsk, { start, end, tag }: PlaceholderHit, spot: Spot): Place | Denied {
+  const binding = judgePlaceholder(ask, tag, spot);
+  return 'kind' in binding ? binding : { start, end, binding, spot, used: [binding.env] };
 }
 
 function standsFor(binding: Binding, placeholder: string): boolean {
@@ -260,31 +275,4 @@ function nameOf(spot: Spot): string {
     case 'none':
       return 'a place that no key may stand in';
   }
-}
-
-/** The usual request swaps one key once. */
-function namesOf(edits: readonly Edit[]): readonly string[] {
-  const [first, second] = edits;
-  if (first === undefined) return NOTHING_USED;
-  return second === undefined ? first.used : [...new Set(edits.flatMap((edit) => edit.used))];
-}
-
-/** Leaves out every edit that begins inside the one before it, as a placeholder inside a base64 text would. */
-function disjoint(edits: readonly Edit[]): readonly Edit[] {
-  let done = 0;
-  return edits.filter((edit) => {
-    if (edit.start < done) return false;
-    done = edit.end;
-    return true;
-  });
-}
-
-function apply(text: string, edits: readonly Edit[]): string {
-  let output = '';
-  let done = 0;
-  for (const edit of edits) {
-    output += text.slice(done, edit.start) + edit.text;
-    done = edit.end;
-  }
-  return output + text.slice(done);
 }
