@@ -14,6 +14,7 @@ const FILES = [
   'compose.console.yaml',
   'compose.transparent.yaml',
   'compose.alertmanager.yaml',
+  'compose.redis.yaml',
 ] as const;
 const TEXT = FILES.map((file) => readFileSync(path.join(COMPOSE_DIR, file), 'utf8')).join('\n');
 

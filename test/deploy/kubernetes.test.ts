@@ -64,7 +64,7 @@ function settings(moved: (folder: string) => string = (folder) => folder): Setti
 
 describe('the kustomizations', () => {
   it('name every manifest beside them, and nothing that is not there', () => {
-    for (const folder of ['.', 'monitoring', 'agents']) {
+    for (const folder of ['.', 'monitoring', 'agents', 'redis']) {
       const dir = path.join(KUBERNETES, folder);
       const named = texts(
         loose(parse(readFileSync(path.join(dir, 'kustomization.yaml'), 'utf8')))['resources'],
@@ -232,6 +232,7 @@ describe('who reaches whom', () => {
     labels: { 'app.kubernetes.io/name': name, ...more },
   });
   const proxy = pod('sallyport', 'sallyport');
+  const redis = pod('sallyport', 'sallyport-redis');
   const sandbox = pod('agents', 'sandbox');
   const dns = pod('kube-system', 'coredns', { 'k8s-app': 'kube-dns' });
   const tcp = (port: number): { protocol: string; port: number } => ({ protocol: 'TCP', port });
@@ -259,6 +260,12 @@ describe('who reaches whom', () => {
     ['the proxy the API server', proxy, { address: '10.96.0.1' }, tcp(443), false],
     ['the proxy the name server', proxy, dns, udp, true],
     ['the proxy a sandbox', proxy, sandbox, tcp(443), false],
+    ['the proxy Redis', proxy, redis, tcp(6379), true],
+    ['a sandbox Redis', sandbox, redis, tcp(6379), false],
+    ['Prometheus Redis', pod('monitoring', 'prometheus'), redis, tcp(6379), false],
+    ['another pod of the namespace Redis', pod('sallyport', 'other'), redis, tcp(6379), false],
+    ['Redis the internet', redis, { address: '1.1.1.1' }, tcp(443), false],
+    ['Redis the proxy', redis, proxy, tcp(8080), false],
   ];
   for (const [what, from, to, port, expected] of cases)
     it(`${expected ? '' : 'not '}${what}`, () => expect(mayConnect(ALL, from, to, port)).toBe(expected));

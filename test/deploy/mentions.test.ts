@@ -106,6 +106,8 @@ describe('the files', () => {
       'SALLYPORT_CONFIG',
       'SALLYPORT_DIR',
       'SALLYPORT_VAULT_PASSPHRASE_FILE',
+      'SALLYPORT_REDIS_KEY_FILE',
+      'SALLYPORT_REDIS_PASSWORD_FILE',
     ];
     const used = FILES.flatMap(([name, text]) =>
       [...text.matchAll(/\bSALLYPORT_[A-Z_]+\b/g)].map(([word]): [string, string] => [name, word]),
