@@ -204,6 +204,30 @@ describe.each([1, 2])('a proxy of %i processes', (workers) => {
     LIMIT_MS,
   );
 
+  it(
+    'is what the first of two operators said, for all who asked, whichever process they asked',
+    async () => {
+      const made = await running.admin('POST', '/api/v1/operators', { name: 'bea', role: 'approver' });
+      const { token } = z.object({ token: z.string() }).parse(made.body);
+      for (let round = 0; round < 5; round += 1) {
+        const asked = await Promise.all(Array.from({ length: 4 }, () => send(`POST /race/${round}`)));
+        const [entry, ...others] = await waiting(4);
+        expect(others).toEqual([]);
+        const answer = (by: string, decision: 'allow' | 'deny') =>
+          fetch(`${running.adminUrl}/api/v1/approvals/${entry?.id ?? ''}`, {
+            method: 'POST',
+            headers: { authorization: `Bearer ${by}`, 'content-type': 'application/json' },
+            body: JSON.stringify({ decision, reason: 'a race' }),
+          }).then(({ status }) => status);
+        const [no, yes] = await Promise.all([answer(running.token, 'deny'), answer(token, 'allow')]);
+        expect(new Set([no, yes])).toEqual(new Set([200, 409]));
+        const seen = await Promise.all(asked.map(async (client) => (await client.reply()).status));
+        expect(seen).toEqual(Array.from({ length: 4 }, () => (yes === 200 ? 200 : 403)));
+      }
+    },
+    LIMIT_MS,
+  );
+
   it.each([
     ['is not there', 'nowhere.token', null, 'cannot be read'],
     ['is empty', 'empty.token', ' \n', 'holds no operator token'],

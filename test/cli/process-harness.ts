@@ -9,7 +9,7 @@ import { eventually } from '../helpers/world.ts';
 import { type Installation, installation } from './main-harness.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../src/sallyport.js', import.meta.url));
-const START_MS = 30_000;
+const START_MS = 60_000;
 
 export type Running = {
   readonly home: Installation;
