@@ -138,6 +138,8 @@ export class FlowRecord {
     const { holdsKey } = this.#open;
     if (this.path !== null && holdsKey(this.path)) this.path = WITHHELD;
     if (this.method !== null && holdsKey(this.method)) this.method = WITHHELD;
+    // Keys of hex digits are as long as its ids.
+    if (this.trace !== null && holdsKey(`${this.trace.traceId}-${this.trace.spanId}`)) this.trace = null;
   }
 
   /** The end of the connection or exchange. Only the first call counts. */
