@@ -74,6 +74,12 @@ async function serve(begin: Begin, store: StateStore, io: CliIo): Promise<Served
         if (event.kind !== 'ended') fn(event);
       });
     },
+    onMinted: (fn) => {
+      parts.keyring.subscribe(() => fn(parts.keyring.minted()));
+      fn(parts.keyring.minted());
+    },
+    minted: () => parts.keyring.minted(),
+    learnMinted: (minted) => parts.keyring.learn(minted),
     setOthers: (own) => {
       parts.state.peers = own;
     },

@@ -17,6 +17,9 @@ import type { MetricsJson } from '../metrics/merge.ts';
 import type { Lock } from '../state/lockdown.ts';
 import type { BudgetAsk, HoldAsk, RateAsk } from '../state/store.ts';
 
+/** A token of `mint:`, under the name of its key. */
+export type MintedValue = { readonly id: string; readonly bytes: Uint8Array };
+
 /** Everything a worker needs beside the files: what it runs with cannot differ from the others. */
 export type Begin = {
   readonly kind: 'begin';
@@ -89,6 +92,10 @@ export type ToWorker =
       readonly second: number;
     }
   | Asked
+  /** of another worker: taken out of answers here, too */
+  | { readonly kind: 'minted'; readonly minted: readonly MintedValue[] }
+  /** a worker has begun that knows of nothing */
+  | { readonly kind: 'tell-minted' }
   /** `now`: cut what is open instead of draining */
   | { readonly kind: 'stop'; readonly now: boolean };
 
@@ -113,9 +120,19 @@ export type FromWorker =
   | { readonly kind: 'failed'; readonly message: string; readonly code: string }
   /** what operators hear of */
   | { readonly kind: 'desk'; readonly event: DeskEvent }
+  /** tokens that it had made of the operator's keys; they are passed on and not kept */
+  | { readonly kind: 'minted'; readonly minted: readonly MintedValue[] }
   | AnswerTo<Question>;
 
-const TO_WORKER: ReadonlySet<unknown> = new Set<ToWorker['kind']>(['begin', 'own', 'counted', 'ask', 'stop']);
+const TO_WORKER: ReadonlySet<unknown> = new Set<ToWorker['kind']>([
+  'begin',
+  'own',
+  'counted',
+  'ask',
+  'stop',
+  'minted',
+  'tell-minted',
+]);
 const FROM_WORKER: ReadonlySet<unknown> = new Set<FromWorker['kind']>([
   'ready',
   'failed',
@@ -128,6 +145,7 @@ const FROM_WORKER: ReadonlySet<unknown> = new Set<FromWorker['kind']>([
   'decide',
   'forget',
   'desk',
+  'minted',
   'blocked',
   'cut',
   'explain',

@@ -31,10 +31,12 @@ export type SeatOptions = {
   readonly log: Log;
   readonly clock: Clock;
   /** a process took the seat and serves */
-  readonly onReady: () => void;
+  readonly onReady: (seat: Seat) => void;
   readonly onCounted: (seat: Seat, message: Counted) => void;
   /** something happened to a call that waits for a person */
   readonly onDesk: (event: DeskEvent) => void;
+  /** it had tokens made that the others must look for */
+  readonly onMinted: (seat: Seat, message: Extract<FromWorker, { kind: 'minted' }>) => void;
   /** the process is gone, however it went */
   readonly onGone: (seat: Seat) => void;
   /** between two looks whether the process still answers, and how long it may take; milliseconds */
@@ -192,7 +194,7 @@ export class Seat {
         this.own = message.own;
         this.#watch();
         this.#started.resolve(message.at);
-        return this.#opts.onReady();
+        return this.#opts.onReady(this);
       case 'failed':
         this.#failed = message.message;
         return this.#started.reject(Object.assign(new Error(message.message), { code: message.code }));
@@ -203,6 +205,8 @@ export class Seat {
         return this.#opts.onCounted(this, message);
       case 'desk':
         return this.#opts.onDesk(message.event);
+      case 'minted':
+        return this.#opts.onMinted(this, message);
       case 'metrics':
         this.lastMetrics = message.value;
         return this.#answer(message);

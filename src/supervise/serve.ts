@@ -10,7 +10,14 @@ import type { Endpoint } from '../config/settings.ts';
 import type { MetricsJson } from '../metrics/merge.ts';
 import type { Lock } from '../state/lockdown.ts';
 import type { StateStore } from '../state/store.ts';
-import { type Addresses, type Asked, type Begin, type FromWorker, isToWorker } from './messages.ts';
+import {
+  type Addresses,
+  type Asked,
+  type Begin,
+  type FromWorker,
+  isToWorker,
+  type MintedValue,
+} from './messages.ts';
 import { RemoteStore } from './remote-store.ts';
 
 /** The channel to the supervising process. */
@@ -32,6 +39,11 @@ export type Served = {
   readonly holdLocks: (locks: readonly Lock[]) => void;
   /** calls `fn` with what operators hear of */
   readonly onDesk: (fn: (event: DeskEvent) => void) => void;
+  /** calls `fn` with the tokens that were made for this process, now and whenever they change */
+  readonly onMinted: (fn: (minted: readonly MintedValue[]) => void) => void;
+  readonly minted: () => readonly MintedValue[];
+  /** tokens of other workers */
+  readonly learnMinted: (minted: readonly MintedValue[]) => void;
   readonly setOthers: (own: readonly Endpoint[]) => void;
   /** a question could not be answered: whoever asked hears nothing */
   readonly onError: (error: unknown) => void;
@@ -62,6 +74,10 @@ export async function serveChannel(
         return begun.resolve(message);
       case 'own':
         return served?.setOthers(message.own);
+      case 'minted':
+        return served?.learnMinted(message.minted);
+      case 'tell-minted':
+        return served === null ? undefined : tellMinted(channel, served.minted());
       case 'counted':
         return store?.answer(message.id, message.first, message.second);
       case 'stop':
@@ -81,12 +97,19 @@ export async function serveChannel(
     return false;
   }
   onRunning(served);
+  served.onMinted((minted) => tellMinted(channel, minted));
   served.onDesk((event) => channel.tell({ kind: 'desk', event }));
   channel.tell({ kind: 'ready', at: served.at, own: served.own() });
   // It may have been told to end while it started.
   if (stop !== null) end(false);
   await over.promise;
   return true;
+}
+
+function tellMinted(channel: Channel, minted: readonly MintedValue[]): void {
+  if (minted.length > 0) channel.tell({ kind: 'minted', minted });
+  // Copies, which the channel has read.
+  for (const { bytes } of minted) bytes.fill(0);
 }
 
 async function answer(

@@ -14,7 +14,7 @@ import { growing, type MetricsJson, mergeMetrics, summed } from '../metrics/merg
 import type { Lock } from '../state/lockdown.ts';
 import { MemoryStore } from '../state/memory.ts';
 import type { StateStore } from '../state/store.ts';
-import type { Addresses, Begin } from './messages.ts';
+import type { Addresses, Begin, ToWorker } from './messages.ts';
 import { probePort } from './probe-port.ts';
 import { Seat } from './seat.ts';
 import { StoreHost } from './store-host.ts';
@@ -106,7 +106,11 @@ class Crew implements Supervisor {
           locks: opts.locks(),
           own: this.#own(),
         }),
-        onReady: () => this.#shareOwn(),
+        onReady: (from) => {
+          this.#shareOwn();
+          this.#tellOthers(from, { kind: 'tell-minted' });
+        },
+        onMinted: (from, message) => this.#tellOthers(from, message),
         onDesk: opts.onDesk,
         onCounted: (from, message) => this.#store.serve(from.worker, message, (answer) => from.tell(answer)),
         onGone: (from) => {
@@ -210,6 +214,10 @@ class Crew implements Supervisor {
 
   #own(): Endpoint[] {
     return [...this.#ownOfOurs, ...this.seats.flatMap(({ own }) => own)];
+  }
+
+  #tellOthers(from: Seat, message: ToWorker): void {
+    for (const seat of this.seats) if (seat !== from) seat.tell(message);
   }
 
   #shareOwn(): void {

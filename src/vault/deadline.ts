@@ -25,12 +25,3 @@ export async function withDeadline(
     clearTimeout(timer);
   }
 }
-
-/** A source whose list cannot be had has already failed, or will, for each of its keys: that is told there. */
-export async function quietly<T>(asked: Promise<T> | undefined): Promise<T | undefined> {
-  try {
-    return await asked;
-  } catch {
-    return undefined;
-  }
-}

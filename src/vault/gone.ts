@@ -5,13 +5,19 @@
 import type { Clock } from '../base/clock.ts';
 import type { RevokedDigest } from '../secrets/revoked.ts';
 import type { SecretValue } from '../secrets/value.ts';
-import { FormerValues } from './former.ts';
+import { FormerValues, MAX_FORMER } from './former.ts';
 import type { Held } from './held.ts';
 import type { Remembered } from './remembered.ts';
 import { createRetired } from './retired.ts';
+import { valueFrom } from './source.ts';
+
+/** Of one key: each worker has its own token at a time. */
+const MAX_OTHERS = 64;
 
 export class GoneValues {
   readonly #former: FormerValues;
+  /** tokens that other processes of this proxy had made */
+  readonly #others: FormerValues;
   readonly #retired = createRetired();
   /** tokens of `mint:`, which no others may push out: a sandbox can have them replaced */
   readonly #ended = createRetired();
@@ -19,7 +25,8 @@ export class GoneValues {
 
   /** `remembered`: null for a process that ends soon */
   constructor(clock: Clock, remembered: Remembered | null) {
-    this.#former = new FormerValues(clock);
+    this.#former = new FormerValues(clock, MAX_FORMER);
+    this.#others = new FormerValues(clock, MAX_OTHERS);
     this.#remembered = remembered;
   }
 
@@ -37,13 +44,33 @@ export class GoneValues {
     return [...this.#retired.list(), ...this.#ended.list(), ...(this.#remembered?.list() ?? [])];
   }
 
-  /** Whole values that a key had before, the latest last. */
+  /** Whole values that a key had before, or has in another process, the latest last. */
   former(id: string): readonly SecretValue[] {
-    return this.#former.list(id);
+    const others = this.#others.list(id);
+    return others.length === 0 ? this.#former.list(id) : [...this.#former.list(id), ...others];
+  }
+
+  /** What a key is in another process. False: that is known. Wipes `bytes`. */
+  learn(id: string, bytes: Uint8Array): boolean {
+    const value = valueFrom(id, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+    const isKnown = this.#others.list(id).some((other) => other.equals(value));
+    if (!isKnown) this.#others.add([[id, { value }]]);
+    value.zero();
+    return !isKnown;
+  }
+
+  others(): readonly SecretValue[] {
+    return this.#others.all().map(([, value]) => value);
+  }
+
+  /** All that is known of keys of other processes and of what this one had before. */
+  all(): readonly (readonly [id: string, value: SecretValue])[] {
+    return [...this.#former.all(), ...this.#others.all()];
   }
 
   close(): void {
     this.#former.close();
+    this.#others.close();
     this.#remembered?.close();
   }
 }

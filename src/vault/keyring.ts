@@ -9,11 +9,11 @@ import type { SourceRef } from '../policy/model.ts';
 import { buildLeakIndex, type LeakIndex } from '../secrets/leaks.ts';
 import type { RevokedDigest } from '../secrets/revoked.ts';
 import type { SecretValue } from '../secrets/value.ts';
-import { quietly, withDeadline } from './deadline.ts';
+import { Asking, type Outcome } from './asking.ts';
 import { GoneValues } from './gone.ts';
 import { type Held, idOf, type Ref, sameValues } from './held.ts';
 import type { Remembered } from './remembered.ts';
-import { type SecretSource, SecretSourceError } from './source.ts';
+import type { SecretSource } from './source.ts';
 
 type SecretAge = {
   /** `from` as the profile writes it: never a value */
@@ -46,17 +46,16 @@ export type Keyring = {
   /** Stops watching and wipes all values. */
   close(): void;
   leaks(): LeakIndex;
+  /** Tokens that this process had made or heard of in the last day, copied: the other workers look for them, too. */
+  minted(): readonly MintedValue[];
+  /** What others had made: never put in, but taken out of answers, and refused. Those known already are no news. */
+  learn(minted: readonly MintedValue[]): void;
 };
 
-const FETCH_MS = 10_000;
-/** A cached source at the first load: its own limit comes first, and says more. */
-const FIRST_FETCH_MS = 12_000;
-/** Later ones: other keys must not wait, and it tells when it has the answer. */
-const CACHED_FETCH_MS = 1_000;
-/** Values held, those of the vault that no policy mentions included. */
-const MAX_VALUES = 8192;
+/** `id`: of the key, `mint:NAME` */
+export type MintedValue = { readonly id: string; readonly bytes: Uint8Array };
 
-type Outcome = { readonly value: SecretValue } | { readonly problem: string };
+const MINTED = 'mint:';
 
 export type KeyringOptions = {
   /** by kind: `vault`, `env`, `file` … */
@@ -84,17 +83,21 @@ export function createKeyring(opts: KeyringOptions): Keyring {
     ages: () => ring.ages(),
     close: () => ring.close(),
     leaks: () => ring.leaks,
+    minted: () => ring.minted(),
+    learn: (minted) => ring.learn(minted),
   };
 }
 
 class Ring {
-  readonly #sources: ReadonlyMap<string, SecretSource>;
+  readonly #asking: Asking;
   readonly #opts: KeyringOptions;
   readonly #held = new Map<string, Held>();
   readonly #listeners = new Set<() => void>();
   readonly #unwatch: readonly (() => void)[];
   readonly #gone: GoneValues;
   #refs: readonly SourceRef[] = [];
+  /** of sources that keep their own list */
+  #revoked: readonly RevokedDigest[] = [];
   /** what operators were told of the fetch under way */
   readonly #told = new Set<string>();
   /** one fetch of everything after the other, so that an old answer never overwrites a newer one */
@@ -107,15 +110,16 @@ class Ring {
   constructor(opts: KeyringOptions) {
     this.#opts = opts;
     this.#gone = new GoneValues(opts.clock, opts.remembered ?? null);
-    this.#sources = new Map(Object.entries(opts.sources));
-    this.#unwatch = [...this.#sources.values()].map(
+    this.#asking = new Asking(opts.sources, (...fetch) => opts.onFetch?.(...fetch));
+    this.#unwatch = [...this.#asking.sources.values()].map(
       (source) => source.watch?.(() => void this.refresh()) ?? (() => {}),
     );
   }
 
   load(refs: readonly SourceRef[]): Promise<void> {
     this.#refs = refs.flatMap((ref) => (ref.mint === undefined ? [ref] : [ref, ref.mint.credential]));
-    for (const [kind, source] of this.#sources) source.learn?.(refs.filter((ref) => ref.kind === kind));
+    for (const [kind, source] of this.#asking.sources)
+      source.learn?.(refs.filter((ref) => ref.kind === kind));
     return this.#enqueue();
   }
 
@@ -126,11 +130,11 @@ class Ring {
   }
 
   refreshSoon(refs: readonly SourceRef[]): void {
-    for (const { kind, name } of refs) this.#sources.get(kind)?.cached?.refreshSoon([name]);
+    for (const { kind, name } of refs) this.#asking.sources.get(kind)?.cached?.refreshSoon([name]);
   }
 
   reread(): Promise<void> {
-    for (const source of this.#sources.values()) source.cached?.reread();
+    for (const source of this.#asking.sources.values()) source.cached?.reread();
     return this.refresh();
   }
 
@@ -144,7 +148,7 @@ class Ring {
 
   use(ref: SourceRef): SecretValue | null {
     const value = this.peek(ref);
-    if (value !== null) this.#sources.get(ref.kind)?.used?.(ref.name, this.#opts.clock.now());
+    if (value !== null) this.#asking.sources.get(ref.kind)?.used?.(ref.name, this.#opts.clock.now());
     return value;
   }
 
@@ -171,14 +175,32 @@ class Ring {
     });
   }
 
+  minted(): readonly MintedValue[] {
+    const held = [...this.#held].map(([id, { value }]) => [id, value] as const);
+    return [...held, ...this.#gone.all()].flatMap(([id, value]) =>
+      value === null || !id.startsWith(MINTED) ? [] : [{ id, bytes: Buffer.from(value.expose()) }],
+    );
+  }
+
+  learn(minted: readonly MintedValue[]): void {
+    const news = minted.filter(({ id }) => id.startsWith(MINTED) && !this.#closed);
+    if (news.filter(({ id, bytes }) => this.#gone.learn(id, bytes)).length > 0) this.#lookFor();
+  }
+
   close(): void {
     this.#closed = true;
     for (const stop of this.#unwatch) stop();
-    for (const source of this.#sources.values()) source.close?.();
+    for (const source of this.#asking.sources.values()) source.close?.();
     for (const held of this.#held.values()) held.value?.zero();
     this.#held.clear();
     this.#gone.close();
     this.#replaceLeaks(buildLeakIndex({ current: [], revoked: [] }));
+  }
+
+  #lookFor(): void {
+    const held = [...this.#held.values()].flatMap(({ value }) => value ?? []);
+    const current = [...new Set([...held, ...this.#gone.others()])];
+    this.#replaceLeaks(buildLeakIndex({ current, revoked: [...this.#revoked, ...this.#gone.list()] }));
   }
 
   #replaceLeaks(next: LeakIndex): void {
@@ -198,12 +220,12 @@ class Ring {
   }
 
   async #fetchAll(): Promise<void> {
-    const wanted = await this.#wanted();
-    this.#keep([...wanted.values()]);
+    const wanted = await this.#asking.wanted(this.#refs);
+    const first = !this.#loaded;
     const fetched = await Promise.all(
-      [...wanted].map(async ([id, ref]) => ({ id, ref, outcome: await this.#fetch(ref) })),
+      [...wanted].map(async ([id, ref]) => ({ id, ref, outcome: await this.#asking.fetch(ref, first) })),
     );
-    const revoked = await this.#revoked();
+    const revoked = await this.#asking.revoked();
     if (this.#closed) {
       for (const { outcome } of fetched) if ('value' in outcome) outcome.value.zero();
       return;
@@ -214,8 +236,8 @@ class Ring {
     this.#held.clear();
     for (const { id, ref, outcome } of fetched) this.#held.set(id, this.#next(before.get(id), ref, outcome));
     this.#gone.note(before, this.#held);
-    const current = [...new Set([...this.#held.values()].flatMap(({ value }) => value ?? []))];
-    this.#replaceLeaks(buildLeakIndex({ current, revoked: [...revoked, ...this.#gone.list()] }));
+    this.#revoked = revoked;
+    this.#lookFor();
     this.#mintAgain(before);
     if (!sameValues(before, this.#held)) for (const listener of this.#listeners) listener();
   }
@@ -226,55 +248,13 @@ class Ring {
       const id = mint === undefined ? null : idOf(mint.credential);
       const old = id === null ? undefined : before.get(id);
       if (id === null || old === undefined || old.value === this.#held.get(id)?.value) continue;
-      this.#sources.get(kind)?.cached?.reread([name]);
-    }
-  }
-
-  /** What policies name, and what else the sources hold: that must not leave a sandbox either. */
-  async #wanted(): Promise<ReadonlyMap<string, Ref>> {
-    const wanted = new Map<string, Ref>();
-    for (const ref of this.#refs) wanted.set(idOf(ref), ref);
-    for (const source of this.#sources.values()) {
-      const names = await quietly(source.names?.());
-      for (const name of names ?? []) {
-        const ref = { kind: source.kind, name };
-        if (wanted.size < MAX_VALUES) wanted.set(idOf(ref), wanted.get(idOf(ref)) ?? ref);
-      }
-    }
-    return wanted;
-  }
-
-  #keep(wanted: readonly Ref[]): void {
-    for (const source of this.#sources.values()) {
-      source.cached?.keep(wanted.flatMap(({ kind, name }) => (kind === source.kind ? [name] : [])));
-    }
-  }
-
-  async #revoked(): Promise<readonly RevokedDigest[]> {
-    const lists = await Promise.all([...this.#sources.values()].map((source) => quietly(source.revoked?.())));
-    return lists.flatMap((list) => list ?? []);
-  }
-
-  async #fetch(ref: Ref): Promise<Outcome> {
-    const source = this.#sources.get(ref.kind);
-    if (source === undefined) return { problem: `there is no source of kind ${ref.kind}` };
-    const counted = source.cached === undefined;
-    const later = this.#loaded ? CACHED_FETCH_MS : FIRST_FETCH_MS;
-    try {
-      const asked = source.get(ref.name);
-      const value = await withDeadline(asked, `${ref.kind}:${ref.name}`, counted ? FETCH_MS : later);
-      if (counted) this.#opts.onFetch?.(ref.kind, 'ok');
-      return { value };
-    } catch (error) {
-      if (counted) this.#opts.onFetch?.(ref.kind, 'error');
-      // Only our own messages are known to hold no value.
-      return { problem: error instanceof SecretSourceError ? error.message : 'the source failed' };
+      this.#asking.sources.get(kind)?.cached?.reread([name]);
     }
   }
 
   /** Of keys that policies name; what all keys of a source have in common is told once. */
   #tell(before: Held | undefined, ref: Ref, problem: string | null): void {
-    if (before?.problem === problem || this.#sources.get(ref.kind)?.cached !== undefined) return;
+    if (before?.problem === problem || this.#asking.isCached(ref.kind)) return;
     const message = problem ?? `${idOf(ref)} has a value again`;
     if (this.#told.has(message) || !this.#refs.some((one) => idOf(one) === idOf(ref))) return;
     this.#told.add(message);
@@ -283,7 +263,7 @@ class Ring {
 
   /** An unchanged value keeps its object. */
   #next(before: Held | undefined, ref: Ref, outcome: Outcome): Held {
-    const changedAt = this.#sources.get(ref.kind)?.changedAt?.(ref.name) ?? null;
+    const changedAt = this.#asking.sources.get(ref.kind)?.changedAt?.(ref.name) ?? null;
     if ('problem' in outcome) {
       this.#tell(before, ref, outcome.problem);
       const since = before?.value === null ? before.changedAt : this.#opts.clock.now();

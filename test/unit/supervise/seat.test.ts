@@ -38,6 +38,7 @@ describe('a seat', () => {
       log: createLog({ stream: new PassThrough() }),
       clock: systemClock,
       onDesk: () => {},
+      onMinted: () => {},
       onReady: () => {
         ready += 1;
       },

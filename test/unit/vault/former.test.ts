@@ -12,7 +12,7 @@ describe('former values', () => {
 
   it('are copies, the last four of a key, for a day', () => {
     const clock = movableClock();
-    const former = new FormerValues(clock);
+    const former = new FormerValues(clock, 4);
     for (const text of ['one', 'two', 'three', 'four', 'five']) {
       const value = secretOf(text);
       expect(former.add([['env:KEY', { value }]])).toEqual([value]);

@@ -8,7 +8,7 @@ import { createEnvSource } from '../../../src/vault/env.ts';
 import { createFileSource } from '../../../src/vault/file.ts';
 import { createKeyring, type Keyring, type KeyringOptions } from '../../../src/vault/keyring.ts';
 import { openVault } from '../../../src/vault/sealed.ts';
-import type { SecretSource } from '../../../src/vault/source.ts';
+import { type SecretSource, valueFrom } from '../../../src/vault/source.ts';
 import { stateFolder, until } from './folder.ts';
 
 const ref = (kind: SourceRef['kind'], name: string): SourceRef => ({ kind, name, text: `${kind}:${name}` });
@@ -61,6 +61,60 @@ describe('a keyring', () => {
     await keyring.refresh();
     await keyring.refresh();
     expect(told).toEqual(['environment variable A is not set', 'env:A has a value again']);
+  });
+
+  describe('that shares with others of its kind', () => {
+    let number = 0;
+    const mint: SecretSource = {
+      kind: 'mint',
+      get: async () => valueFrom('mint:t', Buffer.from(`ghs_token-${number}-0123456789abcdef`)),
+    };
+    const token = (of: number): string => `ghs_token-${of}-0123456789abcdef`;
+    const textsOf = (keyring: Keyring): string[] =>
+      keyring.minted().map(({ id, bytes }) => `${id} ${Buffer.from(bytes).toString()}`);
+
+    it('tells the tokens that it had made, and no other keys', async () => {
+      const keyring = ring({ mint, env: createEnvSource({ A: 'value-of-a-0123' }) });
+      number = 1;
+      await keyring.load([ref('mint', 't'), ref('env', 'A')]);
+      number = 2;
+      await keyring.refresh();
+      expect(textsOf(keyring)).toEqual([`mint:t ${token(2)}`, `mint:t ${token(1)}`]);
+    });
+
+    it('looks for what others had made, gives it to nobody, and tells it on', async () => {
+      number = 3;
+      const keyring = ring({ mint });
+      await keyring.load([ref('mint', 't')]);
+      let told = 0;
+      keyring.subscribe(() => {
+        told += 1;
+      });
+      const other = { id: 'mint:t', bytes: Buffer.from(token(4)) };
+      keyring.learn([other, { id: 'vault:t', bytes: Buffer.from('not-a-minted-one-0123') }]);
+      expect(other.bytes.every((byte) => byte === 0)).toBe(true);
+      expect(keyring.leaks().found(token(4))).toBe(true);
+      expect(keyring.leaks().found('not-a-minted-one-0123')).toBe(false);
+      expect(keyring.former(ref('mint', 't')).map((value) => value.expose().toString())).toEqual([token(4)]);
+      expect(textOf(keyring, ref('mint', 't'))).toBe(token(3));
+      expect(textsOf(keyring)).toEqual([`mint:t ${token(3)}`, `mint:t ${token(4)}`]);
+      // Whoever hears of it again must not tell it again for that.
+      const before = keyring.leaks();
+      keyring.learn([{ id: 'mint:t', bytes: Buffer.from(token(4)) }]);
+      expect(keyring.leaks()).toBe(before);
+      expect(told).toBe(0);
+      await keyring.refresh();
+      expect(keyring.leaks().found(token(4))).toBe(true);
+    });
+
+    it('keeps so many of one key and not more', async () => {
+      number = 5;
+      const keyring = ring({ mint });
+      await keyring.load([ref('mint', 't')]);
+      for (let of = 100; of < 300; of += 1) keyring.learn([{ id: 'mint:t', bytes: Buffer.from(token(of)) }]);
+      expect(keyring.former(ref('mint', 't'))).toHaveLength(64);
+      expect(keyring.leaks().found(token(299))).toBe(true);
+    });
   });
 
   it('wipes a value that was replaced, and its copies in what searches for it', async () => {
