@@ -106,9 +106,9 @@ class Memory implements Remembered {
 
   /** What other processes noted meanwhile. One that cannot be read now changes nothing. */
   #look(): void {
-    const signature = signatureOf(this.#opts.file);
-    if (signature === this.#signature) return;
     try {
+      const signature = signatureOf(this.#opts.file);
+      if (signature === this.#signature) return;
       this.#stored = merged(readStored(this.#opts.file), this.#stored);
       this.#signature = signature;
     } catch {

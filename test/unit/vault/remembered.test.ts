@@ -1,6 +1,6 @@
 /** Values that were in use are known as revoked after a restart, whoever changed them meanwhile: by digest, in a file. */
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { SourceRef } from '../../../src/policy/model.ts';
@@ -124,6 +124,26 @@ describe('the file of digests', () => {
       writeFileSync(file, text);
       expect(open).toThrow(/not in the form/);
     }
+  });
+
+  it('that cannot be written is told once, is no end of the keys, and is written when it can be', async () => {
+    const dir = stateFolder();
+    const problems: string[] = [];
+    const env: Record<string, string> = { A: FIRST };
+    const keyring = started(dir, { env: createEnvSource(env) }, problems);
+    const file = join(dir, REMEMBERED_FILE);
+    mkdirSync(file);
+    await keyring.load([ref('env', 'A')]);
+    env['A'] = SECOND;
+    await keyring.refresh();
+    expect(problems).toEqual([expect.stringContaining('cannot be kept')]);
+    expect(keyring.current(ref('env', 'A'))?.expose().toString()).toBe(SECOND);
+    expect(keyring.leaks().found(FIRST)).toBe(true);
+    rmSync(file, { recursive: true });
+    await until(() => statSync(file, { throwIfNoEntry: false })?.isFile() === true, 20_000);
+    keyring.close();
+    const after = await withEnv(dir, 'sk-third-value-0123456789abcdef');
+    for (const value of [FIRST, SECOND]) expect(after.leaks().found(value)).toBe(true);
   });
 
   it('is written later where another process is writing it', async () => {
