@@ -81,11 +81,12 @@ export class RecordText {
       port,
       policy,
       stage,
-      head: `,"stage":"${stage}","flow":${quoted(event.flow)},"request_id":`,
-      middle:
+      head: inOne(`,"stage":"${stage}","flow":${quoted(event.flow)},"request_id":`),
+      middle: inOne(
         `,"group":${orNull(group)},"identity":${orNull(identity)},"client":${quoted(client)}` +
-        `,"via":${orNull(via)},"host":${orNull(host)},"port":${port ?? 'null'}`,
-      tail: `,"policy":${quoted(policy)}`,
+          `,"via":${orNull(via)},"host":${orNull(host)},"port":${port ?? 'null'}`,
+      ),
+      tail: inOne(`,"policy":${quoted(policy)}`),
       request: null,
     };
     this.#shared.set(event.flow, made);
@@ -96,7 +97,7 @@ export class RecordText {
     if (rule === null) return 'null';
     const known = this.#rules.get(rule);
     if (known !== undefined) return known;
-    const text = `{"file":${quoted(rule.file)},"line":${rule.line},"text":${quoted(rule.text)}}`;
+    const text = inOne(`{"file":${quoted(rule.file)},"line":${rule.line},"text":${quoted(rule.text)}}`);
     this.#rules.set(rule, text);
     return text;
   }
@@ -190,10 +191,22 @@ function list(names: readonly string[]): string {
   return second === undefined ? `[${quoted(first)}]` : `[${names.map(quoted).join(',')}]`;
 }
 
+/** Joined text is a tree of its pieces, walked each time that a record with it is written: as one piece it is copied. */
+function inOne(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1');
+}
+
+/** `.001` to `.999`, and nothing for a whole number: fractions take ten times as long to be written as these. */
+const FRACTIONS: readonly string[] = Array.from({ length: 1000 }, (_, micros) =>
+  String(micros / 1000).slice(1),
+);
+
 /** Microsecond grain: more digits are noise and cost bytes. NaN and infinities are not JSON. */
-function millis(value: number): number {
-  const rounded = Math.round(value * 1000) / 1000;
-  return Number.isFinite(rounded) ? rounded : 0;
+function millis(value: number): string {
+  const micros = Math.round(value * 1000);
+  if (!Number.isSafeInteger(micros)) return '0';
+  if (micros < 0) return String(micros / 1000);
+  return `${Math.floor(micros / 1000)}${FRACTIONS[micros % 1000] ?? ''}`;
 }
 
 function count(value: number): number {

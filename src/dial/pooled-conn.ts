@@ -66,8 +66,13 @@ export class PooledConn implements UpstreamConn {
     const { socket } = this;
     socket.on('data', (bytes: Buffer) => {
       const { user } = this;
-      if (user === null) this.destroy();
-      else this.#guard(() => user.onData(bytes));
+      if (user === null) return this.destroy();
+      // Once for each answer: `#guard` without its closure.
+      try {
+        user.onData(bytes);
+      } catch (cause) {
+        this.#fail(cause);
+      }
     });
     // A connection through a parent proxy comes paused, lest what follows the parent's answer be lost.
     if (socket.isPaused()) socket.resume();
@@ -94,7 +99,11 @@ export class PooledConn implements UpstreamConn {
     try {
       call();
     } catch (cause) {
-      this.socket.destroy(cause instanceof Error ? cause : new Error('upstream user failed', { cause }));
+      this.#fail(cause);
     }
+  }
+
+  #fail(cause: unknown): void {
+    this.socket.destroy(cause instanceof Error ? cause : new Error('upstream user failed', { cause }));
   }
 }

@@ -14,7 +14,7 @@ import {
   trailerFields,
 } from '../wire/h2-fields.ts';
 import type { ResponseHead } from '../wire/http1-parse.ts';
-import { ResponseReader, type ResponseSink } from '../wire/http1-reader.ts';
+import { ResponseReader, type ResponseSink } from '../wire/http1-response-reader.ts';
 import { chunkHeader, lastChunk } from '../wire/http1-write.ts';
 import { HttpSession } from './session.ts';
 import type { SessionAsk, SessionDeps } from './session-job.ts';

@@ -6,7 +6,7 @@ import { type Denied, denied } from '../flow/reason.ts';
 import { scrubFields } from '../secrets/scrub.ts';
 import type { Pieces } from '../secrets/stream.ts';
 import type { RequestHead, ResponseFraming, ResponseHead } from '../wire/http1-parse.ts';
-import { ResponseReader, type ResponseSink } from '../wire/http1-reader.ts';
+import { ResponseReader, type ResponseSink } from '../wire/http1-response-reader.ts';
 import { chunkHeader, lastChunk, rebuildResponseHead } from '../wire/http1-write.ts';
 import { keepTrailers } from '../wire/trailers.ts';
 import { Output, type Sink } from './output.ts';

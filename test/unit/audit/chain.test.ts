@@ -80,6 +80,13 @@ describe('the line of a record', () => {
     });
   });
 
+  it.each([0, -0, 0.0004, 0.001, 0.07, 0.1, 0.9996, 1, 12.3456, 999.9999, 86_400_000.123, -0.5, -3])(
+    'writes %d milliseconds as the number with three digits behind the point that is nearest',
+    (ms) => {
+      expect(lineOf(end({ ms }))).toContain(`,"ms":${Math.round(ms * 1000) / 1000},`);
+    },
+  );
+
   it('carries a note of the writer before prev', () => {
     const value = parsed(lineOf(decision(), 'moved "x" aside'));
     expect(value['note']).toBe('moved "x" aside');

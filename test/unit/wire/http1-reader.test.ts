@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { describe, expect, it } from 'vitest';
-import { RequestReader, ResponseReader } from '../../../src/wire/http1-reader.ts';
+import { RequestReader } from '../../../src/wire/http1-reader.ts';
+import { ResponseReader } from '../../../src/wire/http1-response-reader.ts';
 import { feedInPieces, recordRequests, recordResponses } from './record.ts';
 
 const HOST = '\r\nHost: up.test';

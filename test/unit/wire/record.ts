@@ -2,7 +2,8 @@
 import { Buffer } from 'node:buffer';
 import type { Denied } from '../../../src/flow/reason.ts';
 import type { RequestHead, ResponseHead } from '../../../src/wire/http1-parse.ts';
-import { type HeadLimits, RequestReader, ResponseReader } from '../../../src/wire/http1-reader.ts';
+import { type HeadLimits, RequestReader } from '../../../src/wire/http1-reader.ts';
+import { ResponseReader } from '../../../src/wire/http1-response-reader.ts';
 
 export type RecordedRequests = {
   readonly reader: RequestReader;
