@@ -98,12 +98,21 @@ function change(options: RotateOptions, io: CliIo): void {
     return look(dir);
   });
   const subject = shown.published[0].certs[0].fingerprint256;
-  noteAction(settings.state.dir, { action, group: null, subject, why: null });
+  note(settings.state.dir, { action, subject }, io);
   if (options.json) {
     io.stdout.write(`${JSON.stringify(viewOf(shown), null, 2)}\n`);
     return;
   }
   io.stdout.write(`${table(viewOf(shown))}\n${next}`);
+}
+
+/** The step stands: what cannot be recorded must not look as if it had not been taken. */
+function note(dir: string, done: { readonly action: string; readonly subject: string }, io: CliIo): void {
+  try {
+    noteAction(dir, { ...done, group: null, why: null });
+  } catch (error) {
+    io.stderr.write(`sallyport: done, but the record will not tell of it: ${String(error)}\n`);
+  }
 }
 
 function stepOf({ switch: switched, finish, cancel }: RotateOptions): RotationStep {

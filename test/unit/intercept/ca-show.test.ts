@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { Command } from 'commander';
@@ -21,6 +21,43 @@ function installed(): { cwd: string; cert: X509Certificate } {
   const cwd = folder();
   return { cwd, cert: loadOrCreateAuthority({ dir: join(cwd, 'certs'), now: Date.now() }).authority.cert };
 }
+
+describe('sallyport ca rotate', () => {
+  const rotate = (cwd: string, ...args: string[]): { out: string; err: string } => {
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+    const program = new Command('sallyport').exitOverride();
+    addCa(program, { stdin: Readable.from([]), stdout, stderr, env: {}, cwd });
+    program.parse(['ca', 'rotate', ...args], { from: 'user' });
+    return { out: String(stdout.read() ?? ''), err: String(stderr.read() ?? '') };
+  };
+
+  it('says what to do next, and leaves a note for the record', () => {
+    const { cwd } = installed();
+    const { out, err } = rotate(cwd);
+    expect(out).toMatch(/^change +announced$/m);
+    expect(out).toContain('sallyport ca rotate --switch');
+    expect(err).toBe('');
+    expect(readdirSync(join(cwd, '.sallyport', 'actions'))).toHaveLength(1);
+  });
+
+  it('says so where the record cannot tell of it, and the step stands all the same', () => {
+    const { cwd } = installed();
+    writeFileSync(join(cwd, '.sallyport'), 'no folder');
+    expect(rotate(cwd).err).toContain('done, but the record will not tell of it');
+    expect(show(cwd, ['--json'])).toContain('"change": "announced"');
+  });
+
+  it.each([[['--switch', '--finish']], [['--finish', '--cancel']], [['--cancel', '--switch']]])(
+    'is wrong use with %j',
+    (args) => {
+      expect(() => rotate(installed().cwd, ...args)).toThrow();
+    },
+  );
+
+  it('ends with status 1 where there is no CA, or the folder is not there', () => {
+    expect(() => rotate(folder())).toThrow(expect.objectContaining({ status: 1 }));
+  });
+});
 
 describe('sallyport ca show', () => {
   it('prints name, validity, fingerprint and file, one a line', () => {
