@@ -227,10 +227,22 @@ async function look({ proxy, web }: Scene, page: Page) {
   await page.locator('pre.yaml').waitFor();
   const proposed = await page.locator('pre.yaml').textContent();
   await picture(page, 'propose');
+  // The filters change while a search is under way.
+  const begun = Promise.withResolvers<void>();
+  const asked: string[] = [];
+  await page.route('**/api/v1/audit?*', async (route) => {
+    if (asked.push(route.request().url()) === 1) await begun.promise;
+    await route.continue();
+  });
   await open(page, 'Audit');
+  await eventually(() => asked.length === 1, WAIT_MS);
   await page.goto(`${proxy.adminUrl}/#/audit?group=agents&host=evil.test&kind=decision`);
+  const field = page.locator('input[name="host"]');
+  await eventually(async () => (await field.inputValue()) === 'evil.test', WAIT_MS);
+  begun.resolve();
   const entry = page.locator('.records > li').filter({ hasText: 'evil.test' }).first();
   await entry.locator('summary').click();
+  await page.unroute('**/api/v1/audit?*');
   const link = await entry.getByRole('link', { name: 'Link to this' }).getAttribute('href');
   await picture(page, 'audit');
   await page.goto(`${proxy.adminUrl}/${link}`);

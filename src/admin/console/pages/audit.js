@@ -35,10 +35,13 @@ export function Audit({ query }) {
   const path = queryOf(filters);
   // Where a link of a record leads: its decision and its end.
   const linked = filters.request_id !== undefined;
-  const more = (cursor, before) => {
+  const latest = useRef(null);
+  const more = async (cursor, before) => {
     turn.current += 1;
     const mine = turn.current;
-    return run(async () => {
+    let ran = false;
+    await run(async () => {
+      ran = true;
       let page = await ask('GET', `audit${queryOf({ ...filters, limit: PAGE, cursor })}`);
       for (let empty = 0; page.records.length === 0 && page.next !== null && empty < MAX_EMPTY; empty += 1) {
         page = await ask('GET', `audit${queryOf({ ...filters, limit: PAGE, cursor: page.next })}`);
@@ -46,11 +49,14 @@ export function Audit({ query }) {
       if (mine === turn.current)
         setFound({ records: [...before, ...page.records], next: page.next, asked: true });
     });
+    // What was asked meanwhile was not begun, and has other filters.
+    if (ran && mine !== turn.current) await latest.current();
   };
   const anew = () => {
     setFresh(0);
     return more(undefined, []);
   };
+  latest.current = anew;
   useEffect(() => void anew(), [path]);
   useLive(({ kind }) => {
     if (kind === 'decision' || kind === 'end' || kind === 'operator') setFresh((count) => count + 1);
