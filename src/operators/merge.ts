@@ -51,7 +51,11 @@ export function isSame(one: SharedOperator | undefined, two: SharedOperator | un
 
 function joinOne(one: SharedOperator, two: SharedOperator): SharedOperator {
   const operator = joinOperator(one.operator, two.operator);
-  const factor = joinFactor(one.factor, two.factor);
+  // A second factor belongs to the token that it was enrolled with, not to whoever had or gets the name.
+  const [first = null, second = null] = [one, two]
+    .filter((side) => side.operator?.hash === operator?.hash)
+    .map(({ factor }) => factor);
+  const factor = joinFactor(first, second);
   return { operator, factor: factor === null || isVoid(factor, operator) ? null : factor };
 }
 
@@ -79,11 +83,9 @@ function joinFactor(one: StoredFactor | null, two: StoredFactor | null): StoredF
   return one.secret > two.secret ? one : two;
 }
 
-/** Of somebody who is revoked, or who had the name before. */
-function isVoid(factor: StoredFactor, operator: StoredOperator | null): boolean {
-  if (operator === null) return factor.name !== 'admin';
-  if (operator.revoked !== null) return true;
-  return factor.enrolled !== undefined && enrolledAt(factor) < Date.parse(operator.created);
+/** Of somebody who is revoked, or who is none. */
+function isVoid({ name }: StoredFactor, operator: StoredOperator | null): boolean {
+  return operator === null ? name !== 'admin' : operator.revoked !== null;
 }
 
 function enrolledAt({ enrolled }: StoredFactor): number {

@@ -56,6 +56,8 @@ export class RedisLine {
   #socket: net.Socket | null = null;
   #ready = false;
   #closed = false;
+  /** made once: it takes the loop some milliseconds */
+  #trust: tls.SecureContext | null = null;
   /** attempts in a row that failed */
   #failed = 0;
   #again: NodeJS.Timeout | null = null;
@@ -106,8 +108,13 @@ export class RedisLine {
 
   #connect(): void {
     if (this.#closed) return;
-    const { host, port, ca } = this.#opts.place;
-    const socket = ca === null ? net.connect({ host, port }) : tls.connect({ host, port, ca: [...ca] });
+    let socket: net.Socket;
+    try {
+      socket = this.#dial();
+    } catch (error) {
+      // An address or a certificate that Node does not take: in the log, at every attempt, and not the end of the process.
+      return this.#lost(wordsOf(error));
+    }
     this.#socket = socket;
     this.#onMessage = null;
     const reader = new RespReader();
@@ -134,7 +141,7 @@ export class RedisLine {
       clearInterval(ping);
       this.#lost(why);
     });
-    socket.once(ca === null ? 'connect' : 'secureConnect', () => {
+    socket.once(this.#opts.place.ca === null ? 'connect' : 'secureConnect', () => {
       this.#enter().then(
         () => clearTimeout(limit),
         (error: unknown) => {
@@ -143,6 +150,14 @@ export class RedisLine {
         },
       );
     });
+  }
+
+  #dial(): net.Socket {
+    const { host, port, ca } = this.#opts.place;
+    if (ca === null) return net.connect({ host, port });
+    this.#trust ??= tls.createSecureContext({ ca: [...ca] });
+    const named = net.isIP(host) === 0 ? { servername: host } : {};
+    return tls.connect({ host, port, secureContext: this.#trust, ...named });
   }
 
   async #enter(): Promise<void> {
