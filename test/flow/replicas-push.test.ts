@@ -1,4 +1,5 @@
 /** A revocation or a lock at one replica cuts what is open at another: by a message at once, and by a look where messages are lost. */
+import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { describeWith } from '../helpers/programs.ts';
@@ -12,6 +13,8 @@ import { eventually, makeWorld, type World } from '../helpers/world.ts';
 const KEY = newKey();
 /** Longer than any test: whoever hears of something hears it by a message. */
 const NEVER_MS = 3_600_000;
+/** Longer than `base/watch-file.ts` doubts a file, and than a look takes. */
+const QUIET_MS = 2_000;
 
 describeWith(['redis-server', 'redis-cli'], 'what is open at another replica is cut', () => {
   let redis: RedisServer;
@@ -37,10 +40,20 @@ describeWith(['redis-server', 'redis-cli'], 'what is open at another replica is 
     const one = machine({ port: redis.port, key: KEY, dir, ...more });
     return { world, machine: one };
   };
+  /** Files that were just written are looked at several times, which must not be what brings the news. */
+  const quiet = async (...sides: Side[]): Promise<void> => {
+    const written = sides.flatMap(({ machine: { dir } }) =>
+      readdirSync(dir).flatMap((name) =>
+        name.endsWith('.json') ? [statSync(path.join(dir, name)).mtimeMs] : [],
+      ),
+    );
+    await eventually(() => Date.now() - Math.max(0, ...written) > QUIET_MS);
+  };
   /** At `a` a token is revoked and everybody locked, one after the other; `b` has something open each time. */
   const cutTwice = async (a: Side, b: Side): Promise<number[]> => {
     const took: number[] = [];
     for (const { machine: of } of [a, b]) expect(await of.replicas.settled(SOON_MS)).toBe(true);
+    await quiet(a, b);
     const { token, record } = a.machine.tokens.create({ group: 'bots' });
     const { token: other } = a.machine.tokens.create({ group: 'bots' });
     await eventually(() => b.machine.tokens.verify(token) && b.machine.tokens.verify(other), SOON_MS);
@@ -52,6 +65,7 @@ describeWith(['redis-server', 'redis-cli'], 'what is open at another replica is 
       [first, () => void a.machine.tokens.revoke(record.id)],
       [second, () => void a.machine.lockdown.lock({ group: '*', by: 'ann', reason: 'incident 42' })],
     ] as const) {
+      await quiet(a, b);
       const over = tunnel.over(SOON_MS);
       const from = performance.now();
       cut();

@@ -136,7 +136,9 @@ describeWith(['redis-server', 'redis-cli'], 'replicas', () => {
     const { token } = stranger.tokens.create({ group: 'agents' });
     await eventually(() => redis.cli('HLEN', 'sallyport:tokens') === '1', SOON_MS);
     redis.cli('HSET', 'sallyport:lockdown', 'agents', '9 {"group":"agents"}');
-    await eventually(() => a.log().includes('no replica wrote'), SOON_MS);
+    redis.cli('HSET', 'sallyport:marks', 'lockdown', 'new');
+    for (const kind of ['lockdown', 'tokens'])
+      await eventually(() => a.log().includes(`"kind":"${kind}"`), SOON_MS);
     expect([a.tokens.verify(token), a.lockdown.denial('agents')]).toEqual([null, null]);
   });
 
