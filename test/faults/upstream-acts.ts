@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import tls from 'node:tls';
+import { deadPort } from '../helpers/dead-port.ts';
 import { upstreamContext } from '../helpers/world.ts';
 import { hearStreams } from './h2-acts.ts';
 
@@ -180,8 +181,10 @@ export async function startActor(act: Act, name: string, secure: boolean): Promi
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
-  if (act.fault === 'refuse') {
+  const isRefused = act.fault === 'refuse';
+  const listens = typeof address === 'object' && address !== null ? address.port : 0;
+  const port = isRefused ? await deadPort() : listens;
+  if (isRefused) {
     server.close();
     ready.resolve();
   }

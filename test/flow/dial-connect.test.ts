@@ -7,8 +7,9 @@ import { connectFirst } from '../../src/dial/happy-eyeballs.ts';
 import { createResolver } from '../../src/dial/resolve.ts';
 import type { Denied } from '../../src/flow/reason.ts';
 import type { OwnAddresses } from '../../src/policy/address.ts';
+import { deadPort } from '../helpers/dead-port.ts';
 import { startDnsStub } from '../helpers/dns-stub.ts';
-import { blackHole, freePort, listening, permitFor, portOf, stillClock } from '../unit/dial/kit.ts';
+import { blackHole, listening, permitFor, portOf, stillClock } from '../unit/dial/kit.ts';
 
 const open: (() => unknown)[] = [];
 afterEach(async () => {
@@ -89,7 +90,7 @@ describe('a dial by TCP', () => {
 
   it('tells a refusal as connect_failed and forgets no socket', async () => {
     const dial = dialer();
-    const result = await dial.tcp(permitFor({ host: '127.0.0.1', port: await freePort() }), {});
+    const result = await dial.tcp(permitFor({ host: '127.0.0.1', port: await deadPort() }), {});
     expect(result).toMatchObject({ kind: 'deny', reason: 'connect_failed' });
     expect(dial.outcomes).toEqual(['refused']);
   });
@@ -215,7 +216,7 @@ describe('several addresses', () => {
 
   it('that all refuse are connect_failed', async () => {
     const dial = dialer({ hosts: { 'api.test': ['127.0.0.1', '127.0.0.2', '127.0.0.3'] } });
-    const result = await dial.tcp(permitFor({ host: 'api.test', port: await freePort() }), {});
+    const result = await dial.tcp(permitFor({ host: 'api.test', port: await deadPort() }), {});
     expect(result).toMatchObject({ reason: 'connect_failed' });
     expect(dial.outcomes).toEqual(['refused']);
   });

@@ -7,15 +7,8 @@ import { createPool, type PoolLimits, type UpstreamConn, type UpstreamUser } fro
 import { PooledConn } from '../../src/dial/pooled-conn.ts';
 import { createResolver } from '../../src/dial/resolve.ts';
 import type { Denied } from '../../src/flow/reason.ts';
-import {
-  createTestCa,
-  freePort,
-  listening,
-  type PermitAsk,
-  permitFor,
-  portOf,
-  stillClock,
-} from '../unit/dial/kit.ts';
+import { deadPort } from '../helpers/dead-port.ts';
+import { createTestCa, listening, type PermitAsk, permitFor, portOf, stillClock } from '../unit/dial/kit.ts';
 
 const ca = createTestCa();
 const issued = ca.issue({ names: ['api.test'] });
@@ -407,7 +400,7 @@ describe('a cut', () => {
 describe('an opening', () => {
   it('passes the dialer’s refusal on', async () => {
     const { made, stats } = pool();
-    expect(await made.open(at(await freePort()), false)).toMatchObject({ reason: 'connect_failed' });
+    expect(await made.open(at(await deadPort()), false)).toMatchObject({ reason: 'connect_failed' });
     const { port } = await upstream();
     expect(await made.open(at(port, { addresses: [] }), false)).toMatchObject({
       reason: 'address_not_allowed',

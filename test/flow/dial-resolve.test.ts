@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { FairShare } from '../../src/base/fair-share.ts';
 import { createResolver, type LookupOutcome, type Resolver } from '../../src/dial/resolve.ts';
+import { deadPort } from '../helpers/dead-port.ts';
 import { type DnsStub, type StubScript, startDnsStub } from '../helpers/dns-stub.ts';
-import { freePort, host, stillClock } from '../unit/dial/kit.ts';
+import { host, stillClock } from '../unit/dial/kit.ts';
 
 const open: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
@@ -96,7 +97,7 @@ describe('a lookup', () => {
   });
 
   it('goes on with the next server after a dead, a silent and a failing one', async () => {
-    const dead = `127.0.0.1:${await freePort()}`;
+    const dead = `127.0.0.1:${await deadPort()}`;
     const silent = await stub({ 'x.test': { silent: true } });
     const failing = await stub({ 'x.test': { rcode: 'SERVFAIL' } });
     const good = await stub({ 'x.test': { a: ['192.0.2.1'] } });

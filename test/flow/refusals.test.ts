@@ -2,10 +2,10 @@
  * Every reason of contract section 5 that this version gives, provoked through a live proxy: the answer in all its
  * parts, one decision, one end, one count, and a process that goes on.
  */
-import net from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { REASONS, type Reason } from '../../src/flow/reason.ts';
 import { decide, theHeld } from '../helpers/approvals.ts';
+import { deadPort } from '../helpers/dead-port.ts';
 import { type DnsStub, startDnsStub } from '../helpers/dns-stub.ts';
 import {
   intercepted,
@@ -41,13 +41,7 @@ describe('refusals', () => {
         name: 'api.test',
       },
     );
-    const free = net.createServer();
-    closed = await new Promise<number>((resolve) => {
-      free.listen(0, '127.0.0.1', () => {
-        const at = free.address();
-        free.close(() => resolve(typeof at === 'object' && at !== null ? at.port : 0));
-      });
-    });
+    closed = await deadPort();
     dns = await startDnsStub({
       'api.test': { a: ['127.0.0.1'] },
       'wrong.test': { a: ['127.0.0.1'] },

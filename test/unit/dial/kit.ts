@@ -1,7 +1,7 @@
 /** What the tests of dial/ share: permits, a clock that stands still, upstreams, certificates. */
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer as createTcpServer, type Server } from 'node:net';
+import type { Server } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import forge from 'node-forge';
 import type { Permit } from '../../../src/flow/permit.ts';
@@ -67,15 +67,6 @@ export async function listening<T extends Server>(server: T, address = '127.0.0.
   server.listen(port, address);
   await once(server, 'listening');
   return server;
-}
-
-/** A port on which nothing listens: it was just given back. */
-export async function freePort(): Promise<number> {
-  const server = await listening(createTcpServer());
-  const port = portOf(server);
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /**
