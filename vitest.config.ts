@@ -1,9 +1,14 @@
 import { defineConfig } from 'vitest/config';
 
-// Two projects: `fast` has no sockets and may run in parallel; `live` starts servers,
-// name spaces and clients, so its files run one after the other on a two-core machine.
+// Three projects: `fast` has no sockets; `live` starts servers, name spaces and clients; `quiet` compares speeds
+// and memory, so its files run one after the other when nothing else does.
 /** Where `.ci/run` wants the counts. */
 const report = process.env['SALLYPORT_TEST_REPORT'];
+
+const FOLDERS = 'flow,faults,floods,attack,invariants,contract,network,clients,cli,console,deploy';
+const LIVE = [`test/{${FOLDERS}}/**/*.test.ts`];
+const QUIET = ['test/floods/**/*.test.ts', 'test/flow/{bulk-memory,stalled-receiver,backpressure}.test.ts'];
+const LIMITS = { testTimeout: 60_000, hookTimeout: 60_000 };
 
 export default defineConfig({
   test: {
@@ -20,23 +25,22 @@ export default defineConfig({
       {
         test: {
           name: 'live',
+          include: LIVE,
+          exclude: QUIET,
           globalSetup: 'test/helpers/clients-summary.ts',
-          include: [
-            'test/flow/**/*.test.ts',
-            'test/faults/**/*.test.ts',
-            'test/floods/**/*.test.ts',
-            'test/attack/**/*.test.ts',
-            'test/invariants/**/*.test.ts',
-            'test/contract/**/*.test.ts',
-            'test/network/**/*.test.ts',
-            'test/clients/**/*.test.ts',
-            'test/cli/**/*.test.ts',
-            'test/console/**/*.test.ts',
-            'test/deploy/**/*.test.ts',
-          ],
+          // Much of it waits for clocks and clients.
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+          ...LIMITS,
+        },
+      },
+      {
+        test: {
+          name: 'quiet',
+          include: QUIET,
           fileParallelism: false,
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          sequence: { groupOrder: 2 },
+          ...LIMITS,
         },
       },
     ],
