@@ -1,13 +1,16 @@
 import { defineConfig } from 'vitest/config';
 
 // Three projects: `fast` has no sockets; `live` starts servers, name spaces and clients; `quiet` compares speeds
-// and memory, so its files run one after the other when nothing else does.
+// and memory or crosses thousands of cases, so its files run one after the other when nothing else does.
 /** Where `.ci/run` wants the counts. */
 const report = process.env['SALLYPORT_TEST_REPORT'];
 
 const FOLDERS = 'flow,faults,floods,attack,invariants,contract,network,clients,cli,console,deploy';
 const LIVE = [`test/{${FOLDERS}}/**/*.test.ts`];
-const QUIET = ['test/floods/**/*.test.ts', 'test/flow/{bulk-memory,stalled-receiver,backpressure}.test.ts'];
+const QUIET = [
+  'test/{faults,floods,network}/**/*.test.ts',
+  'test/flow/{bulk-memory,stalled-receiver,backpressure}.test.ts',
+];
 const LIMITS = { testTimeout: 60_000, hookTimeout: 60_000 };
 
 export default defineConfig({
