@@ -12,8 +12,8 @@ import { openReplicasOf } from '../../src/cli/start-replicas.ts';
 import { loadSettings } from '../../src/config/settings.ts';
 import { COMPOSE_DIR, loose, readCompose, text, texts } from '../helpers/compose.ts';
 import { ROOT } from '../helpers/import-table.ts';
+import { freePort } from '../helpers/ports.ts';
 import { describeWith } from '../helpers/programs.ts';
-import { freePort } from '../helpers/redis.ts';
 import { eventually } from '../helpers/world.ts';
 import { below, KUBERNETES, type Loose, list, manifests } from './manifests.ts';
 

@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import tls from 'node:tls';
-import { deadPort } from '../helpers/dead-port.ts';
+import { deadPort } from '../helpers/ports.ts';
 import { upstreamContext } from '../helpers/world.ts';
 import { hearStreams } from './h2-acts.ts';
 

@@ -12,6 +12,7 @@ import net from 'node:net';
 import path from 'node:path';
 import type { Duplex, Writable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '../helpers/ports.ts';
 import { intercepted, policy, tunnelled } from '../helpers/scene.ts';
 import { connect, connectTls } from '../helpers/talk.ts';
 import { eventually, makeWorld, upstreamContext } from '../helpers/world.ts';
@@ -40,16 +41,6 @@ const wanted = (): string => {
   for (const piece of pieces()) sum.update(piece);
   return sum.digest('hex');
 };
-
-/** Ports that nobody listens on now. */
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
 
 const chunk = (piece: Buffer): Buffer =>
   Buffer.concat([Buffer.from(`${piece.length.toString(16)}\r\n`), piece, Buffer.from('\r\n')]);

@@ -7,7 +7,7 @@ import { createPool, type PoolLimits, type UpstreamConn, type UpstreamUser } fro
 import { PooledConn } from '../../src/dial/pooled-conn.ts';
 import { createResolver } from '../../src/dial/resolve.ts';
 import type { Denied } from '../../src/flow/reason.ts';
-import { deadPort } from '../helpers/dead-port.ts';
+import { deadPort } from '../helpers/ports.ts';
 import { createTestCa, listening, type PermitAsk, permitFor, portOf, stillClock } from '../unit/dial/kit.ts';
 
 const ca = createTestCa();

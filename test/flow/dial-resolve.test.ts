@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { FairShare } from '../../src/base/fair-share.ts';
 import { createResolver, type LookupOutcome, type Resolver } from '../../src/dial/resolve.ts';
-import { deadPort } from '../helpers/dead-port.ts';
 import { type DnsStub, type StubScript, startDnsStub } from '../helpers/dns-stub.ts';
+import { deadPort } from '../helpers/ports.ts';
 import { host, stillClock } from '../unit/dial/kit.ts';
 
 const open: (() => Promise<void> | void)[] = [];

@@ -5,8 +5,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { REASONS, type Reason } from '../../src/flow/reason.ts';
 import { decide, theHeld } from '../helpers/approvals.ts';
-import { deadPort } from '../helpers/dead-port.ts';
 import { type DnsStub, startDnsStub } from '../helpers/dns-stub.ts';
+import { deadPort } from '../helpers/ports.ts';
 import {
   intercepted,
   metricSum,

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import type tls from 'node:tls';
 import { RequestError, Server } from 'proxy-chain';
+import { freePort } from './ports.ts';
 import { eventually, upstreamContext } from './world.ts';
 
 export const PARENT_USER = 'corp user';
@@ -73,17 +74,6 @@ export async function socksParent(): Promise<ParentProxy> {
       await once(child, 'exit');
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  server.close();
-  await once(server, 'close');
-  return address.port;
 }
 
 async function reachable(port: number): Promise<boolean> {
