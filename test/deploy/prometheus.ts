@@ -7,6 +7,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { loose } from '../helpers/compose.ts';
 import { ROOT } from '../helpers/import-table.ts';
+import { eventually } from '../helpers/world.ts';
 
 export type Prometheus = { readonly url: string; stop(): Promise<void> };
 
@@ -78,13 +79,23 @@ async function serve(dir: string, program: string, args: readonly string[]): Pro
     rmSync(dir, { recursive: true, force: true });
     closed.resolve();
   });
-  return {
-    url: `http://${await listening.promise}`,
-    stop: () => {
-      child.kill('SIGTERM');
-      return closed.promise;
-    },
+  const url = `http://${await listening.promise}`;
+  const stop = (): Promise<void> => {
+    child.kill('SIGTERM');
+    return closed.promise;
   };
+  try {
+    await ready(url);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { url, stop };
+}
+
+/** Both listen before they have read what they keep, and answer 503 in plain text until then. */
+async function ready(url: string): Promise<void> {
+  await eventually(async () => (await fetch(`${url}/-/ready`)).ok || undefined, 30_000);
 }
 
 /** `alerting` of the shipped settings, with the file that compose.alertmanager.yaml mounts: only addresses are others. */
@@ -104,7 +115,9 @@ export async function ask(url: string, expr: string): Promise<readonly Record<st
     method: 'POST',
     body: new URLSearchParams({ query: expr }),
   });
-  const { data, error } = answer.parse(await response.json());
+  const text = await response.text();
+  if (!text.startsWith('{')) throw new Error(`${expr}: ${response.status} ${text}`);
+  const { data, error } = answer.parse(JSON.parse(text));
   if (data === undefined) throw new Error(`${expr}: ${error ?? ''}`);
   return data.result;
 }
