@@ -11,6 +11,8 @@ export type Pattern<T> = {
   readonly codes: Buffer;
   readonly trail: Edge | null;
   readonly tag: T;
+  /** how many of the codes a text must hold to wait for the rest; all of them where nobody may not know them */
+  readonly opening?: number;
 };
 
 /** `text.slice(start, end)` matches; the edges are part of it. */
@@ -18,6 +20,8 @@ export type Found<T> = { readonly start: number; readonly end: number; readonly 
 
 type Known<T> = Pattern<T> & {
   readonly length: number;
+  /** by code: 1 where the character may follow the opening; null: any may */
+  readonly kind: Uint8Array | null;
   /** shorter patterns at whose end this one ends, too */
   readonly inner: readonly Pattern<T>[];
 };
@@ -39,6 +43,7 @@ export class PatternSet<T> {
     const known = sorted.map((one, at) => ({
       ...one,
       length: lengthOf(one),
+      kind: one.codes.every((code) => IN_TOKENS[code] === 1) ? IN_TOKENS : null,
       inner: sorted.slice(0, at).filter((other) => endsLike(one.codes, other.codes)),
     }));
     // Of two that end alike the index tells the later one, which is the longer.
@@ -92,6 +97,10 @@ export class PatternSet<T> {
   }
 }
 
+/** By code: 1 where the character may stand in a token (RFC 6750 section 2.1, and the colon), so in base64 and hex. */
+const IN_TOKENS = Uint8Array.from({ length: 256 }, (_, code) =>
+  /[A-Za-z0-9\-._~+/=:]/.test(String.fromCharCode(code)) ? 1 : 0,
+);
 const NOTHING: readonly never[] = [];
 const TRIPLES = 8192;
 
@@ -151,13 +160,23 @@ function beginsWith({ lead, codes }: Pattern<unknown>, code: number): boolean {
   return lead === null ? codes[0] === code : fits(String.fromCharCode(code), 0, lead);
 }
 
-/** Does all of the text from `at` on begin the pattern, and end before it does. */
-function isBeginning(text: string, at: number, pattern: Known<unknown>): boolean {
-  const { lead, codes, length } = pattern;
+/**
+ * May all of the text from `at` on begin the pattern, and does it end before that does. Behind the opening any text of
+ * the kind may: whoever sees what is held back would else learn a key from it, character by character.
+ */
+function isBeginning(
+  text: string,
+  at: number,
+  { lead, codes, length, opening, kind }: Known<unknown>,
+): boolean {
   if (text.length - at >= length) return false;
   const from = lead === null ? at : at + 1;
-  for (let offset = from; offset < text.length && offset - from < codes.length; offset += 1) {
+  const opened = Math.min(text.length, from + (opening ?? codes.length));
+  for (let offset = from; offset < opened; offset += 1) {
     if (text.charCodeAt(offset) !== codes[offset - from]) return false;
+  }
+  for (let offset = opened; kind !== null && offset < text.length; offset += 1) {
+    if (kind[text.charCodeAt(offset)] !== 1) return false;
   }
   return true;
 }

@@ -34,12 +34,17 @@ const SPACE = 0x20;
 const PLUS = 0x2b;
 /** Shorter keys are not looked for: they would match ordinary text. */
 const MIN_SCRUBBED_BYTES = 8;
+/** Of a key that begins otherwise than its placeholder so much tells which text may become it: at least, and one part in. */
+const MIN_OPENING_BYTES = 3;
+const OPENING_PART = 8;
 
 /** All that is looked for of one key; a copy of it, since a value is wiped when it is dropped. */
 export function scrubPatterns({ env, placeholder, value, spaced }: ScrubKey): readonly Pattern<ScrubTag>[] {
   const bytes = value.expose();
   if (bytes.length < MIN_SCRUBBED_BYTES) return [];
-  const plain = { lead: null, trail: null };
+  const opening = openingOf(bytes, placeholder);
+  const plain = { lead: null, trail: null, opening };
+  const inHex = { ...plain, opening: 2 * opening };
   const tag = (form: Form): ScrubTag => ({ env, placeholder, form });
   const digits = bytes.toString('hex');
   return [
@@ -54,20 +59,39 @@ export function scrubPatterns({ env, placeholder, value, spaced }: ScrubKey): re
           },
         ]
       : []),
-    { ...plain, codes: Buffer.from(digits, 'latin1'), tag: tag({ kind: 'hex', upper: false }) },
-    { ...plain, codes: Buffer.from(digits.toUpperCase(), 'latin1'), tag: tag({ kind: 'hex', upper: true }) },
+    { ...inHex, codes: Buffer.from(digits, 'latin1'), tag: tag({ kind: 'hex', upper: false }) },
+    { ...inHex, codes: Buffer.from(digits.toUpperCase(), 'latin1'), tag: tag({ kind: 'hex', upper: true }) },
     // UTF-16 in either order: a NUL before or behind each character.
-    ...(isAscii(bytes) ? [{ ...plain, codes: widened(bytes), tag: tag({ kind: 'wide' }) }] : []),
+    ...(isAscii(bytes)
+      ? [{ ...plain, opening: 2 * opening, codes: widened(bytes), tag: tag({ kind: 'wide' }) }]
+      : []),
     ...(spaced === true
-      ? [{ ...plain, codes: Buffer.from(spacedHex(bytes), 'latin1'), tag: tag({ kind: 'spaced' }) }]
+      ? [
+          {
+            ...plain,
+            opening: 3 * opening,
+            codes: Buffer.from(spacedHex(bytes), 'latin1'),
+            tag: tag({ kind: 'spaced' }),
+          },
+        ]
       : []),
     ...ALIGNMENTS.flatMap((alignment) =>
       [false, true].map((urlSafe) => ({
         ...spellBase64(bytes, alignment, urlSafe),
+        opening: spellBase64(bytes.subarray(0, opening), alignment, urlSafe).codes.length,
         tag: tag({ kind: 'base64', length: bytes.length, alignment }),
       })),
     ),
   ];
+}
+
+/** Bytes: what the sandbox knows of the key by its placeholder, or a small part of what it does not. */
+function openingOf(bytes: Buffer, placeholder: string): number {
+  let shared = 0;
+  while (shared < bytes.length && bytes[shared] === placeholder.charCodeAt(shared)) shared += 1;
+  return shared >= MIN_OPENING_BYTES
+    ? shared
+    : Math.max(MIN_OPENING_BYTES, Math.floor(bytes.length / OPENING_PART));
 }
 
 /** One body. Chunks in, pieces out; `found` is told the name of each key that was taken out. */
