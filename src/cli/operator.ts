@@ -9,7 +9,7 @@ import { OperatorError } from '../operators/file.ts';
 import { type OperatorStore, openOperators } from '../operators/store.ts';
 import { CliError, type CliIo } from './io.ts';
 import { settingsFor } from './load.ts';
-import { noteAction } from './note.ts';
+import { commandUser, noteAction } from './note.ts';
 import { jsonText } from './terminal-text.ts';
 
 const ADD_EXAMPLES = `
@@ -79,7 +79,7 @@ export function addOperator(program: Command, io: CliIo): void {
 function add(name: string, options: Options & { role: Role }, io: CliIo): void {
   const { role } = options;
   const token = using(options, io, (store, dir) => {
-    const made = store.add(name, role);
+    const made = store.add(name, role, commandUser());
     noteAction(dir, { action: 'operator.add', group: null, subject: name, why: `role ${role}` });
     return made;
   });
@@ -101,7 +101,8 @@ function list(options: Options, io: CliIo): void {
 
 function revoke(name: string, options: Options, io: CliIo): void {
   const revoked = using(options, io, (store, dir) => {
-    if (!store.revoke(name)) throw new CliError(`there is no operator ${JSON.stringify(name)}`);
+    if (!store.revoke(name, commandUser()))
+      throw new CliError(`there is no operator ${JSON.stringify(name)}`);
     noteAction(dir, { action: 'operator.revoke', group: null, subject: name, why: null });
     return store.list().find((one) => one.name === name)?.revoked ?? null;
   });
@@ -111,7 +112,7 @@ function revoke(name: string, options: Options, io: CliIo): void {
 
 function totp(name: string, options: Options, io: CliIo): void {
   const uri = using(options, io, (store, dir) => {
-    const made = store.enrol(name);
+    const made = store.enrol(name, commandUser());
     noteAction(dir, { action: 'operator.totp', group: null, subject: name, why: null });
     return made;
   });

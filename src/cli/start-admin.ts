@@ -6,7 +6,7 @@ import { systemClock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Endpoint, Settings } from '../config/settings.ts';
 import { openTokenStore } from '../identify/token.ts';
-import { openOperators } from '../operators/store.ts';
+import { type ClaimCode, openOperators } from '../operators/store.ts';
 import { toCliError } from './start-text.ts';
 
 type Shown = Pick<
@@ -16,11 +16,13 @@ type Shown = Pick<
 
 /** `stops`: gets what closes them again, also when the second one fails. Resolves with their addresses, admin first. */
 export async function openAdmin(
-  { settings, log }: { readonly settings: Settings; readonly log: Log },
+  of: { readonly settings: Settings; readonly log: Log; readonly claim: ClaimCode | null },
   shown: Shown,
   stops: (() => Promise<void>)[],
 ): Promise<readonly [Endpoint, ...Endpoint[]]> {
+  const { settings, log, claim } = of;
   const operators = openOperators({
+    claim,
     dir: settings.state.dir,
     clock: systemClock,
     watch: true,

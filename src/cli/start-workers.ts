@@ -94,7 +94,7 @@ export async function startWorkers(
         ? control
         : joinReplicas(replicas, { control, metrics: counted, record, policies: () => policiesOf(crew) });
     const answers = { control: shown, metrics, token, record, onStranger: counted.stranger };
-    const own = await openAdmin({ settings, log }, answers, stops);
+    const own = await openAdmin({ settings, log, claim: replicas?.claimCode ?? null }, answers, stops);
     [admin] = own;
     crew.setOwn(own);
     // What the workers found, who have said what is wrong with it.

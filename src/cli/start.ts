@@ -75,7 +75,7 @@ async function start(settings: Settings, io: CliIo): Promise<void> {
     const shown =
       replicas === null ? control : joinReplicas(replicas, { control, metrics, record, policies });
     const answers = { control: shown, metrics, token, record, onStranger: metrics.stranger };
-    const own = await openAdmin({ settings, log }, answers, stops);
+    const own = await openAdmin({ settings, log, claim: replicas?.claimCode ?? null }, answers, stops);
     state.listeners.push(...own);
     const set = snapshots.current()?.set ?? null;
     io.stdout.write(greeting(settings, { version, proxy: proxy.address, admin: own[0], set, workers: 1 }));

@@ -62,11 +62,24 @@ function joinOne(one: SharedOperator, two: SharedOperator): SharedOperator {
 function joinOperator(one: StoredOperator | null, two: StoredOperator | null): StoredOperator | null {
   if (one === null || two === null) return one ?? two;
   if (one.hash === two.hash) {
-    const [revoked = null] = [one.revoked, two.revoked].filter((at) => at !== null).sort();
-    return { ...later(one, two), revoked };
+    // A token is made once: what only one of them says is true of both.
+    return { ...two, ...one, ...endOf([one, two]) };
   }
   // The name was given again, which needs a revocation first: the older one is over.
   return later(one, two);
+}
+
+/** Of two revocations the first counts. */
+function endOf(both: readonly StoredOperator[]): Pick<StoredOperator, 'revoked' | 'revokedBy'> {
+  const ends = both.flatMap(({ revoked, revokedBy }) =>
+    revoked === null ? [] : [{ revoked, ...(revokedBy === undefined ? {} : { revokedBy }) }],
+  );
+  const [first] = ends.sort((a, b) => order(a.revoked, b.revoked) || order(a.revokedBy, b.revokedBy));
+  return first ?? { revoked: null };
+}
+
+function order(one = '', two = ''): number {
+  return one < two ? -1 : Number(one > two);
 }
 
 function later<T extends { readonly created: string; readonly hash: string }>(one: T, two: T): T {
@@ -77,7 +90,7 @@ function later<T extends { readonly created: string; readonly hash: string }>(on
 
 function joinFactor(one: StoredFactor | null, two: StoredFactor | null): StoredFactor | null {
   if (one === null || two === null) return one ?? two;
-  if (one.secret === two.secret) return { ...one, used: Math.max(one.used, two.used) };
+  if (one.secret === two.secret) return { ...two, ...one, used: Math.max(one.used, two.used) };
   const [a, b] = [enrolledAt(one), enrolledAt(two)];
   if (a !== b) return a > b ? one : two;
   return one.secret > two.secret ? one : two;

@@ -10,13 +10,18 @@ export const operatorName = z
   .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, { error: 'must be up to 64 of a-z, 0-9, ., _ and -' })
   .refine((name) => !['admin', 'file', 'signal', 'cli'].includes(name), { error: 'is taken' });
 
+/** as records name whoever did it; those of before have none */
+const by = z.string().max(128).optional();
+
 const operator = z.strictObject({
   name: operatorName,
   role: z.enum(ROLES),
   /** SHA-256 of the token's secret */
   hash: z.string().regex(/^[0-9a-f]{64}$/),
   created: z.iso.datetime(),
+  by,
   revoked: z.iso.datetime().nullable(),
+  revokedBy: by,
 });
 
 const factor = z.strictObject({
@@ -27,6 +32,7 @@ const factor = z.strictObject({
   used: z.int().min(0),
   /** of two, the later one counts; a factor of before has none */
   enrolled: z.iso.datetime().optional(),
+  by,
 });
 
 const operatorsFile = z

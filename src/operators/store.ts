@@ -12,8 +12,15 @@ import { changeOperators, OPERATORS_FILE, OperatorError, readOperators } from '.
 import { type OperatorsFile, operatorName, type StoredOperator } from './schema.ts';
 import { enrolmentUri, newSecret, stepOf } from './totp.ts';
 
-/** What became of a one-time code. A right one is taken once. */
-export type CodeVerdict = 'right' | 'wrong' | 'not_enrolled' | 'too_many';
+/** What became of a one-time code. A right one is taken once. `unshared`: nobody can tell whether another replica took it. */
+export type CodeVerdict = 'right' | 'wrong' | 'not_enrolled' | 'too_many' | 'unshared';
+
+/**
+ * Takes the code of a step for this replica alone. `used`: another one has it; `away`: nobody knows. Never rejects.
+ * `secret`: of the second factor.
+ */
+export type ClaimCode = (code: CodeOf) => Promise<'mine' | 'used' | 'away'>;
+type CodeOf = { readonly name: string; readonly secret: string; readonly step: number };
 
 export type OperatorView = Operator & {
   /** ISO 8601 */
@@ -23,19 +30,19 @@ export type OperatorView = Operator & {
 };
 
 export type OperatorStore = {
-  /** Throws OperatorError: the name is taken or not one. The token is in no file. */
-  add(name: string, role: Role): string;
+  /** Throws OperatorError: the name is taken or not one. The token is in no file. `by`, here and below: who does it. */
+  add(name: string, role: Role, by?: string): string;
   list(): readonly OperatorView[];
   /** False: no such operator. Their second factor goes, too. */
-  revoke(name: string): boolean;
+  revoke(name: string, by?: string): boolean;
   /** Whose token is it; null: nobody's. */
   verify(token: string): Operator | null;
   /** Is this still one of them, with that role. */
   valid(operator: Operator): boolean;
   /** A new second factor, in the place of an older one; its URI, to be shown once. Throws OperatorError. */
-  enrol(name: string): string;
-  /** Counts wrong codes: a code has six digits, and whoever has the token may try. Throws the file system's errors. */
-  verifyCode(name: string, code: string): CodeVerdict;
+  enrol(name: string, by?: string): string;
+  /** Counts wrong codes: a code has six digits, and whoever has the token may try. Rejects with the file system's errors. */
+  verifyCode(name: string, code: string): Promise<CodeVerdict>;
   close(): void;
 };
 
@@ -46,6 +53,8 @@ export type OperatorStoreOptions = {
   /** follow the file: for a running proxy */
   readonly watch: boolean;
   readonly onProblem?: (message: string) => void;
+  /** where other replicas take codes, too */
+  readonly claim?: ClaimCode | null;
 };
 
 const TOKEN = /^spo_([a-z0-9][a-z0-9._-]{0,63})_([0-9A-Za-z_-]{43})$/;
@@ -58,6 +67,7 @@ const MAX_COUNTED = 1_000;
 /** What the token of an unknown name is compared with, so that it takes as long as a known one. */
 const NOBODY = Buffer.alloc(32);
 const BUILT_IN = 'admin';
+const MAX_BY_CHARS = 128;
 
 export function openOperators(opts: OperatorStoreOptions): OperatorStore {
   return new FileOperators(opts);
@@ -82,7 +92,7 @@ class FileOperators implements OperatorStore {
     this.#stop = () => watch.stop();
   }
 
-  add(name: string, role: Role): string {
+  add(name: string, role: Role, by?: string): string {
     const named = operatorName.safeParse(name);
     if (!named.success) throw new OperatorError(`the name ${named.error.issues[0]?.message ?? 'is not one'}`);
     const secret = randomBytes(SECRET_BYTES).toString('base64url');
@@ -91,7 +101,7 @@ class FileOperators implements OperatorStore {
       const before = file.operators.find((one) => one.name === name);
       if (before?.revoked === null) throw new OperatorError(`there is an operator ${name}; revoke it first`);
       // Among replicas the later one of a name counts, whatever their clocks say.
-      const made: StoredOperator = { ...face, created: this.#after(before?.created) };
+      const made: StoredOperator = { ...face, created: this.#after(before?.created), ...doneBy(by) };
       return { ...file, operators: [...file.operators.filter((one) => one !== before), made] };
     });
     return `spo_${name}_${secret}`;
@@ -108,14 +118,15 @@ class FileOperators implements OperatorStore {
     }));
   }
 
-  revoke(name: string): boolean {
+  revoke(name: string, by?: string): boolean {
+    const who = by === undefined ? {} : { revokedBy: by.slice(0, MAX_BY_CHARS) };
     let found = false;
     this.#change((file) => {
       found = file.operators.some((one) => one.name === name);
       const revoked = this.#now();
       return {
         operators: file.operators.map((one) =>
-          one.name === name ? { ...one, revoked: one.revoked ?? revoked } : one,
+          one.name === name && one.revoked === null ? { ...one, revoked, ...who } : one,
         ),
         factors: file.factors.filter((factor) => factor.name !== name),
       };
@@ -136,7 +147,7 @@ class FileOperators implements OperatorStore {
     return name === BUILT_IN || this.#live(name)?.role === role;
   }
 
-  enrol(name: string): string {
+  enrol(name: string, by?: string): string {
     if (name !== BUILT_IN && this.#live(name) === undefined)
       throw new OperatorError(`there is no operator ${name}`);
     const secret = newSecret();
@@ -144,27 +155,46 @@ class FileOperators implements OperatorStore {
       const others = file.factors.filter((factor) => factor.name !== name);
       const before = file.factors.find((factor) => factor.name === name)?.enrolled;
       const enrolled = this.#after(before ?? file.operators.find((one) => one.name === name)?.created);
-      return { ...file, factors: [...others, { name, secret, used: 0, enrolled }] };
+      return { ...file, factors: [...others, { name, secret, used: 0, enrolled, ...doneBy(by) }] };
     });
     return enrolmentUri(name, secret);
   }
 
-  verifyCode(name: string, code: string): CodeVerdict {
+  async verifyCode(name: string, code: string): Promise<CodeVerdict> {
     if (this.#guessing(name)) return 'too_many';
-    const told: { verdict: CodeVerdict } = { verdict: 'not_enrolled' };
-    // Under the lock, and written before it counts: no two processes take the same code, no restart takes it again.
+    const taken = this.#takeHere(name, code);
+    if (taken === 'not_enrolled') return taken;
+    const verdict = taken === 'wrong' ? taken : await this.#takeEverywhere(taken);
+    if (verdict === 'wrong') this.#countWrong(name);
+    if (verdict === 'right') this.#wrong.delete(name);
+    return verdict;
+  }
+
+  /** Under the lock, and written before it counts: no two processes take the same code, no restart takes it again. */
+  #takeHere(name: string, code: string): CodeOf | 'wrong' | 'not_enrolled' {
+    const told: { taken: CodeOf | 'wrong' | 'not_enrolled' } = { taken: 'not_enrolled' };
     this.#change((file) => {
       const factor = file.factors.find((one) => one.name === name);
       if (factor === undefined) return null;
       const step = stepOf(factor.secret, code, this.#opts.clock.now());
-      told.verdict = step !== null && step > factor.used ? 'right' : 'wrong';
+      told.taken = 'wrong';
       if (step === null || step <= factor.used) return null;
+      told.taken = { name, secret: factor.secret, step };
       const factors = file.factors.map((one) => (one === factor ? { ...one, used: step } : one));
       return { ...file, factors };
     });
-    if (told.verdict === 'wrong') this.#countWrong(name);
-    if (told.verdict === 'right') this.#wrong.delete(name);
-    return told.verdict;
+    return told.taken;
+  }
+
+  async #takeEverywhere(code: CodeOf): Promise<'right' | 'wrong' | 'unshared'> {
+    const { claim = null } = this.#opts;
+    if (claim === null) return 'right';
+    const answer = await claim(code);
+    if (answer === 'away') return 'unshared';
+    // They may have been revoked, or enrolled anew, while it was asked.
+    const { name, secret } = code;
+    const still = this.#file.factors.some((one) => one.name === name && one.secret === secret);
+    return answer === 'mine' && still ? 'right' : 'wrong';
   }
 
   close(): void {
@@ -215,4 +245,8 @@ class FileOperators implements OperatorStore {
   #now(): string {
     return new Date(this.#opts.clock.now()).toISOString();
   }
+}
+
+function doneBy(by: string | undefined): { readonly by?: string } {
+  return by === undefined ? {} : { by: by.slice(0, MAX_BY_CHARS) };
 }

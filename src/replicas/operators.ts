@@ -12,7 +12,7 @@ import {
 } from '../operators/merge.ts';
 import { MAX_OPERATORS, parseSharedOperator, type SharedOperatorEntry } from '../operators/schema.ts';
 import type { HashKind } from '../state/shared-hash.ts';
-import type { Common, Sharer } from './sharer.ts';
+import type { Common, Sharer, Taken } from './sharer.ts';
 
 const KIND: HashKind<SharedOperatorEntry> = {
   name: 'operators',
@@ -28,14 +28,11 @@ const KIND: HashKind<SharedOperatorEntry> = {
 
 export function operatorSharer({ board, dir, log, name: replica, onTaken, onDropped }: Common): Sharer {
   const hash = board.hash(KIND);
-  const tell = (name: string, { operator }: SharedOperator, there: string): void => {
-    if (operator === null) return;
-    const over = operator.revoked;
-    const words = over === null ? 'operator of another replica' : 'operator revoked at another replica';
-    log.info({ name, replica: there }, words);
-    const action = over === null ? 'operator.add' : 'operator.revoke';
-    const at = over ?? operator.created;
-    onTaken({ action, group: null, subject: name, why: null, by: null, replica: there, at });
+  const tell = (subject: string, acts: readonly Act[], there: string): void => {
+    for (const act of acts) {
+      log.info({ name: subject, replica: there, by: act.by }, `${act.action} at another replica`);
+      onTaken({ ...act, group: null, subject, replica: there });
+    }
   };
   return {
     kinds: [KIND.name],
@@ -60,7 +57,7 @@ export function operatorSharer({ board, dir, log, name: replica, onTaken, onDrop
         });
         for (const [name, one] of all) {
           const there = theirs.get(name);
-          if (there !== undefined && isNews(before.get(name), one)) tell(name, one, there.replica);
+          if (there !== undefined) tell(name, newsOf(before.get(name), one), there.replica);
         }
       }
       const news = [...all].filter(([name, one]) => !isSame(one, theirs.get(name)));
@@ -69,9 +66,21 @@ export function operatorSharer({ board, dir, log, name: replica, onTaken, onDrop
   };
 }
 
-/** Somebody may get in who could not, or the other way round. */
-function isNews(before: SharedOperator | undefined, { operator }: SharedOperator): boolean {
-  return before?.operator?.hash !== operator?.hash || before?.operator?.revoked !== operator?.revoked;
+type Act = Pick<Taken, 'action' | 'why' | 'by' | 'at'>;
+
+/** Somebody may get in who could not, or the other way round; or shows other codes from now on. */
+function newsOf(before: SharedOperator | undefined, { operator, factor }: SharedOperator): Act[] {
+  const acts: Act[] = [];
+  if (operator !== null) {
+    const { hash, role, created, by = null, revoked, revokedBy = null } = operator;
+    if (revoked === null && before?.operator?.hash !== hash)
+      acts.push({ action: 'operator.add', why: `role ${role}`, by, at: created });
+    if (revoked !== null && (before?.operator?.hash !== hash || before.operator.revoked === null))
+      acts.push({ action: 'operator.revoke', why: null, by: revokedBy, at: revoked });
+  }
+  if (factor !== null && before?.factor?.secret !== factor.secret)
+    acts.push({ action: 'operator.totp', why: null, by: factor.by ?? null, at: factor.enrolled ?? '' });
+  return acts;
 }
 
 function differs(one: SharedOperators, two: SharedOperators): boolean {

@@ -9,6 +9,7 @@ import type { OperatorEvent } from '../audit/event.ts';
 import type { Clock } from '../base/clock.ts';
 import type { ReplicasView } from '../base/control.ts';
 import type { Log } from '../base/log.ts';
+import type { ClaimCode } from '../operators/store.ts';
 import { hasShared } from '../state/lockdown-shared.ts';
 import { RedisBoard } from '../state/redis-board.ts';
 import { NOT_THERE, RedisLine, type RedisPlace } from '../state/redis-line.ts';
@@ -16,10 +17,12 @@ import { RedisStore } from '../state/redis-store.ts';
 import type { StateStore } from '../state/store.ts';
 import type { ApprovalSeat } from '../supervise/approvals.ts';
 import { type Approvals, Calls } from './calls.ts';
+import { codeClaimer } from './codes.ts';
 import { lockdownSharer } from './lockdown.ts';
 import { operatorSharer } from './operators.ts';
 import { rulingSharer } from './rulings.ts';
-import { type Common, type Sharer, type Taken, takenEvent } from './sharer.ts';
+import type { Common, Sharer } from './sharer.ts';
+import { TakenRecord } from './taken.ts';
 import { tokenSharer } from './tokens.ts';
 import { Troubles } from './troubles.ts';
 import { parseSaid, viewOf, type Words, wordsOf } from './words.ts';
@@ -46,6 +49,7 @@ export type ReplicasOptions = {
 
 export type Replicas = {
   readonly store: StateStore;
+  readonly claimCode: ClaimCode;
   /** resolves with the next look that was answered; false: none was within `limitMs` */
   settled(limitMs: number): Promise<boolean>;
   view(): ReplicasView;
@@ -71,8 +75,6 @@ const LOOK_AGAIN_MS = 100;
 const LEAVE_MS = 500;
 /** Workers have to be asked. */
 const POLICIES_EVERY_MS = 500;
-/** What was taken over before there was a record to write it to. */
-const MAX_EARLY = 1_000;
 
 export function openReplicas(opts: ReplicasOptions): Replicas {
   return new OpenReplicas(opts);
@@ -80,6 +82,7 @@ export function openReplicas(opts: ReplicasOptions): Replicas {
 
 class OpenReplicas implements Replicas {
   readonly store: RedisStore;
+  readonly claimCode: ClaimCode;
   readonly #opts: ReplicasOptions;
   readonly #lines: readonly RedisLine[];
   readonly #board: RedisBoard;
@@ -105,12 +108,12 @@ class OpenReplicas implements Replicas {
   #closed = false;
   readonly #troubles: Troubles;
   #timer: NodeJS.Timeout | null = null;
-  #record: ((event: OperatorEvent) => void) | null = null;
-  readonly #early: OperatorEvent[] = [];
+  readonly #taken: TakenRecord;
 
   constructor(opts: ReplicasOptions) {
     this.#opts = opts;
     this.#troubles = new Troubles(opts.log);
+    this.#taken = new TakenRecord(opts.clock);
     const { dir, clock, key, log, place, version, name = hostname(), prefix = 'sallyport' } = opts;
     this.#about = { name, version, since: new Date(clock.now()).toISOString() };
     const onProblem = (why: string): void => {
@@ -134,10 +137,11 @@ class OpenReplicas implements Replicas {
     });
     this.#lines = [counts, looks, hears];
     this.#board = new RedisBoard({ line: looks, prefix, key });
+    this.claimCode = codeClaimer(this.#board);
     const id = this.#id;
     this.#calls = new Calls(this.#board, id);
     this.store = new RedisStore({ line: counts, clock, prefix, id, replicas: () => this.#said.size });
-    const onTaken = (taken: Taken): void => this.#take(taken);
+    const onTaken: Common['onTaken'] = (taken) => this.#taken.take(taken);
     const onDropped = (kind: string, entries: number): void => this.#troubles.dropped(kind, entries);
     const common: Common = { board: this.#board, dir, clock, log, name, onTaken, onDropped };
     const lockdown = lockdownSharer(common);
@@ -202,8 +206,7 @@ class OpenReplicas implements Replicas {
   }
 
   onTaken(record: (event: OperatorEvent) => void): void {
-    this.#record = record;
-    for (const event of this.#early.splice(0)) record(event);
+    this.#taken.into(record);
   }
 
   async close(): Promise<void> {
@@ -286,12 +289,6 @@ class OpenReplicas implements Replicas {
       }
     }
     return troubles;
-  }
-
-  #take(taken: Taken): void {
-    const event = takenEvent(taken, this.#opts.clock.now());
-    if (this.#record !== null) this.#record(event);
-    else if (this.#early.length < MAX_EARLY) this.#early.push(event);
   }
 }
 

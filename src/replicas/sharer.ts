@@ -38,18 +38,3 @@ export type Taken = Pick<OperatorEvent, 'action' | 'group' | 'subject' | 'why'> 
   /** ISO 8601: when they did it */
   readonly at: string;
 };
-
-/** As it stands in the record of this replica. `now`: milliseconds since the epoch. */
-export function takenEvent({ by, replica, at, ...what }: Taken, now: number): OperatorEvent {
-  const acted = Date.parse(at);
-  return {
-    kind: 'operator',
-    ...what,
-    operator: by ?? 'unknown',
-    origin: 'replica',
-    client: null,
-    outcome: 'done',
-    actedAt: Number.isFinite(acted) ? acted : now,
-    replica,
-  };
-}

@@ -3,8 +3,8 @@
  * mark that changes with each of them, a channel that says "look again", and one for each replica with words for it alone.
  */
 import type { RedisLine } from './redis-line.ts';
-import { BEAT, LEAVE, SAY } from './redis-scripts.ts';
-import { seal, unseal } from './seal.ts';
+import { BEAT, CLAIM, LEAVE, SAY } from './redis-scripts.ts';
+import { markOf, seal, unseal } from './seal.ts';
 import { type HashKind, listOf, SharedHash, textsOf } from './shared-hash.ts';
 
 export type BoardOptions = {
@@ -77,6 +77,15 @@ export class RedisBoard {
     const channel = this.channelOf(id);
     const heard = await this.#opts.line.run(SAY, [], [channel, this.#seal(`to ${id}`, words)]);
     return Number(heard) > 0;
+  }
+
+  /**
+   * Takes what can be had once, by whatever replica asks first. `forMs`: how long it stays taken. Rejects when Redis does
+   * not answer. Nobody else can tell what a mark stands for, or take it ahead.
+   */
+  async claim(what: string, forMs: number): Promise<boolean> {
+    const mark = this.#key(`once:${markOf(this.#opts.key, what)}`);
+    return Number(await this.#opts.line.run(CLAIM, [mark], [forMs])) === 1;
   }
 
   /** What was said to this replica; null: by nobody who has the key. */

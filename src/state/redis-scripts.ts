@@ -135,5 +135,12 @@ if done > 0 then
 end
 return done`;
 
+/** What can be had once. KEYS: its mark. ARGV: for how many ms it stays. Answers: 1: it is the asker's, 0: another was first. */
+export const CLAIM = `
+if redis.call('HGET', KEYS[1], 'taken') then return 0 end
+redis.call('HSET', KEYS[1], 'taken', 1)
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1`;
+
 /** KEYS: none. ARGV: channel, message. Answers: how many heard it. */
 export const SAY = `return redis.call('PUBLISH', ARGV[1], ARGV[2])`;

@@ -2,7 +2,7 @@
  * What replicas leave for each other where others may read and write as well: encrypted and authenticated (AES-256-GCM)
  * under a key that all replicas have and Redis never sees. What does not open counts as not there.
  */
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
 
 const ALGORITHM = 'aes-256-gcm';
 const IV_BYTES = 12;
@@ -31,4 +31,9 @@ export function unseal(key: Buffer, kind: string, sealed: string): unknown {
   } catch {
     return null; // whoever wrote it has not the key, or wrote it for another place
   }
+}
+
+/** A name that only those who have the key can make, and that says nothing of what it stands for: 64 hex digits. */
+export function markOf(key: Buffer, what: string): string {
+  return createHmac('sha256', key).update(what).digest('hex');
 }

@@ -1,24 +1,13 @@
-/** People at several replicas: operators, second factors, calls that wait at another replica, and what was decided earlier. */
-import { readFileSync } from 'node:fs';
+/** Calls that wait for a person at several replicas: seen and decided at another one, and what was decided earlier. */
 import path from 'node:path';
-import { Secret, TOTP, URI } from 'otpauth';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { ApprovalView, Decision } from '../../src/base/approvals.ts';
-import { systemClock } from '../../src/base/clock.ts';
 import type { ControlPlane } from '../../src/base/control.ts';
 import { joinReplicas } from '../../src/cli/start-replicas.ts';
 import { createControl } from '../../src/control.ts';
-import { type OperatorStore, openOperators } from '../../src/operators/store.ts';
 import { describeWith } from '../helpers/programs.ts';
 import { type RedisServer, redisServer } from '../helpers/redis.ts';
-import {
-  type Machine,
-  type MachineOptions,
-  machine,
-  machines,
-  newKey,
-  SOON_MS,
-} from '../helpers/replicas.ts';
+import { type Machine, type MachineOptions, machine, newKey, SOON_MS } from '../helpers/replicas.ts';
 import { policy, theRecord } from '../helpers/scene.ts';
 import { connectTls, type Talk } from '../helpers/talk.ts';
 import { httpUpstream, type Upstream } from '../helpers/upstream.ts';
@@ -40,79 +29,6 @@ describeWith(['redis-server', 'redis-cli'], 'people at several replicas', () => 
   beforeEach(() => void redis.cli('FLUSHALL'));
 
   const common = (): MachineOptions => ({ port: redis.port, key: KEY });
-  const operators = (of: Machine): OperatorStore =>
-    openOperators({ dir: of.dir, clock: systemClock, watch: true });
-
-  it('get in at each, and are out at each once they are revoked at one', async () => {
-    const [a, b] = await machines(2, common());
-    const [here, there] = [operators(a), operators(b)];
-    try {
-      const token = here.add('ann', 'approver');
-      await eventually(() => there.verify(token)?.role === 'approver', SOON_MS);
-      await eventually(
-        () => b.taken.some(({ action, subject }) => action === 'operator.add' && subject === 'ann'),
-        SOON_MS,
-      );
-      there.revoke('ann');
-      await eventually(() => here.verify(token) === null, SOON_MS);
-      await eventually(
-        () => a.taken.some(({ action, replica }) => action === 'operator.revoke' && replica === 'two'),
-        SOON_MS,
-      );
-      // The name may be given again, and the old token stays out.
-      const next = here.add('ann', 'viewer');
-      await eventually(() => there.verify(next)?.role === 'viewer', SOON_MS);
-      expect([here.verify(token), there.verify(token)]).toEqual([null, null]);
-    } finally {
-      here.close();
-      there.close();
-    }
-  });
-
-  it('have one second factor, whose codes are good once', async () => {
-    const [a, b] = await machines(2, common());
-    const [here, there] = [operators(a), operators(b)];
-    try {
-      here.add('ann', 'approver');
-      const app = URI.parse(here.enrol('ann'));
-      if (!(app instanceof TOTP)) throw new Error('not by time');
-      await eventually(() => there.list().some(({ totp }) => totp), SOON_MS);
-      const code = app.generate();
-      expect(here.verifyCode('ann', code)).toBe('right');
-      const used = (): string => readFileSync(path.join(b.dir, 'operators.json'), 'utf8');
-      await eventually(() => !used().includes('"used": 0'), SOON_MS);
-      expect(there.verifyCode('ann', code)).toBe('wrong');
-      expect(redis.cli('HVALS', 'sallyport:operators')).not.toContain(
-        Secret.fromBase32(app.secret.base32).base32,
-      );
-    } finally {
-      here.close();
-      there.close();
-    }
-  });
-
-  it('stay out whatever another replica did with them while Redis was away, and when it comes back empty', async () => {
-    const [a, b] = await machines(2, common());
-    const [here, there] = [operators(a), operators(b)];
-    try {
-      const token = here.add('ann', 'admin');
-      await eventually(() => there.verify(token), SOON_MS);
-      await redis.kill();
-      here.revoke('ann');
-      there.enrol('ann');
-      there.enrol('ann');
-      await redis.start();
-      await eventually(() => there.verify(token) === null, SOON_MS);
-      expect(there.list()).toMatchObject([{ name: 'ann', totp: false }]);
-      expect(here.verify(token)).toBeNull();
-    } finally {
-      here.close();
-      there.close();
-    }
-  });
-
-  // ---- calls that wait
-
   type Side = {
     readonly world: World;
     readonly machine: Machine;

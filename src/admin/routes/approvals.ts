@@ -85,7 +85,9 @@ export const APPROVAL_ROUTES: readonly Route[] = [
       '410': problem(
         'It does not wait any more: the client left, nobody decided in time, or it was refused.',
       ),
-      '503': problem('The decision could not be written down.'),
+      '503': problem(
+        'The decision could not be written down, or Redis is away and the one-time code cannot be taken.',
+      ),
     },
     run: decide,
   }),
@@ -114,7 +116,7 @@ async function decide(
   const id = params['id'] ?? '';
   if (!ID.test(id)) return refused(404, 'not_found', 'That is no id of a call that waits.');
   const { code = null, reason = null } = body;
-  const wrong = code === null ? null : wrongCode(deps, who, code);
+  const wrong = code === null ? null : await wrongCode(deps, who, code);
   if (wrong !== null) return wrong;
   const decided = await deps.control.decide({
     id,

@@ -51,7 +51,7 @@ export const OPERATOR_ROUTES: readonly Route[] = [
     run: (deps, ask) => {
       const { name, role: as } = ask.body;
       return guarded(() => {
-        const token = deps.operators.add(name, as);
+        const token = deps.operators.add(name, as, ask.who.name);
         recordAction(deps, ask, { action: 'operator.add', subject: name, why: `role ${as}` });
         return { status: 201, json: { name, role: as, token } };
       });
@@ -66,7 +66,7 @@ export const OPERATOR_ROUTES: readonly Route[] = [
     run: (deps, ask) => {
       const { name = '' } = ask.params;
       return guarded(() => {
-        if (!deps.operators.revoke(name)) return UNKNOWN;
+        if (!deps.operators.revoke(name, ask.who.name)) return UNKNOWN;
         recordAction(deps, ask, { action: 'operator.revoke', subject: name });
         return { json: { name, revoked: nameIn(deps, name)?.revoked ?? null } };
       });
@@ -87,18 +87,19 @@ export const OPERATOR_ROUTES: readonly Route[] = [
     answers: {
       '201': json('Made.', shape({ name: text, uri: text })),
       '404': problem('There is no such operator.'),
+      '503': problem('Redis is away, so the one-time code cannot be taken.'),
     },
     run: (deps, ask) => {
       const { name = '' } = ask.params;
-      return guarded(() => {
+      return guarded(async () => {
         const known = name === BUILT_IN || nameIn(deps, name)?.revoked === null;
         if (!known) return UNKNOWN;
-        const wrong = wrongCode(deps, ask.who, ask.body.code);
+        const wrong = await wrongCode(deps, ask.who, ask.body.code);
         if (wrong !== null) {
           recordAction(deps, ask, { action: 'operator.totp', subject: name, outcome: 'refused' });
           return wrong;
         }
-        const uri = deps.operators.enrol(name);
+        const uri = deps.operators.enrol(name, ask.who.name);
         recordAction(deps, ask, { action: 'operator.totp', subject: name });
         return { status: 201, json: { name, uri } };
       });
@@ -114,9 +115,9 @@ function nameIn({ operators }: AdminDeps, name: string) {
 }
 
 /** What the store says no to, in its words. */
-function guarded(work: () => Reply): Reply {
+async function guarded(work: () => Reply | Promise<Reply>): Promise<Reply> {
   try {
-    return work();
+    return await work();
   } catch (error) {
     if (!(error instanceof OperatorError)) throw error;
     return { problem: { status: 422, code: 'operator_refused', detail: error.message } };

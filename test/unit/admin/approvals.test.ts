@@ -54,9 +54,10 @@ describe('POST /api/v1/approvals/{id}', () => {
     ['wrong', 403, false],
     ['not_enrolled', 403, false],
     ['too_many', 429, false],
+    ['unshared', 503, false],
   ] as const)('takes a one-time code that is %s for what it is', async (verdict, status, decides) => {
     const { admin, control, operators } = adminWith();
-    vi.spyOn(operators, 'verifyCode').mockReturnValue(verdict);
+    vi.spyOn(operators, 'verifyCode').mockResolvedValue(verdict);
     const answer = await admin.app.inject(post({ decision: 'allow', code: '123456' }));
     expect(answer.statusCode).toBe(status);
     expect(control.decisions.map(({ verified }) => verified)).toEqual(decides ? [true] : []);

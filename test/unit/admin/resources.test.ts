@@ -93,7 +93,7 @@ describe('operators', () => {
     const made = await enrol(code);
     expect(made.statusCode).toBe(201);
     const { uri } = made.json<{ uri: string }>();
-    expect(operators.verifyCode('ann', codeOf(uri))).toBe('right');
+    expect(await operators.verifyCode('ann', codeOf(uri))).toBe('right');
     // And each code once.
     expect((await enrol(code)).statusCode).toBe(403);
     expect(actions.map(({ action, outcome }) => [action, outcome])).toEqual([

@@ -16,14 +16,17 @@ const operator = fc
     at: fc.integer({ min: 1, max: 3 }),
     twin: fc.boolean(),
     revoked: fc.boolean(),
+    by: fc.constantFrom('x', 'y'),
   })
   .map(
-    ({ name, at, twin, revoked }): StoredOperator => ({
+    ({ name, at, twin, revoked, by }): StoredOperator => ({
       name,
       role: twin ? 'admin' : 'viewer',
       hash: `${at}${twin ? 'a' : 'b'}`.padEnd(64, '0'),
       created: iso(at * 1_000),
+      by: 'w',
       revoked: revoked ? iso(at * 1_000 + 500) : null,
+      ...(revoked ? { revokedBy: by } : {}),
     }),
   );
 const factor = fc

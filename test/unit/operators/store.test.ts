@@ -129,7 +129,7 @@ describe('a second factor', () => {
     expect(JSON.stringify(store.list())).not.toContain('secret');
   });
 
-  it('gives the codes of RFC 6238', () => {
+  it('gives the codes of RFC 6238', async () => {
     const dir = stateDir();
     const clock = heldClock(59_000);
     const store = open(dir, { clock });
@@ -137,19 +137,19 @@ describe('a second factor', () => {
     const file = join(dir, 'operators.json');
     const secret = Secret.fromUTF8('12345678901234567890').base32;
     writeFileSync(file, readFileSync(file, 'utf8').replace(/"secret": "\w+"/, `"secret": "${secret}"`));
-    expect(store.verifyCode('admin', '287082')).toBe('right');
+    expect(await store.verifyCode('admin', '287082')).toBe('right');
   });
 
-  it('takes a right code once, whoever asks, also after a restart', () => {
+  it('takes a right code once, whoever asks, also after a restart', async () => {
     const { dir, clock, store, codeAt } = enrolled();
     const code = codeAt(START);
-    expect(store.verifyCode('ann', code)).toBe('right');
-    expect(store.verifyCode('ann', code)).toBe('wrong');
-    expect(open(dir, { clock }).verifyCode('ann', code)).toBe('wrong');
+    expect(await store.verifyCode('ann', code)).toBe('right');
+    expect(await store.verifyCode('ann', code)).toBe('wrong');
+    expect(await open(dir, { clock }).verifyCode('ann', code)).toBe('wrong');
     // Nor an older one that was never used.
-    expect(store.verifyCode('ann', codeAt(START - 30_000))).toBe('wrong');
+    expect(await store.verifyCode('ann', codeAt(START - 30_000))).toBe('wrong');
     clock.time = START + 30_000;
-    expect(store.verifyCode('ann', codeAt(START + 30_000))).toBe('right');
+    expect(await store.verifyCode('ann', codeAt(START + 30_000))).toBe('right');
   });
 
   it.each([
@@ -157,42 +157,42 @@ describe('a second factor', () => {
     ['the step after', 30_000, 'right'],
     ['two steps before', -60_000, 'wrong'],
     ['two steps after', 60_000, 'wrong'],
-  ])('of %s', (_title, away, verdict) => {
+  ])('of %s', async (_title, away, verdict) => {
     const { store, codeAt } = enrolled();
-    expect(store.verifyCode('ann', codeAt(START + away))).toBe(verdict);
+    expect(await store.verifyCode('ann', codeAt(START + away))).toBe(verdict);
   });
 
-  it.each(['', '12345', '1234567', 'abcdef', '１２３４５６', ' 123456'])('is never %j', (code) => {
-    expect(enrolled().store.verifyCode('ann', code)).toBe('wrong');
+  it.each(['', '12345', '1234567', 'abcdef', '１２３４５６', ' 123456'])('is never %j', async (code) => {
+    expect(await enrolled().store.verifyCode('ann', code)).toBe('wrong');
   });
 
-  it('is not guessed: after a few wrong codes not even the right one counts, for a while', () => {
+  it('is not guessed: after a few wrong codes not even the right one counts, for a while', async () => {
     const { clock, store, codeAt } = enrolled();
     const right = (): string => codeAt(clock.time);
     const wrong = (): string => (right() === '000000' ? '000001' : '000000');
-    for (let tries = 0; tries < MAX_WRONG_CODES; tries += 1) store.verifyCode('ann', wrong());
-    expect(store.verifyCode('ann', right())).toBe('too_many');
+    for (let tries = 0; tries < MAX_WRONG_CODES; tries += 1) await store.verifyCode('ann', wrong());
+    expect(await store.verifyCode('ann', right())).toBe('too_many');
     clock.time += CODE_WINDOW_MS + 1;
-    expect(store.verifyCode('ann', right())).toBe('right');
+    expect(await store.verifyCode('ann', right())).toBe('right');
   });
 
-  it('is nobody’s who did not enrol, and goes with its operator', () => {
+  it('is nobody’s who did not enrol, and goes with its operator', async () => {
     const { store, codeAt } = enrolled();
-    expect(store.verifyCode('bob', '000000')).toBe('not_enrolled');
+    expect(await store.verifyCode('bob', '000000')).toBe('not_enrolled');
     expect(() => store.enrol('bob')).toThrow(/no operator/);
     store.revoke('ann');
-    expect(store.verifyCode('ann', codeAt(START))).toBe('not_enrolled');
+    expect(await store.verifyCode('ann', codeAt(START))).toBe('not_enrolled');
   });
 
-  it('can be the built-in admin’s', () => {
+  it('can be the built-in admin’s', async () => {
     const { store, codeAt } = enrolled(stateDir(), 'admin');
-    expect(store.verifyCode('admin', codeAt(START))).toBe('right');
+    expect(await store.verifyCode('admin', codeAt(START))).toBe('right');
   });
 
-  it('that is enrolled anew voids the one of before', () => {
+  it('that is enrolled anew voids the one of before', async () => {
     const { store, codeAt } = enrolled();
     store.enrol('ann');
-    expect(store.verifyCode('ann', codeAt(START))).toBe('wrong');
+    expect(await store.verifyCode('ann', codeAt(START))).toBe('wrong');
   });
 });
 
