@@ -6,6 +6,8 @@ import type { Command } from 'commander';
 import { adminAccess, askAdmin, TOKEN_FILE } from './admin-client.ts';
 import { doneOf, type HeldCall, listsOf } from './approvals-answer.ts';
 import type { CliIo } from './io.ts';
+import { CONFIG } from './load.ts';
+import { minuteOf } from './table-text.ts';
 import { jsonText, safe } from './terminal-text.ts';
 
 const EXAMPLES = `
@@ -21,7 +23,6 @@ Example:
   $ sallyport approvals list --json | jq -r '.[].url'
 `;
 
-const CONFIG = ['--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)'] as const;
 const JSON_DONE = ['--json', 'print { id, decision, released, remembered }'] as const;
 const SHOWN_BODY = 400;
 
@@ -85,7 +86,7 @@ async function list(options: Options, io: CliIo): Promise<void> {
   for (const held of answer.approvals) io.stdout.write(`${heldText(held)}\n`);
   for (const { id, what, by, until } of answer.remembered) {
     io.stdout.write(
-      `remembered until ${minute(until)} by ${safe(by)}: ${safe(what)}  (forget ${safe(id)})\n`,
+      `remembered until ${minuteOf(until)} by ${safe(by)}: ${safe(what)}  (forget ${safe(id)})\n`,
     );
   }
 }
@@ -105,7 +106,7 @@ async function decide(
   }
   const { released, remembered } = doneOf(answer);
   const calls = `${released} ${released === 1 ? 'call' : 'calls'}`;
-  const until = remembered === null ? '' : `; the same needs no other yes until ${minute(remembered)}`;
+  const until = remembered === null ? '' : `; the same needs no other yes until ${minuteOf(remembered)}`;
   io.stdout.write(`${decision === 'allow' ? 'Let through' : 'Refused'}: ${calls}${until}.\n`);
 }
 
@@ -135,8 +136,4 @@ function bodyText({ text, whole }: NonNullable<HeldCall['body']>): string {
   if (text === null) return '(not shown)';
   const cut = text.length > SHOWN_BODY ? `${safe(text.slice(0, SHOWN_BODY))} ...` : safe(text);
   return whole ? cut : `${cut} (there is more than is shown)`;
-}
-
-function minute(instant: string): string {
-  return `${instant.slice(0, 10)} ${instant.slice(11, 16)}Z`;
 }

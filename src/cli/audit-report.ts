@@ -10,7 +10,7 @@ import { type Review, ReviewBuilder } from '../audit/review.ts';
 import { eachRecord } from '../audit/scan.ts';
 import { DURATION, durationMs } from '../policy/units.ts';
 import { CliError, type CliIo } from './io.ts';
-import { settingsFor } from './load.ts';
+import { CONFIG, settingsFor } from './load.ts';
 import { progressOn } from './progress.ts';
 import { reviewAsHtml } from './report-html.ts';
 import { reviewAsText } from './report-text.ts';
@@ -44,7 +44,7 @@ export function addAuditReport(audit: Command, io: CliIo): void {
     .option('--group <name>', 'this group alone')
     .option('--json', 'print { chain, from, until, groups, policies, operators, … }')
     .option('--html <file>', 'write one page that needs nothing else')
-    .option('--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)')
+    .option(...CONFIG)
     .addHelpText('after', EXAMPLES)
     .action((options: Options) => report(options, io));
 }

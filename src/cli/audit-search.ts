@@ -10,7 +10,8 @@ import { type AuditQuery, searchAudit } from '../audit/search.ts';
 import { DURATION, durationMs } from '../policy/units.ts';
 import { columnHeads, columnsOf } from './audit-columns.ts';
 import { CliError, type CliIo } from './io.ts';
-import { settingsFor } from './load.ts';
+import { CONFIG, settingsFor } from './load.ts';
+import { wholeNumber } from './option-values.ts';
 import { jsonText } from './terminal-text.ts';
 
 type Filters = Pick<
@@ -43,7 +44,6 @@ Example:
 
 Lines are those of the files, byte for byte; several chains come one after the other. \`audit tail -f --json\` goes on.
 `;
-const CONFIG = ['--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)'] as const;
 const MAX_FOUND = 100_000;
 const PAGE = 500;
 /** Bytes gathered before they are written. */
@@ -65,7 +65,7 @@ export function addAuditSearch(audit: Command, io: CliIo): void {
     .option('--text <text>', 'anywhere in the record, upper case or lower')
     .option('--since <when>', 'a time (2026-11-22T10:00:00Z) or how long ago (90m, 24h, 7d)', moment)
     .option('--until <when>', 'before this time, or longer ago than this', moment)
-    .option('--limit <count>', 'at most so many', count, 100)
+    .option('--limit <count>', 'at most so many', wholeNumber(1, MAX_FOUND), 100)
     .option('--json', 'print the records as JSON lines')
     .option('--console <url>', 'print the console page of each record behind it')
     .option(...CONFIG)
@@ -139,10 +139,4 @@ function moment(text: string): number {
   const at = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
   if (Number.isFinite(at)) return at;
   throw new InvalidArgumentError('a time such as 2026-11-22T10:00:00Z, or a duration such as 24h.');
-}
-
-function count(text: string): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= 1 && value <= MAX_FOUND) return value;
-  throw new InvalidArgumentError(`a whole number from 1 to ${MAX_FOUND}.`);
 }

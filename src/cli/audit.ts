@@ -7,7 +7,7 @@ import { statSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { type ChainReport, chainsSince, lastOfChains, verifyChains } from '../audit/chains.ts';
 import { loadCheckpointPublicKey } from '../audit/checkpoint.ts';
 import type { FolderReport } from '../audit/read.ts';
@@ -15,7 +15,8 @@ import { columnHeads, columnsOf } from './audit-columns.ts';
 import { addAuditReport } from './audit-report.ts';
 import { addAuditSearch } from './audit-search.ts';
 import { CliError, type CliIo } from './io.ts';
-import { settingsFor } from './load.ts';
+import { CONFIG, settingsFor } from './load.ts';
+import { wholeNumber } from './option-values.ts';
 import { jsonText } from './terminal-text.ts';
 
 const EXAMPLES = `
@@ -38,7 +39,6 @@ Examples:
   $ sallyport audit tail -f --json | jq 'select(.verdict == "deny")'
 `;
 
-const CONFIG = ['--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)'] as const;
 const FOLLOW_EVERY_MS = 250;
 const MAX_TAIL = 100_000;
 
@@ -74,7 +74,7 @@ export function addAudit(program: Command, io: CliIo, stop?: AbortSignal): void 
   audit
     .command('tail')
     .description('the last records')
-    .option('-n, --lines <count>', 'how many', wholeNumber, 20)
+    .option('-n, --lines <count>', 'how many', wholeNumber(0, MAX_TAIL), 20)
     .option('-f, --follow', 'go on as records are written')
     .option('--json', 'print the lines as they stand in the file')
     .option(...CONFIG)
@@ -183,10 +183,4 @@ function loadKey(path: string): KeyObject | null {
   } catch (error) {
     throw new CliError(`${path} is not a readable PEM key`, 2, { cause: error });
   }
-}
-
-function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value <= MAX_TAIL) return value;
-  throw new InvalidArgumentError(`a whole number up to ${MAX_TAIL}.`);
 }

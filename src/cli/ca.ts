@@ -9,8 +9,8 @@ import { AuthorityError } from '../intercept/authority-error.ts';
 import { type RotationStep, rotate } from '../intercept/rotate.ts';
 import { type Published, readPublished, readStage, type Stage } from '../intercept/rotation.ts';
 import { CliError, type CliIo } from './io.ts';
-import { settingsFor } from './load.ts';
-import { noteAction } from './note.ts';
+import { CONFIG, settingsFor } from './load.ts';
+import { noteDone } from './note.ts';
 
 const EXAMPLES = `
 Examples:
@@ -27,7 +27,6 @@ Examples:
 
 A CA of your own: put ca-next.pem and ca-next.key beside ca.pem before the first step. A running proxy follows at once.
 `;
-const CONFIG = ['--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)'] as const;
 
 type ShowOptions = { readonly json?: true; readonly pem?: true; readonly config?: string };
 type RotateOptions = {
@@ -98,21 +97,12 @@ function change(options: RotateOptions, io: CliIo): void {
     return look(dir);
   });
   const subject = shown.published[0].certs[0].fingerprint256;
-  note(settings.state.dir, { action, subject }, io);
+  noteDone(settings.state.dir, { action, group: null, subject, why: null }, io);
   if (options.json) {
     io.stdout.write(`${JSON.stringify(viewOf(shown), null, 2)}\n`);
     return;
   }
   io.stdout.write(`${table(viewOf(shown))}\n${next}`);
-}
-
-/** The step stands: what cannot be recorded must not look as if it had not been taken. */
-function note(dir: string, done: { readonly action: string; readonly subject: string }, io: CliIo): void {
-  try {
-    noteAction(dir, { ...done, group: null, why: null });
-  } catch (error) {
-    io.stderr.write(`sallyport: done, but the record will not tell of it: ${String(error)}\n`);
-  }
 }
 
 function stepOf({ switch: switched, finish, cancel }: RotateOptions): RotationStep {

@@ -10,6 +10,7 @@ import { readCertificates } from '../intercept/authority.ts';
 import { AuthorityError } from '../intercept/authority-error.ts';
 import type { Problem } from '../policy/model.ts';
 import { CliError, type CliIo } from './io.ts';
+import { CONFIG } from './load.ts';
 
 type Options = { readonly config?: string; readonly json?: boolean };
 type Findings = { readonly problems: Problem[]; readonly warnings: Problem[]; readonly seen: string[] };
@@ -23,7 +24,7 @@ export function addCheck(program: Command, io: CliIo): void {
     .command('check')
     .description('validate settings and policies, with warnings for what is legal but unwise')
     .argument('[files...]', 'policy, profile, guardrails or settings files, or folders (default: all in use)')
-    .option('--config <file>', 'settings file (default: sallyport.yaml where it exists)')
+    .option(...CONFIG)
     .option('--json', 'print { ok, checked, problems, warnings }')
     .addHelpText('after', '\nExample:\n  $ sallyport check policies/openclaw.yaml\n')
     .action((files: string[], options: Options) => {

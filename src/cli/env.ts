@@ -22,7 +22,7 @@ import { createKeyring } from '../vault/keyring.ts';
 import { SecretSourceError } from '../vault/source.ts';
 import { openSources } from '../vault/sources.ts';
 import { CliError, type CliIo } from './io.ts';
-import { knownGroup, policiesFor, settingsFor } from './load.ts';
+import { CONFIG, knownGroup, policiesFor, settingsFor } from './load.ts';
 
 const EXAMPLES = `
 Examples:
@@ -54,7 +54,7 @@ export function addEnv(program: Command, io: CliIo): void {
     .addOption(new Option('--json', 'the same as --format json').conflicts('format'))
     .option('--proxy <url>', 'the proxy as the sandbox reaches it (default: from proxy.listen)')
     .option('--token-stdin', 'read an issued token: its placeholders, and the token in the proxy URL')
-    .option('--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)')
+    .option(...CONFIG)
     .addHelpText('after', EXAMPLES)
     .action((options: EnvOptions) => print(options, io));
 }

@@ -9,7 +9,7 @@ import { type Explanation, explain } from '../policy/explain.ts';
 import type { PolicySet } from '../policy/model.ts';
 import { buildSourceTable } from '../policy/source-table.ts';
 import { CliError, type CliIo } from './io.ts';
-import { knownGroup, policiesFor, settingsFor } from './load.ts';
+import { CONFIG, knownGroup, policiesFor, settingsFor } from './load.ts';
 import { jsonText } from './terminal-text.ts';
 
 type Options = {
@@ -45,7 +45,7 @@ export function addExplain(program: Command, io: CliIo): void {
     .option('--group <name>', 'the group that asks')
     .option('--identity <id>', 'a token id (tok_…) or group:NAME instead of --group')
     .option('--from <address>', 'a client address instead of --group')
-    .option('--config <file>', 'settings file (default: sallyport.yaml where it exists)')
+    .option(...CONFIG)
     .option('--json', 'print { verdict, reason, rule, treat, keys, aws, told, limits, rules }')
     .addHelpText('after', EXAMPLES)
     .action((words: string[], options: Options) => run(words, options, io));

@@ -4,22 +4,22 @@
  * state folder, so it needs no proxy that answers; each step is told, and one that fails stops none of the others.
  */
 import { join } from 'node:path';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { copyEvidence, PUBLIC_KEY_FILE } from '../audit/evidence.ts';
 import { type KeyUse, KeyUses } from '../audit/key-uses.ts';
 import { eachRecord } from '../audit/scan.ts';
 import { systemClock } from '../base/clock.ts';
-import { loadPolicies } from '../config/load.ts';
 import type { Settings } from '../config/settings.ts';
 import { openTokenStore } from '../identify/token.ts';
-import { DURATION, durationMs } from '../policy/units.ts';
+import { durationMs } from '../policy/units.ts';
 import { changeLockdown, EVERYBODY } from '../state/lockdown.ts';
 import { openLockdown } from '../state/lockdown-file.ts';
 import { reasonText } from '../state/lockdown-schema.ts';
 import { EPOCHS_FILE, renewPlaceholders } from '../vault/epochs.ts';
 import { CliError, type CliIo } from './io.ts';
-import { settingsFor } from './load.ts';
+import { CONFIG, needGroup, settingsFor } from './load.ts';
 import { commandUser, noteAction } from './note.ts';
+import { duration } from './option-values.ts';
 import { progressOn } from './progress.ts';
 import { jsonText, safe } from './terminal-text.ts';
 
@@ -57,7 +57,7 @@ export function addIncident(program: Command, io: CliIo): void {
     .option('--since <duration>', 'how far back to look for keys that were used: 24h, 30d', duration, '30d')
     .option('--dry-run', 'say what would be done, and do nothing')
     .option('--json', 'print { group, steps, evidence, keys }')
-    .option('--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)')
+    .option(...CONFIG)
     .addHelpText('after', EXAMPLES)
     .action((options: Options) => incident(options, io));
 }
@@ -193,18 +193,4 @@ function keyLines(keys: readonly KeyUse[], since: string): string {
     ),
   );
   return `\nRotate these keys where they were issued, then in their source:\n${lines.join('\n')}\n`;
-}
-
-/** Policies that do not load must not stand in the way. */
-function needGroup(settings: Settings, group: string): void {
-  const loaded = loadPolicies(settings.policies);
-  if (group === EVERYBODY || !loaded.ok || loaded.set.groups.has(group)) return;
-  throw new CliError(
-    `there is no group ${JSON.stringify(group)}; the policies define: ${[...loaded.set.groups.keys()].join(', ')}`,
-  );
-}
-
-function duration(text: string): string {
-  if (DURATION.test(text)) return text;
-  throw new InvalidArgumentError('a duration such as 24h, 30d.');
 }

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { systemClock } from '../base/clock.ts';
 import { ensureInstall } from './install.ts';
 import type { CliIo } from './io.ts';
-import { settingsFor } from './load.ts';
+import { CONFIG, settingsFor } from './load.ts';
 
 const EXAMPLES = `
 Examples:
@@ -21,7 +21,7 @@ export function addInit(program: Command, io: CliIo): void {
     .command('init')
     .description('make the CA, the vault key and the admin token, where missing')
     .option('--json', 'print [{ what, path, created }]')
-    .option('--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)')
+    .option(...CONFIG)
     .addHelpText('after', EXAMPLES)
     .action((options: InitOptions) => {
       const { steps } = ensureInstall(settingsFor(options.config, io), {

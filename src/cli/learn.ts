@@ -4,15 +4,16 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { type ReadRecord, textOf } from '../audit/read-record.ts';
 import { eachRecord } from '../audit/scan.ts';
 import { proposeRules } from '../config/learn.ts';
 import type { Observation } from '../policy/learn.ts';
-import { DURATION, durationMs } from '../policy/units.ts';
+import { durationMs } from '../policy/units.ts';
 import { CliError, type CliIo } from './io.ts';
 import { joined, proposalAsJson, proposalAsYaml } from './learn-text.ts';
-import { knownGroup, policiesFor, settingsFor } from './load.ts';
+import { CONFIG, knownGroup, policiesFor, settingsFor } from './load.ts';
+import { duration, wholeNumber } from './option-values.ts';
 import { progressOn } from './progress.ts';
 import { jsonText } from './terminal-text.ts';
 
@@ -45,9 +46,14 @@ export function addLearn(program: Command, io: CliIo): void {
     .description('propose rules from what monitor mode recorded')
     .requiredOption('--group <name>', 'the group, in monitor mode for the time that counts')
     .option('--since <duration>', 'how far back to read: 90m, 24h, 7d', duration, '24h')
-    .option('--distinct <count>', 'so many different path segments at one place become *', several, DISTINCT)
+    .option(
+      '--distinct <count>',
+      'so many different path segments at one place become *',
+      wholeNumber(2, 1000),
+      DISTINCT,
+    )
     .option('--json', 'print { group, since, calls, before, rules, left }')
-    .option('--config <file>', 'settings file (default: sallyport.yaml where it exists)')
+    .option(...CONFIG)
     .addHelpText('after', EXAMPLES)
     .action((options: Options) => run(options, io));
 }
@@ -113,15 +119,4 @@ function observed(record: ReadRecord): Observation | null {
     first: at,
     last: at,
   };
-}
-
-function duration(text: string): string {
-  if (DURATION.test(text)) return text;
-  throw new InvalidArgumentError('a duration such as 90m, 24h, 7d.');
-}
-
-function several(text: string): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= 2 && value <= 1000) return value;
-  throw new InvalidArgumentError('a whole number from 2 to 1000.');
 }

@@ -2,7 +2,14 @@
 import { loadPolicies } from '../config/load.ts';
 import { loadSettings, type Settings } from '../config/settings.ts';
 import type { PolicySet, Problem } from '../policy/model.ts';
+import { EVERYBODY } from '../state/lockdown.ts';
 import { CliError, type CliIo } from './io.ts';
+
+/** The option whose value `settingsFor` takes. */
+export const CONFIG = [
+  '--config <file>',
+  'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)',
+] as const;
 
 /** `file`: the value of `--config`. */
 export function settingsFor(file: string | undefined, io: CliIo): Settings {
@@ -22,6 +29,16 @@ export function knownGroup(set: PolicySet, name: string): string {
   if (set.groups.has(name)) return name;
   const names = [...set.groups.keys()].join(', ');
   throw new CliError(`there is no group ${JSON.stringify(name)}; the policies define: ${names || 'none'}`);
+}
+
+/**
+ * For `--group` where something is to be stopped: policies that do not load must not stand in the way. Everybody is no
+ * group.
+ */
+export function needGroup(settings: Settings, name: string): void {
+  if (name === EVERYBODY) return;
+  const loaded = loadPolicies(settings.policies);
+  if (loaded.ok) knownGroup(loaded.set, name);
 }
 
 function listOf(title: string, problems: readonly Problem[]): string {

@@ -4,14 +4,12 @@
  */
 import type { Command } from 'commander';
 import { systemClock } from '../base/clock.ts';
-import { loadPolicies } from '../config/load.ts';
-import type { Settings } from '../config/settings.ts';
 import { changeLockdown, EVERYBODY, type Lock, type LockdownStore } from '../state/lockdown.ts';
 import { openLockdown } from '../state/lockdown-file.ts';
 import { reasonText } from '../state/lockdown-schema.ts';
 import { CliError, type CliIo } from './io.ts';
-import { settingsFor } from './load.ts';
-import { commandUser, noteAction } from './note.ts';
+import { CONFIG, needGroup, settingsFor } from './load.ts';
+import { commandUser, noteDone } from './note.ts';
 import { jsonText, safe } from './terminal-text.ts';
 
 const ON_EXAMPLES = `
@@ -30,7 +28,8 @@ Example:
   $ sallyport lockdown status --json
 `;
 
-const CONFIG = ['--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)'] as const;
+const JSON_LOCKS = ['--json', 'print { locked, locks: [{ group, since, by, reason }] }'] as const;
+const REASON = ['--reason <text>', 'why, for the record'] as const;
 const GROUP = ['--group <group>', 'this group alone (default: all)'] as const;
 
 type ChangeOptions = {
@@ -51,8 +50,8 @@ export function addLockdown(program: Command, io: CliIo): void {
     .command('on')
     .description('refuse everything, end what is open')
     .option(...GROUP)
-    .requiredOption('--reason <text>', 'why, for the record')
-    .option('--json', 'print { locked, locks: [{ group, since, by, reason }] }')
+    .requiredOption(...REASON)
+    .option(...JSON_LOCKS)
     .option(...CONFIG)
     .addHelpText('after', ON_EXAMPLES)
     .action((options: ChangeOptions) => change(true, options, io));
@@ -60,15 +59,15 @@ export function addLockdown(program: Command, io: CliIo): void {
     .command('off')
     .description('let them out again')
     .option(...GROUP)
-    .requiredOption('--reason <text>', 'why, for the record')
-    .option('--json', 'print { locked, locks: [{ group, since, by, reason }] }')
+    .requiredOption(...REASON)
+    .option(...JSON_LOCKS)
     .option(...CONFIG)
     .addHelpText('after', OFF_EXAMPLE)
     .action((options: ChangeOptions) => change(false, options, io));
   lockdown
     .command('status')
     .description('who is locked, since when, by whom and why')
-    .option('--json', 'print { locked, locks: [{ group, since, by, reason }] }')
+    .option(...JSON_LOCKS)
     .option(...CONFIG)
     .addHelpText('after', STATUS_EXAMPLE)
     .action((options: StatusOptions) => status(options, io));
@@ -85,7 +84,10 @@ async function change(on: boolean, options: ChangeOptions, io: CliIo): Promise<v
   try {
     const { changed, problem } = await changeLockdown(store, { on, group, by: commandUser(), reason });
     if (problem !== null) throw new CliError(`nothing was changed: ${problem}`);
-    if (changed) note(dir, { action: on ? 'lockdown.on' : 'lockdown.off', group, why: reason }, io);
+    if (changed) {
+      const action = on ? 'lockdown.on' : 'lockdown.off';
+      noteDone(dir, { action, group, subject: null, why: reason }, io);
+    }
     if (options.json) return void io.stdout.write(`${jsonText(viewOf(store))}\n`);
     const whom = group === EVERYBODY ? 'everybody' : group;
     if (!changed) io.stdout.write(`No change: ${whom} ${on ? 'was locked already' : 'was not locked'}.\n`);
@@ -98,30 +100,12 @@ async function change(on: boolean, options: ChangeOptions, io: CliIo): Promise<v
   }
 }
 
-/** What cannot be recorded is in force all the same, and must not look as if it were not. */
-function note(dir: string, done: { action: string; group: string; why: string }, io: CliIo): void {
-  try {
-    noteAction(dir, { ...done, subject: null });
-  } catch (error) {
-    io.stderr.write(`sallyport: done, but the record will not tell of it: ${String(error)}\n`);
-  }
-}
-
 function status(options: StatusOptions, io: CliIo): void {
   const { state } = settingsFor(options.config, io);
   const store = openLockdown({ dir: state.dir, clock: systemClock, watch: false });
   if (options.json) io.stdout.write(`${jsonText(viewOf(store))}\n`);
   else printLocks(store, io);
   store.close();
-}
-
-/** Policies that do not load must not stand in the way of the kill switch. */
-function needGroup(settings: Settings, group: string): void {
-  if (group === EVERYBODY) return;
-  const loaded = loadPolicies(settings.policies);
-  if (!loaded.ok || loaded.set.groups.has(group)) return;
-  const names = [...loaded.set.groups.keys()].join(', ');
-  throw new CliError(`there is no group ${JSON.stringify(group)}; the policies define: ${names || 'none'}`);
 }
 
 function viewOf(store: LockdownStore): { locked: boolean; locks: readonly Lock[] } {

@@ -4,6 +4,7 @@ import type { OperatorEvent } from '../audit/event.ts';
 import { leaveNote } from '../audit/spool.ts';
 import { systemClock } from '../base/clock.ts';
 import { createIdSource } from '../base/ulid.ts';
+import type { CliIo } from './io.ts';
 
 /** Whoever runs this command. */
 export function commandUser(): string {
@@ -15,13 +16,21 @@ export function commandUser(): string {
   }
 }
 
+type Done = Pick<OperatorEvent, 'action' | 'group' | 'subject' | 'why'> & {
+  readonly outcome?: OperatorEvent['outcome'];
+};
+
+/** For what is in force already: where it cannot be recorded, this is said, and the command goes on. */
+export function noteDone(dir: string, done: Done, io: CliIo): void {
+  try {
+    noteAction(dir, done);
+  } catch (error) {
+    io.stderr.write(`sallyport: done, but the record will not tell of it: ${String(error)}\n`);
+  }
+}
+
 /** `dir`: `state.dir`. Throws the file system's error: what cannot be recorded should not look done. */
-export function noteAction(
-  dir: string,
-  done: Pick<OperatorEvent, 'action' | 'group' | 'subject' | 'why'> & {
-    readonly outcome?: OperatorEvent['outcome'];
-  },
-): void {
+export function noteAction(dir: string, done: Done): void {
   const event: OperatorEvent = {
     kind: 'operator',
     outcome: 'done',

@@ -8,7 +8,7 @@ import { ROLES, type Role } from '../base/operator.ts';
 import { OperatorError } from '../operators/file.ts';
 import { type OperatorStore, openOperators } from '../operators/store.ts';
 import { CliError, type CliIo } from './io.ts';
-import { settingsFor } from './load.ts';
+import { CONFIG, settingsFor } from './load.ts';
 import { commandUser, noteAction } from './note.ts';
 import { jsonText } from './terminal-text.ts';
 
@@ -33,7 +33,6 @@ Example:
 
 The built-in operator of admin.token is called admin.
 `;
-const CONFIG = ['--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)'] as const;
 
 type Options = { readonly json?: true; readonly config?: string };
 

@@ -7,6 +7,7 @@ import { PERIODS_BEFORE, type Review } from '../audit/review.ts';
 import type { GroupReview } from '../audit/review-group.ts';
 import { REPORT_STYLE } from './report-style.ts';
 import { bytesText } from './report-words.ts';
+import { minuteOf } from './table-text.ts';
 
 const SHOWN = 100;
 const WIDE = 200;
@@ -36,15 +37,15 @@ export function reviewAsHtml(review: Review, chain: string | null): string {
     ...(groups.length === 0 ? ['<p>No group did anything.</p>'] : groups.map(groupHtml)),
     table('Policies in force', ['policy', 'first', 'last'], policies, ({ hash, first, last }) => [
       word(hash),
-      minute(first),
-      minute(last),
+      minuteOf(first),
+      minuteOf(last),
     ]),
     table(
       'Operators',
       ['when', 'who', 'what', 'group', 'outcome', 'why'],
       operators,
       ({ at, operator, action, group, outcome, why }) => [
-        minute(at),
+        minuteOf(at),
         ...[operator, action, group ?? '', outcome, why ?? ''].map(word),
       ],
     ),
@@ -69,7 +70,7 @@ function groupHtml(of: GroupReview): string {
       'Misuse of keys',
       ['reason', 'host', 'calls', 'last'],
       of.misuse,
-      ({ reason, host, calls, last }) => [word(reason), word(host), String(calls), minute(last)],
+      ({ reason, host, calls, last }) => [word(reason), word(host), String(calls), minuteOf(last)],
     ),
     table('Hosts reached', ['host', 'calls', 'up', 'down', 'periods before'], of.hosts, (one) => [
       word(one.host),
@@ -82,14 +83,14 @@ function groupHtml(of: GroupReview): string {
       word(reason),
       word(host),
       String(calls),
-      minute(last),
+      minuteOf(last),
     ]),
     table('Keys used', ['key', 'calls', 'hosts', 'first', 'last'], of.keys, (one) => [
       word(one.key),
       String(one.calls),
       one.hosts.map(word).join(', '),
-      minute(one.first),
-      minute(one.last),
+      minuteOf(one.first),
+      minuteOf(one.last),
     ]),
     table('Approved by a person', ['who', 'host', 'calls'], of.approvals, ({ by, host, calls }) => [
       word(by),
@@ -153,8 +154,4 @@ function word(text: string): string {
 
 function day(at: string): string {
   return at.slice(0, 10);
-}
-
-function minute(at: string): string {
-  return `${at.slice(0, 16).replace('T', ' ')}Z`;
 }

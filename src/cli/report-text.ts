@@ -3,6 +3,7 @@
 import { PERIODS_BEFORE, type Review } from '../audit/review.ts';
 import type { GroupReview } from '../audit/review-group.ts';
 import { bytesText } from './report-words.ts';
+import { minuteOf } from './table-text.ts';
 import { safe } from './terminal-text.ts';
 
 const SHOWN = 15;
@@ -14,19 +15,19 @@ export function reviewAsText(review: Review, chain: string | null): string {
   const compared =
     firstRecord === null
       ? 'There are no records of before: nothing is called new or odd.'
-      : `Set against the ${PERIODS_BEFORE} periods before (records since ${minute(firstRecord)}).`;
+      : `Set against the ${PERIODS_BEFORE} periods before (records since ${minuteOf(firstRecord)}).`;
   return [
-    `Review from ${minute(from)} to ${minute(until)}: ${records} records.`,
+    `Review from ${minuteOf(from)} to ${minuteOf(until)}: ${records} records.`,
     chain === null ? 'The record is whole.' : `THE RECORD IS NOT WHOLE: ${plain(chain)}`,
     compared,
     ...(groups.length === 0 ? ['', 'No group did anything.'] : groups.flatMap(groupLines)),
     ...section(
       'Policies in force',
       policies,
-      ({ hash, first, last }) => `${hash}  ${minute(first)} to ${minute(last)}`,
+      ({ hash, first, last }) => `${hash}  ${minuteOf(first)} to ${minuteOf(last)}`,
     ),
     ...section('Operators', operators, ({ at, operator, action, group, outcome, why }) =>
-      [minute(at), operator, action, group ?? '', outcome, why ?? ''].map(plain).join('  '),
+      [minuteOf(at), operator, action, group ?? '', outcome, why ?? ''].map(plain).join('  '),
     ),
     ...(leftOut > 0 ? ['', `${leftOut} groups or acts are not listed.`] : []),
     '',
@@ -55,10 +56,10 @@ function groupLines(of: GroupReview): readonly string[] {
       [count(calls), plain(host).padEnd(40), `${bytesText(up)} up, ${bytesText(down)} down`].join('  '),
     ),
     ...section('Refused', of.refusals, ({ calls, reason, host, last }) =>
-      [count(calls), reason.padEnd(20), plain(host), `last ${minute(last)}`].join('  '),
+      [count(calls), reason.padEnd(20), plain(host), `last ${minuteOf(last)}`].join('  '),
     ),
     ...section('Keys used', of.keys, ({ calls, key, hosts, last }) =>
-      [count(calls), plain(key), `at ${hosts.map(plain).join(', ')}`, `last ${minute(last)}`].join('  '),
+      [count(calls), plain(key), `at ${hosts.map(plain).join(', ')}`, `last ${minuteOf(last)}`].join('  '),
     ),
     ...section(
       'Approved by a person',
@@ -82,10 +83,6 @@ function section<T>(title: string, rows: readonly T[], line: (row: T) => string)
 
 function count(calls: number): string {
   return String(calls).padStart(8);
-}
-
-function minute(at: string): string {
-  return `${at.slice(0, 16).replace('T', ' ')}Z`;
 }
 
 /** Hosts and words of a sandbox, not endless. */

@@ -15,7 +15,7 @@ import { createNotices } from '../notices.ts';
 import { lockBySignal } from '../operators/signal.ts';
 import { ensureInstall } from './install.ts';
 import type { CliIo } from './io.ts';
-import { settingsFor } from './load.ts';
+import { CONFIG, settingsFor } from './load.ts';
 import { openAdmin } from './start-admin.ts';
 import { joinReplicas, openReplicasOf } from './start-replicas.ts';
 import { untilStopped } from './start-signals.ts';
@@ -28,7 +28,7 @@ export function addStart(program: Command, io: CliIo): void {
   program
     .command('start')
     .description('run the proxy and the admin side; makes what is missing')
-    .option('--config <file>', 'settings file (default: sallyport.yaml where it exists)')
+    .option(...CONFIG)
     .addHelpText('after', '\nExample:\n  $ sallyport start --config /etc/sallyport/sallyport.yaml\n')
     .action((options: { config?: string }) => start(settingsFor(options.config, io), io));
 }

@@ -7,7 +7,7 @@ import { runTests, type TestResult } from '../config/run-tests.ts';
 import type { PolicySet } from '../policy/model.ts';
 import { buildSourceTable } from '../policy/source-table.ts';
 import { CliError, type CliIo } from './io.ts';
-import { policiesFor, settingsFor } from './load.ts';
+import { CONFIG, policiesFor, settingsFor } from './load.ts';
 
 type Options = { readonly config?: string; readonly json?: boolean };
 
@@ -17,7 +17,7 @@ export function addTest(program: Command, io: CliIo): void {
     .command('test')
     .description('run the tests of the policy files')
     .argument('[files...]', 'policy files (default: the policies folder)')
-    .option('--config <file>', 'settings file (default: sallyport.yaml where it exists)')
+    .option(...CONFIG)
     .option('--json', 'print { passed, failed, results }')
     .addHelpText('after', '\nExample:\n  $ sallyport test policies/openclaw.yaml\n')
     .action((files: string[], options: Options) => {

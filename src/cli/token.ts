@@ -7,8 +7,9 @@ import { systemClock } from '../base/clock.ts';
 import { openTokenStore, type TokenRecord, type TokenStore } from '../identify/token.ts';
 import { TokenStoreError } from '../identify/token-file.ts';
 import { CliError, type CliIo } from './io.ts';
-import { knownGroup, policiesFor, settingsFor } from './load.ts';
+import { CONFIG, knownGroup, policiesFor, settingsFor } from './load.ts';
 import { commandUser, noteAction } from './note.ts';
+import { minuteOf, tableText } from './table-text.ts';
 import { jsonText } from './terminal-text.ts';
 
 const EXAMPLES = `
@@ -34,8 +35,6 @@ const REVOKE_EXAMPLE = `
 Example:
   $ sallyport token revoke tok_4v7k2m9q0x3c5d8f
 `;
-
-const CONFIG = ['--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)'] as const;
 
 type CreateOptions = { group: string; name?: string; expires?: string; json?: true; config?: string };
 type ListOptions = { json?: true; config?: string };
@@ -160,27 +159,15 @@ function table(rows: readonly TokenView[]): string {
     row.name || '-',
     stateOf(row, now),
     minuteOf(row.created),
-    minuteOf(row.expires),
-    minuteOf(row.last_used),
+    row.expires === null ? '-' : minuteOf(row.expires),
+    row.last_used === null ? '-' : minuteOf(row.last_used),
   ]);
-  const widths = head.map((title, at) =>
-    Math.max(title.length, ...cells.map((line) => line[at]?.length ?? 0)),
-  );
-  const print = (line: readonly string[]): string =>
-    line
-      .map((cell, at) => cell.padEnd(widths[at] ?? 0))
-      .join('  ')
-      .trimEnd();
-  return `${[head, ...cells].map(print).join('\n')}\n`;
+  return tableText([head, ...cells]);
 }
 
 function stateOf(row: TokenView, now: number): string {
   if (row.revoked !== null) return 'revoked';
   return row.expires !== null && Date.parse(row.expires) <= now ? 'expired' : 'valid';
-}
-
-function minuteOf(instant: string | null): string {
-  return instant === null ? '-' : `${instant.slice(0, 10)} ${instant.slice(11, 16)}Z`;
 }
 
 const UNITS: Readonly<Record<string, number>> = {

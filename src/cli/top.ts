@@ -8,6 +8,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { systemClock } from '../base/clock.ts';
 import { type AdminAccess, adminAccess, TOKEN_FILE } from './admin-client.ts';
 import { CliError, type CliIo } from './io.ts';
+import { CONFIG } from './load.ts';
 import { jsonText } from './terminal-text.ts';
 import { readTop, type TopView } from './top-read.ts';
 import { frameText } from './top-text.ts';
@@ -45,7 +46,7 @@ export function addTop(program: Command, io: CliIo, stop?: AbortSignal): void {
     .option('--json', 'with --once: print { at, ready, groups, held, blocked, locks, ... }')
     .option('--every <seconds>', 'draw it anew every so often, for example 2s', seconds, 2)
     .option(...TOKEN_FILE)
-    .option('--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)')
+    .option(...CONFIG)
     .addHelpText('after', EXAMPLES)
     .action((options: Options) => top(options, io, stop));
 }

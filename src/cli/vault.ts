@@ -8,6 +8,8 @@ import { readSecret } from '../vault/read-secret.ts';
 import type { Vault, VaultRow } from '../vault/sealed.ts';
 import { MAX_VALUE_BYTES } from '../vault/source.ts';
 import { CliError, type CliIo } from './io.ts';
+import { CONFIG } from './load.ts';
+import { minuteOf, tableText } from './table-text.ts';
 import { type ImportOptions, importFile } from './vault-import.ts';
 import { type Common, guarded, MIN_VALUE_BYTES, noteVault, openFor, WORDS } from './vault-open.ts';
 import { type RekeyOptions, rekey } from './vault-rekey.ts';
@@ -92,7 +94,7 @@ function command(parent: Command, name: string, description: string): Command {
     .command(name)
     .description(description)
     .addHelpText('after', example === undefined ? '' : `\nExample:\n  $ ${example}\n`)
-    .option('--config <file>', 'settings file (default: sallyport.yaml, or SALLYPORT_CONFIG)')
+    .option(...CONFIG)
     .option('--state-dir <folder>', 'state folder (default: state.dir of the settings)');
 }
 
@@ -143,24 +145,17 @@ async function list(options: Common, io: CliIo): Promise<void> {
 }
 
 function table(rows: readonly VaultRow[]): string {
-  const day = (moment: string | null): string => moment?.slice(0, 16).replace('T', ' ') ?? '-';
-  const lines = [
+  const orNone = (moment: string | null): string => (moment === null ? '-' : minuteOf(moment));
+  return tableText([
     ['NAME', 'CREATED', 'ROTATED', 'LAST USED', 'GROUP'],
     ...rows.map((row) => [
       row.name,
-      day(row.created),
-      day(row.rotated),
-      day(row.last_used),
+      orNone(row.created),
+      orNone(row.rotated),
+      orNone(row.last_used),
       row.group ?? '-',
     ]),
-  ];
-  const widths = [0, 1, 2, 3].map((at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)));
-  const print = (line: readonly string[]): string =>
-    line
-      .map((cell, at) => cell.padEnd(widths[at] ?? 0))
-      .join('  ')
-      .trimEnd();
-  return `${lines.map(print).join('\n')}\n`;
+  ]);
 }
 
 /** Told before the value is asked for. */
