@@ -6,6 +6,8 @@
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
+  constants,
+  copyFileSync,
   fchmodSync,
   fsyncSync,
   linkSync,
@@ -15,6 +17,10 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { errorCode } from './error-code.ts';
+
+/** What file systems without hard links say: some that machines share. */
+const NO_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
 
 /**
  * Replaces `path` in one step: temporary file in the same folder, fsync, rename, fsync of the folder.
@@ -38,15 +44,25 @@ export function writeFileDurable(path: string, bytes: Uint8Array | string, mode:
 export function createFileDurable(path: string, bytes: Uint8Array | string, mode: number): boolean {
   const temporary = writeTemporary(path, bytes, mode);
   try {
-    linkSync(temporary, path);
+    linkOrCopy(temporary, path);
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    if (errorCode(error) === 'EEXIST') return false;
     throw error;
   } finally {
     unlinkQuietly(temporary);
   }
   syncFolder(dirname(path));
   return true;
+}
+
+/** Both refuse a name that is taken; of a copy a crash could leave a part. */
+function linkOrCopy(from: string, to: string): void {
+  try {
+    linkSync(from, to);
+  } catch (error) {
+    if (!NO_LINKS.has(errorCode(error))) throw error;
+    copyFileSync(from, to, constants.COPYFILE_EXCL);
+  }
 }
 
 function writeTemporary(path: string, content: Uint8Array | string, mode: number): string {

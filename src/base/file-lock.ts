@@ -1,58 +1,95 @@
 /**
- * A lock file for short critical sections (read, change, write: milliseconds), shared by processes of one
- * machine. A holder that died leaves its file behind, so a lock is stale when its process is gone or when it
- * is older than any honest holder could be.
+ * A lock file for short critical sections (read, change, write: milliseconds), shared by processes. It names its holder:
+ * one that died leaves its file behind, so a lock is stale when its process of this machine is gone, or when it is older
+ * than any honest holder could be.
  */
 import { randomBytes } from 'node:crypto';
-import { linkSync, readFileSync, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { hostname } from 'node:os';
+import { errorCode } from './error-code.ts';
 
-/** An honest holder is done in milliseconds; a machine that sleeps in between is not worth a wrong take-over. */
+/** The longest is a write of the vault with a passphrase, a second; a machine that sleeps is not worth a wrong take-over. */
 const STALE_AFTER_MS = 10_000;
 const RETRY_EVERY_MS = 5;
+
+export type FileLock = {
+  /** Is it still this holder's: if this process slept through the limit it may have been taken over. */
+  held(): boolean;
+  /** Leaves the file alone where it is another's by now. */
+  release(this: void): void;
+};
+
+/** One attempt: null where somebody has it. A stale one is taken over. Throws the file system's errors. */
+export function tryLock(path: string): FileLock | null {
+  const mark = `${process.pid} ${hostname()} ${randomBytes(12).toString('hex')}`;
+  if (!take(path, mark) && !(breakIfStale(path) && take(path, mark))) return null;
+  const held = (): boolean => readOrNull(path) === mark;
+  return {
+    held,
+    release: () => {
+      if (held()) unlinkQuietly(path);
+    },
+  };
+}
 
 /**
  * Takes the lock at `path`, waiting (blocking) up to `waitMs`; returns its release, or null when it stayed
  * taken. `waitMs` 0 tries once: the running proxy never blocks its loop for bookkeeping.
  */
 export function holdLock(path: string, waitMs: number): (() => void) | null {
-  const mark = `${process.pid} ${randomBytes(12).toString('hex')}`;
   const deadline = performance.now() + waitMs;
   const pause = new Int32Array(new SharedArrayBuffer(4));
-  while (!tryTake(path, mark)) {
-    breakIfStale(path);
-    if (performance.now() >= deadline) return tryTake(path, mark) ? () => release(path, mark) : null;
+  for (;;) {
+    const lock = tryLock(path);
+    if (lock !== null) return lock.release;
+    if (performance.now() >= deadline) return null;
     Atomics.wait(pause, 0, 0, RETRY_EVERY_MS);
   }
-  return () => release(path, mark);
 }
 
-function tryTake(path: string, mark: string): boolean {
+function take(path: string, mark: string): boolean {
+  let fd: number;
   try {
-    writeFileSync(path, mark, { flag: 'wx', mode: 0o600 });
+    fd = openSync(path, 'wx', 0o600);
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return false;
+    throw error;
+  }
+  try {
+    writeSync(fd, mark);
     return true;
   } catch (error) {
-    if (codeOf(error) === 'EEXIST') return false;
+    unlinkQuietly(path);
     throw error;
+  } finally {
+    closeSync(fd);
   }
 }
 
-function release(path: string, mark: string): void {
-  // Only our own: it may have been taken over if this process slept through the limit.
-  if (readOrNull(path) === mark) unlinkQuietly(path);
-}
-
-function breakIfStale(path: string): void {
+/** False: it is not stale. True: it may be free now. */
+function breakIfStale(path: string): boolean {
   const seen = readOrNull(path);
-  if (seen === null || !isStale(path, seen)) return;
+  if (seen === null) return true;
+  if (!isStale(path, seen)) return false;
   const aside = `${path}.${randomBytes(6).toString('hex')}`;
   try {
     renameSync(path, aside);
     // Between the look and the rename another waiter may have broken it and taken it afresh: give it back.
     if (readOrNull(aside) !== seen) linkSync(aside, path);
   } catch {
-    // Somebody else was quicker with the same; the caller tries again and sees how it stands.
+    // Somebody else was quicker with the same; the attempt that follows sees how it stands.
   }
   unlinkQuietly(aside);
+  return true;
 }
 
 function isStale(path: string, mark: string): boolean {
@@ -61,14 +98,18 @@ function isStale(path: string, mark: string): boolean {
   } catch {
     return false; // released meanwhile
   }
-  const pid = Number(mark.split(' ')[0]);
-  // An empty mark belongs to a holder between creating and writing the file: only age can tell.
-  if (!Number.isInteger(pid) || pid <= 0) return false;
+  const [pid, host] = mark.split(' ');
+  // An empty mark belongs to a holder between creating and writing the file, as another machine's: only age can tell.
+  return host === hostname() && !isAlive(Number(pid));
+}
+
+function isAlive(pid: number): boolean {
+  if (!Number.isSafeInteger(pid) || pid <= 0) return true;
   try {
     process.kill(pid, 0);
-    return false;
+    return true;
   } catch (error) {
-    return codeOf(error) === 'ESRCH';
+    return errorCode(error) !== 'ESRCH';
   }
 }
 
@@ -86,8 +127,4 @@ function unlinkQuietly(path: string): void {
   } catch {
     // Already gone, which is what was wanted.
   }
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined;
 }

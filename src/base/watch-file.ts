@@ -72,6 +72,13 @@ function onceAtATime(work: () => Promise<void>): () => void {
   };
 }
 
+/** Those files and no others, until the stop that is given back. */
+export function followFiles(paths: readonly string[], onChange: () => void): () => void {
+  const files = watchFiles(onChange);
+  for (const path of paths) files.add(path);
+  return () => files.stop();
+}
+
 type FolderWatch = {
   add(dir: string): void;
   /** tries again where there was no folder yet */

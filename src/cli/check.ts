@@ -2,6 +2,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { errorCode } from '../base/error-code.ts';
 import { lintSettings } from '../config/lint-settings.ts';
 import { type LoadedPolicies, loadPolicies } from '../config/load.ts';
 import { loadSettings, type Settings } from '../config/settings.ts';
@@ -73,8 +74,7 @@ function certificatesFault(file: string): string | null {
   } catch (error) {
     // Its fix is one for our own CA.
     if (error instanceof AuthorityError) return error.message.replace(`: ${error.fix}`, '');
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
-    return `${file} cannot be read (${code})`;
+    return `${file} cannot be read (${errorCode(error) || 'unreadable'})`;
   }
 }
 

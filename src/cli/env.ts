@@ -7,6 +7,7 @@ import type { Readable } from 'node:stream';
 import { type Command, Option } from 'commander';
 import { ENV_FORMATS, type EnvFormat, printEnvironment } from '../accept/environment-formats.ts';
 import { systemClock } from '../base/clock.ts';
+import { errorCode } from '../base/error-code.ts';
 import type { Settings } from '../config/settings.ts';
 import { loadRoots } from '../dial/roots.ts';
 import type { Credential, Identity } from '../flow/identity.ts';
@@ -146,7 +147,7 @@ function trustFor(group: CompiledGroup, { tls }: Settings): { readonly ca?: read
   try {
     return { ca: loadRoots({ extraCa: tls.extraCa }).ca };
   } catch (error) {
-    const isOurs = error instanceof Error && 'code' in error && error.code === 'ERR_EXTRA_CA';
+    const isOurs = error instanceof Error && errorCode(error) === 'ERR_EXTRA_CA';
     throw isOurs ? new CliError(error.message, 1, { cause: error }) : error;
   }
 }

@@ -2,7 +2,6 @@
  * The weekly review as one page: no script, no file beside it, nothing loaded from anywhere, so that it can be mailed
  * and kept. Every word of a sandbox is escaped and shown left to right in its own cell.
  */
-
 import { PERIODS_BEFORE, type Review } from '../audit/review.ts';
 import type { GroupReview } from '../audit/review-group.ts';
 import { REPORT_STYLE } from './report-style.ts';

@@ -1,5 +1,4 @@
 /** The weekly review for a terminal or a mail: columns of plain text, in which nothing can act on a terminal. */
-
 import { PERIODS_BEFORE, type Review } from '../audit/review.ts';
 import type { GroupReview } from '../audit/review-group.ts';
 import { bytesText } from './report-words.ts';

@@ -1,5 +1,6 @@
 /** What `start` says when it runs, and when it cannot. */
 import path from 'node:path';
+import { errorCode } from '../base/error-code.ts';
 import type { Endpoint, Settings } from '../config/settings.ts';
 import type { PolicySet } from '../policy/model.ts';
 import { CliError } from './io.ts';
@@ -41,8 +42,7 @@ function text({ host, port }: Endpoint): string {
 /** A start that fails for a reason that an operator can mend is no crash. */
 export function toCliError(error: unknown): never {
   if (error instanceof CliError || !(error instanceof Error)) throw error;
-  const code = 'code' in error ? String(error.code) : '';
-  const advice = ADVICE.get(code);
+  const advice = ADVICE.get(errorCode(error));
   throw new CliError(advice === undefined ? error.message : `${error.message}; ${advice}`, 1, {
     cause: error,
   });

@@ -1,16 +1,18 @@
 /**
  * `tokens.json` on the disk: reading it whole, and changing it under a lock, because the command line and
- * the running proxy write it both. Called by `token.ts` only.
+ * the running proxy write it both. Used by `token.ts` and `token-merge.ts`.
  */
 import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileDurable } from '../base/durable.ts';
+import { errorCode } from '../base/error-code.ts';
 import { holdLock } from '../base/file-lock.ts';
 import { parseTokenFile, type StoredToken } from './schema.ts';
 
 /** Ten thousand records are about 3 MB; a larger file is not one of ours. */
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
-const FILE = 'tokens.json';
+/** In the state folder. */
+export const TOKENS_FILE = 'tokens.json';
 const LOCK = 'tokens.lock';
 
 export type TokenFile =
@@ -29,27 +31,16 @@ export class TokenStoreError extends Error {
 
 /** A missing file holds no tokens. Whatever else stands in the way of reading it is `broken`; never throws. */
 export function readTokenFile(dir: string): TokenFile {
-  const path = join(dir, FILE);
+  const path = join(dir, TOKENS_FILE);
   try {
     if (statSync(path).size > MAX_FILE_BYTES) return { kind: 'broken', message: `${path}: too large` };
     return { kind: 'records', records: parseTokenFile(readFileSync(path, 'utf8')) };
   } catch (error) {
-    if (isMissing(error)) return { kind: 'records', records: [] };
+    if (errorCode(error) === 'ENOENT') return { kind: 'records', records: [] };
     // JSON.parse quotes the text it fell over; the file holds hashes, which have no place in a log.
     const why =
       error instanceof SyntaxError ? 'not valid JSON' : error instanceof Error ? error.message : 'unreadable';
     return { kind: 'broken', message: `${path}: ${why}` };
-  }
-}
-
-/** Changes when the file's content may have changed; '' when there is no file (or no way to look). */
-export function tokenFileStamp(dir: string): string {
-  try {
-    const stat = statSync(join(dir, FILE), { bigint: true });
-    return `${stat.ino}:${stat.size}:${stat.mtimeNs}`;
-  } catch {
-    // The reader right after this one says what is wrong; here only "different from before" counts.
-    return '';
   }
 }
 
@@ -67,7 +58,7 @@ export function changeTokenFile(opts: {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const release = holdLock(join(dir, LOCK), opts.waitMs);
   if (release === null) {
-    throw new TokenStoreError('locked', `another process is writing ${join(dir, FILE)}; try again`);
+    throw new TokenStoreError('locked', `another process is writing ${join(dir, TOKENS_FILE)}; try again`);
   }
   try {
     const now = readTokenFile(dir);
@@ -75,12 +66,8 @@ export function changeTokenFile(opts: {
     const next = opts.change(now.records);
     if (next === null) return;
     const text = `${JSON.stringify({ version: 1, tokens: next }, null, 1)}\n`;
-    writeFileDurable(join(dir, FILE), text, 0o600);
+    writeFileDurable(join(dir, TOKENS_FILE), text, 0o600);
   } finally {
     release();
   }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }

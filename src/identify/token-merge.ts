@@ -3,8 +3,10 @@
  * revoked anywhere is revoked here, and nothing that happens elsewhere makes a revoked token good again. Running
  * proxies follow the file. Used by `replicas/tokens.ts`.
  */
+import { join } from 'node:path';
+import { fileStamp } from '../base/state-file.ts';
 import { parseTokenFile, type StoredToken } from './schema.ts';
-import { changeTokenFile, readTokenFile, tokenFileStamp } from './token-file.ts';
+import { changeTokenFile, readTokenFile, TOKENS_FILE } from './token-file.ts';
 
 /** Who ended a token elsewhere, and when (ISO 8601). */
 export type RevokedThere = { readonly at: string; readonly by: string | null };
@@ -55,7 +57,7 @@ export class TokenMerger {
 
   /** Null: broken. Parsed anew only when it has changed. */
   #read(): readonly StoredToken[] | null {
-    const stamp = tokenFileStamp(this.#dir);
+    const stamp = fileStamp(join(this.#dir, TOKENS_FILE));
     if (stamp !== '' && stamp === this.#stamp) return this.#records;
     const file = readTokenFile(this.#dir);
     if (file.kind === 'broken') return null;

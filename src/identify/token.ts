@@ -4,11 +4,12 @@
  * commands open it without. Fails closed: while the file is broken no token is valid.
  */
 import { hash, timingSafeEqual } from 'node:crypto';
+import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
+import { followFiles } from '../base/watch-file.ts';
 import { type IssueAsk, issueToken, splitToken } from './issue.ts';
 import type { StoredToken } from './schema.ts';
-import { changeTokenFile, readTokenFile, TokenStoreError } from './token-file.ts';
-import { watchTokenFile } from './token-watch.ts';
+import { changeTokenFile, readTokenFile, TOKENS_FILE, TokenStoreError } from './token-file.ts';
 
 /** An issued token without its secret: `id` is `tok_…`, times are ISO 8601 in UTC. */
 export type TokenRecord = StoredToken;
@@ -54,6 +55,7 @@ type Entry = {
 const MAX_TOKENS = 10_000;
 const MAX_NAME_CHARS = 128;
 const FLUSH_EVERY_MS = 60_000;
+const TICK_MS = 1_000;
 const WRITE_WAIT_MS = 3000;
 /** What an unknown id is compared with, so that it takes as long as a known one. */
 const NOBODY = Buffer.alloc(32);
@@ -77,8 +79,12 @@ class FileTokenStore implements TokenStore {
     this.#flushedAt = opts.clock.mono();
     this.#load();
     if (opts.watch) {
-      const onChange = (): void => this.reload();
-      this.#stop = watchTokenFile({ dir: opts.dir, onChange, onTick: () => this.#tick() });
+      const stop = followFiles([join(opts.dir, TOKENS_FILE)], () => this.reload());
+      const timer = setInterval(() => this.#tick(), TICK_MS).unref();
+      this.#stop = () => {
+        clearInterval(timer);
+        stop();
+      };
     }
   }
 

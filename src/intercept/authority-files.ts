@@ -2,21 +2,9 @@
  * The two files of the CA on disk: read with a cap and a look at the key's mode, written once, whole and
  * never over anything. Called by `authority.ts`.
  */
-
-import { randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  copyFileSync,
-  fstatSync,
-  fsyncSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, openSync, readSync } from 'node:fs';
+import { createFileDurable } from '../base/durable.ts';
+import { errorCode } from '../base/error-code.ts';
 import { exposure } from '../base/private-file.ts';
 import { AuthorityError } from './authority-error.ts';
 
@@ -70,39 +58,15 @@ export function createPair(at: { dir: string; cert: string; key: string }, files
 }
 
 function place(path: string, text: string, mode: number): void {
-  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
-  const file = openSync(temporary, 'wx', mode);
-  try {
-    writeSync(file, text);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  try {
-    linkOrCopy(temporary, path);
-  } finally {
-    rmSync(temporary, { force: true });
-  }
+  if (!createFileDurable(path, text, mode)) throw new Error(`${path} is there already`);
 }
-
-/** Both refuse a name that is taken; a link is atomic as well, but some shared file systems have none. */
-function linkOrCopy(from: string, to: string): void {
-  try {
-    linkSync(from, to);
-  } catch (error) {
-    if (!NO_LINKS.has(codeOf(error))) throw error;
-    copyFileSync(from, to, constants.COPYFILE_EXCL);
-  }
-}
-
-const NO_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
 
 function read(path: string, judge: (mode: number) => void): string | undefined {
   let file: number;
   try {
     file = openSync(path, 'r');
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
+    if (errorCode(error) === 'ENOENT') return undefined;
     throw unreadable(path, error);
   }
   try {
@@ -126,10 +90,6 @@ function unreadable(path: string, cause: unknown): AuthorityError {
   });
 }
 
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
-}
-
 function textOf(error: unknown): string {
-  return codeOf(error) || (error instanceof Error ? error.message : String(error));
+  return errorCode(error) || (error instanceof Error ? error.message : String(error));
 }

@@ -4,7 +4,7 @@
  * nothing, and the log says why. Made by the composition root; each worker has its own.
  */
 import type { Clock } from '../base/clock.ts';
-import { watchFiles } from '../base/watch-file.ts';
+import { followFiles } from '../base/watch-file.ts';
 import type { CertificateAuthority } from './authority.ts';
 import type { LeafMint } from './leaf.ts';
 import { type Authorities, readAuthorities, rotationFiles } from './rotation.ts';
@@ -42,9 +42,7 @@ export function followAuthority(opts: {
     onChange(current);
   };
   reload();
-  const watch = watchFiles(reload);
-  for (const path of rotationFiles(dir)) watch.add(path);
-  return { current: () => current, reload, close: () => watch.stop() };
+  return { current: () => current, reload, close: followFiles(rotationFiles(dir), reload) };
 }
 
 /** Leaves of whichever CA signs now: with another one, all are made anew. */

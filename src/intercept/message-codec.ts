@@ -4,6 +4,7 @@
  * Synchronous on purpose: sizes are capped so that one message takes a few milliseconds.
  */
 import zlib from 'node:zlib';
+import { errorCode } from '../base/error-code.ts';
 import type { DeflateTerms } from '../wire/deflate-terms.ts';
 
 /** Section 7.2.1: what the sender cut off. */
@@ -45,8 +46,7 @@ export class MessageCodec {
       return plain;
     } catch (error) {
       // zlib throws for nothing else but these two.
-      const isLarge = error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE';
-      return isLarge ? 'large' : 'bad';
+      return errorCode(error) === 'ERR_BUFFER_TOO_LARGE' ? 'large' : 'bad';
     }
   }
 

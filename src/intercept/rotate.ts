@@ -6,6 +6,7 @@
 import { renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { syncFolder, writeFileDurable } from '../base/durable.ts';
+import { errorCode } from '../base/error-code.ts';
 import { holdLock } from '../base/file-lock.ts';
 import { authorityPaths, openAuthority, pairOrNew } from './authority.ts';
 import { AuthorityError } from './authority-error.ts';
@@ -68,7 +69,7 @@ function moveFiles(dir: string): void {
     try {
       renameSync(next[which], here[which]);
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+      if (errorCode(error) !== 'ENOENT') throw error;
     }
   }
   // Otherwise a power cut could forget the moves and remember that they were done.

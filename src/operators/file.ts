@@ -2,6 +2,7 @@
 import { closeSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileDurable } from '../base/durable.ts';
+import { errorCode } from '../base/error-code.ts';
 import { holdLock } from '../base/file-lock.ts';
 import { exposureOf } from '../base/private-file.ts';
 import { type OperatorsFile, parseOperators } from './schema.ts';
@@ -23,7 +24,7 @@ export function readOperators(dir: string): OperatorsFile {
   try {
     fd = openSync(path, 'r');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return NOBODY;
+    if (errorCode(error) === 'ENOENT') return NOBODY;
     throw new OperatorError(`${path}: ${error instanceof Error ? error.message : 'unreadable'}`);
   }
   try {

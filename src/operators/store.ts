@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../base/clock.ts';
 import type { Operator, Role } from '../base/operator.ts';
-import { watchFiles } from '../base/watch-file.ts';
+import { followFiles } from '../base/watch-file.ts';
 import { changeOperators, OPERATORS_FILE, OperatorError, readOperators } from './file.ts';
 import { type OperatorsFile, operatorName, type StoredOperator } from './schema.ts';
 import { enrolmentUri, newSecret, stepOf } from './totp.ts';
@@ -87,9 +87,7 @@ class FileOperators implements OperatorStore {
       this.#stop = () => {};
       return;
     }
-    const watch = watchFiles(() => this.#load());
-    watch.add(join(opts.dir, OPERATORS_FILE));
-    this.#stop = () => watch.stop();
+    this.#stop = followFiles([join(opts.dir, OPERATORS_FILE)], () => this.#load());
   }
 
   add(name: string, role: Role, by?: string): string {

@@ -1,6 +1,6 @@
 /** The people who may use the admin side, with their second factors, of all replicas. Their tokens are there as hashes. */
 import { join } from 'node:path';
-import { watchFiles } from '../base/watch-file.ts';
+import { followFiles } from '../base/watch-file.ts';
 import { changeOperators, OPERATORS_FILE, readOperators } from '../operators/file.ts';
 import {
   fileOf,
@@ -12,7 +12,7 @@ import {
 } from '../operators/merge.ts';
 import { MAX_OPERATORS, parseSharedOperator, type SharedOperatorEntry } from '../operators/schema.ts';
 import type { HashKind } from '../state/shared-hash.ts';
-import type { Common, Sharer, Taken } from './sharer.ts';
+import { type Common, readable, type Sharer, type Taken } from './sharer.ts';
 
 const KIND: HashKind<SharedOperatorEntry> = {
   name: 'operators',
@@ -36,17 +36,11 @@ export function operatorSharer({ board, dir, log, name: replica, onTaken, onDrop
   };
   return {
     kinds: [KIND.name],
-    watch: (onNews) => {
-      const files = watchFiles(onNews);
-      files.add(join(dir, OPERATORS_FILE));
-      return () => files.stop();
-    },
+    watch: (onNews) => followFiles([join(dir, OPERATORS_FILE)], onNews),
     share: async () => {
       const seen = await hash.read();
       onDropped(KIND.name, hash.dropped);
-      const theirs = new Map(
-        [...seen].flatMap(([name, { value }]) => (value === null ? [] : [[name, value] as const])),
-      );
+      const theirs = readable(seen);
       let before = sharedOf(readOperators(dir));
       let all = joinOperators(before, theirs);
       if (differs(before, all)) {

@@ -1,11 +1,11 @@
 /** Earlier decisions that hold for a while, of all replicas: a yes at one covers the same at all, and so does taking it back. */
 import { join } from 'node:path';
-import { watchFiles } from '../base/watch-file.ts';
+import { followFiles } from '../base/watch-file.ts';
 import type { Forgotten, Ruling } from '../state/rulings.ts';
 import { MAX_FORGOTTEN, MAX_RULINGS, RULINGS_FILE, RulingsFile } from '../state/rulings-file.ts';
 import { parseForgotten, parseRuling } from '../state/rulings-schema.ts';
-import type { HashKind, Seen } from '../state/shared-hash.ts';
-import type { Common, Sharer } from './sharer.ts';
+import type { HashKind } from '../state/shared-hash.ts';
+import { type Common, readable, type Sharer } from './sharer.ts';
 
 const RULINGS: HashKind<Ruling> = {
   name: 'rulings',
@@ -33,15 +33,11 @@ export function rulingSharer({ board, dir, clock, log, onDropped }: Common): Sha
   const file = new RulingsFile({ dir, clock, onProblem: (problem) => log.error(problem) });
   return {
     kinds: [RULINGS.name, FORGOTTEN.name],
-    watch: (onNews) => {
-      const files = watchFiles(onNews);
-      files.add(join(dir, RULINGS_FILE));
-      return () => files.stop();
-    },
+    watch: (onNews) => followFiles([join(dir, RULINGS_FILE)], onNews),
     share: async () => {
       // What was taken back first: a yes that is read without it would hold for a moment.
-      const gone = known(await forgotten.read());
-      const there = known(await rulings.read());
+      const gone = readable(await forgotten.read());
+      const there = readable(await rulings.read());
       onDropped(FORGOTTEN.name, forgotten.dropped);
       onDropped(RULINGS.name, rulings.dropped);
       const all = file.merge({ rulings: [...there.values()], forgotten: [...gone.values()] });
@@ -68,8 +64,4 @@ export function rulingSharer({ board, dir, clock, log, onDropped }: Common): Sha
       ]);
     },
   };
-}
-
-function known<T>(seen: ReadonlyMap<string, Seen<T>>): ReadonlyMap<string, T> {
-  return new Map([...seen].flatMap(([name, { value }]) => (value === null ? [] : [[name, value] as const])));
 }

@@ -6,6 +6,7 @@ import type { OperatorEvent } from '../audit/event.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { RedisBoard } from '../state/redis-board.ts';
+import type { Seen } from '../state/shared-hash.ts';
 
 export type Sharer = {
   /** of the hashes whose marks concern it */
@@ -38,3 +39,8 @@ export type Taken = Pick<OperatorEvent, 'action' | 'group' | 'subject' | 'why'> 
   /** ISO 8601: when they did it */
   readonly at: string;
 };
+
+/** What stands there, without the entries that are none of ours. */
+export function readable<T>(seen: ReadonlyMap<string, Seen<T>>): ReadonlyMap<string, T> {
+  return new Map([...seen].flatMap(([name, { value }]) => (value === null ? [] : [[name, value] as const])));
+}

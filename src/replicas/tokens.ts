@@ -1,11 +1,12 @@
 /** Tokens of sandboxes and their revocations, of all replicas: hashes of tokens alone, and no times of use. */
 import { join } from 'node:path';
-import { watchFiles } from '../base/watch-file.ts';
+import { followFiles } from '../base/watch-file.ts';
 import type { StoredToken } from '../identify/schema.ts';
+import { TOKENS_FILE } from '../identify/token-file.ts';
 import { isDead, type Merged, parseToken, TokenMerger } from '../identify/token-merge.ts';
-import type { Change, HashKind, Seen } from '../state/shared-hash.ts';
+import type { Change, HashKind } from '../state/shared-hash.ts';
 import { parseRevocation, type Revocation } from './revocation.ts';
-import type { Common, Sharer } from './sharer.ts';
+import { type Common, readable, type Sharer } from './sharer.ts';
 
 /** More than the token store keeps: those that ended stay for a while, revocations of endless tokens for good. */
 const MAX_SHARED = 50_000;
@@ -43,15 +44,11 @@ export function tokenSharer(common: Common): Sharer {
   };
   return {
     kinds: [TOKENS.name, REVOKED.name],
-    watch: (onNews) => {
-      const files = watchFiles(onNews);
-      files.add(join(dir, 'tokens.json'));
-      return () => files.stop();
-    },
+    watch: (onNews) => followFiles([join(dir, TOKENS_FILE)], onNews),
     share: async () => {
       // Revocations first: a token that is read without its own would be good for a moment.
-      const dead = known(await revoked.read());
-      const there = known(await issued.read());
+      const dead = readable(await revoked.read());
+      const there = readable(await issued.read());
       onDropped(REVOKED.name, revoked.dropped);
       onDropped(TOKENS.name, issued.dropped);
       const now = clock.now();
@@ -62,10 +59,6 @@ export function tokenSharer(common: Common): Sharer {
       await issued.write([...newlyIssued(merged.records, there, now), ...over(there, dead, now)]);
     },
   };
-}
-
-function known<T>(seen: ReadonlyMap<string, Seen<T>>): ReadonlyMap<string, T> {
-  return new Map([...seen].flatMap(([id, { value }]) => (value === null ? [] : [[id, value] as const])));
 }
 
 function newlyDead(

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { writeFileDurable } from '../base/durable.ts';
 import { holdLock } from '../base/file-lock.ts';
-import { watchFiles } from '../base/watch-file.ts';
+import { followFiles } from '../base/watch-file.ts';
 import type { Denied } from '../flow/reason.ts';
 import {
   Denials,
@@ -59,10 +59,8 @@ class FileLockdown implements LockdownStore {
       this.#stop = () => {};
       return;
     }
-    const watch = watchFiles(() => this.reload());
-    watch.add(join(opts.dir, JSON_FILE));
-    watch.add(join(opts.dir, TOUCHED_FILE));
-    this.#stop = () => watch.stop();
+    const files = [JSON_FILE, TOUCHED_FILE].map((name) => join(opts.dir, name));
+    this.#stop = followFiles(files, () => this.reload());
   }
 
   denial(group: string): Denied | null {

@@ -5,6 +5,7 @@
  */
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { errorCode } from '../base/error-code.ts';
 import { EVERYBODY, type Lock } from './lockdown.ts';
 import { type LockdownFile, MAX_REASON_CHARS, parseLockdown } from './lockdown-schema.ts';
 
@@ -64,7 +65,7 @@ function readWhole(path: string, max: number): Found {
   try {
     fd = openSync(path, 'r');
   } catch (error) {
-    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    const missing = errorCode(error) === 'ENOENT';
     return { kind: missing ? 'missing' : 'unreadable' };
   }
   try {

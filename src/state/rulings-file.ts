@@ -2,11 +2,12 @@
  * Rulings in `approvals.json` of the state folder: a yes with `remember` outlives a restart and is known to every worker
  * at once, because each looks whether the file has changed before it asks a person. Made by `proxy.ts`.
  */
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { writeFileDurable } from '../base/durable.ts';
 import { holdLock } from '../base/file-lock.ts';
+import { fileStamp } from '../base/state-file.ts';
 import type { Found, Kept, Ruling, Rulings } from './rulings.ts';
 import { isLive, joinKept } from './rulings-merge.ts';
 import { rulingsSchema } from './rulings-schema.ts';
@@ -115,22 +116,12 @@ export class RulingsFile implements Rulings {
 
   /** As the file stands now. What cannot be read, or is not as we write it, counts for nothing. */
   #current(): Kept {
-    const seen = this.#look();
+    const seen = fileStamp(this.#file);
     if (seen === this.#seen) return this.#kept;
     this.#seen = seen;
     this.#damaged = false;
     this.#kept = seen === '' ? NONE : this.#read();
     return this.#kept;
-  }
-
-  /** Changes whenever the file does; empty: there is none. */
-  #look(): string {
-    try {
-      const { ino, size, mtimeNs } = statSync(this.#file, { bigint: true });
-      return `${ino} ${size} ${mtimeNs}`;
-    } catch {
-      return ''; // none yet, or out of reach: what is in it counts for nothing
-    }
   }
 
   #read(): Kept {

@@ -2,10 +2,11 @@
  * How often the placeholders of a group were renewed: `incident` raises the number, and every placeholder that was given
  * out before is worth nothing from then on (it is refused like a made-up one). One small file in the state folder.
  */
-import { mkdirSync, readFileSync, statSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { writeFileDurable } from '../base/durable.ts';
 import { holdLock } from '../base/file-lock.ts';
+import { fileStamp, textIfThere } from '../base/state-file.ts';
 
 /** In the state folder. */
 export const EPOCHS_FILE = 'placeholder.epochs.json';
@@ -24,12 +25,12 @@ export type Epochs = {
 
 /** A missing file: nothing was renewed. Throws for one that cannot be read: old placeholders would be good again. */
 export function openEpochs(file: string): Epochs {
-  let seen = signatureOf(file);
+  let seen = fileStamp(file);
   let known = readEpochs(file);
   return {
     of: (group) => (known.get(ALL_GROUPS) ?? 0) + (known.get(group) ?? 0),
     look: () => {
-      const now = signatureOf(file);
+      const now = fileStamp(file);
       if (now === seen) return false;
       let read: ReadonlyMap<string, number>;
       try {
@@ -62,7 +63,7 @@ export function renewPlaceholders(file: string, group: string): void {
 }
 
 function readEpochs(file: string): ReadonlyMap<string, number> {
-  const text = textOf(file);
+  const text = textIfThere(file, MAX_BYTES);
   if (text === null) return new Map();
   const parsed: unknown = JSON.parse(text);
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
@@ -73,23 +74,4 @@ function readEpochs(file: string): ReadonlyMap<string, number> {
     return [group, epoch];
   });
   return new Map(entries);
-}
-
-function textOf(file: string): string | null {
-  try {
-    if (statSync(file).size > MAX_BYTES) throw new Error(`${file}: too large`);
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
-    throw error;
-  }
-}
-
-function signatureOf(file: string): string {
-  try {
-    const found = statSync(file, { throwIfNoEntry: false, bigint: true });
-    return found === undefined ? '' : `${found.ino}.${found.size}.${found.mtimeNs}`;
-  } catch {
-    return 'unreadable'; // the reading that follows says why
-  }
 }

@@ -4,6 +4,7 @@
  */
 import { open } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { errorCode } from '../base/error-code.ts';
 import { type FileWatch, watchFiles } from '../base/watch-file.ts';
 import { MAX_VALUE_BYTES, type SecretSource, SecretSourceError, valueFrom } from './source.ts';
 
@@ -46,7 +47,7 @@ async function readCapped(path: string): Promise<Buffer> {
     }
   } catch (error) {
     if (error instanceof SecretSourceError) throw error;
-    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    const missing = errorCode(error) === 'ENOENT';
     throw new SecretSourceError(
       missing ? 'not_found' : 'unreadable',
       missing ? `${path} does not exist` : `${path} cannot be read`,

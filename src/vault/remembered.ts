@@ -3,10 +3,11 @@
  * was replaced in a file, a variable or at a server while no proxy ran, or before the last restart, is a revoked key all
  * the same. The key of the digests is made of the installation's. Used by `gone.ts`; shared by all workers.
  */
-import { mkdirSync, readFileSync, statSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { writeFileDurable } from '../base/durable.ts';
 import { holdLock } from '../base/file-lock.ts';
+import { fileStamp, textIfThere } from '../base/state-file.ts';
 import type { RevokedDigest } from '../secrets/revoked.ts';
 import { tailSum } from '../secrets/revoked.ts';
 import type { SecretValue } from '../secrets/value.ts';
@@ -52,7 +53,7 @@ class Memory implements Remembered {
   readonly #key: Buffer;
   #stored: Stored;
   /** of the file as it was read or written last */
-  #signature: string;
+  #stamp: string;
   /** digests of what is in use, by value: an unchanged one keeps its object */
   #current = new Map<SecretValue, string>();
   #unsaved = false;
@@ -62,7 +63,7 @@ class Memory implements Remembered {
   constructor(opts: RememberedOptions) {
     this.#opts = opts;
     this.#key = hmac(opts.installationKey, 'sallyport values that were in use');
-    this.#signature = signatureOf(opts.file);
+    this.#stamp = fileStamp(opts.file);
     this.#stored = readStored(opts.file);
   }
 
@@ -107,10 +108,10 @@ class Memory implements Remembered {
   /** What other processes noted meanwhile. One that cannot be read now changes nothing. */
   #look(): void {
     try {
-      const signature = signatureOf(this.#opts.file);
-      if (signature === this.#signature) return;
+      const stamp = fileStamp(this.#opts.file);
+      if (stamp === this.#stamp) return;
       this.#stored = merged(readStored(this.#opts.file), this.#stored);
-      this.#signature = signature;
+      this.#stamp = stamp;
     } catch {
       // It was whole when this process began, and `#save` tells operators of trouble with it.
     }
@@ -131,7 +132,7 @@ class Memory implements Remembered {
       } finally {
         release();
       }
-      this.#signature = signatureOf(file);
+      this.#stamp = fileStamp(file);
       this.#unsaved = false;
       this.#failing = false;
     } catch (error) {
@@ -167,7 +168,7 @@ function capped({ lasting, minted }: Stored): Stored {
 }
 
 function readStored(file: string): Stored {
-  const text = textOf(file);
+  const text = textIfThere(file, MAX_BYTES);
   if (text === null) return { lasting: new Map(), minted: new Map() };
   const { lasting, minted } = parsed(file, text);
   const byDigest = (all: readonly Known[]) => new Map(all.map((one) => [one.digest, one]));
@@ -183,19 +184,4 @@ function parsed(file: string, text: string): Readonly<Record<Kind, readonly Know
       { cause },
     );
   }
-}
-
-function textOf(file: string): string | null {
-  try {
-    if (statSync(file).size > MAX_BYTES) throw new Error(`${file} is larger than ${MAX_BYTES} bytes`);
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
-    throw error;
-  }
-}
-
-function signatureOf(file: string): string {
-  const found = statSync(file, { throwIfNoEntry: false, bigint: true });
-  return found === undefined ? '' : `${found.ino}.${found.size}.${found.mtimeNs}`;
 }

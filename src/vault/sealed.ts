@@ -2,7 +2,7 @@
  * `vault:NAME`: the built-in vault, one sealed file in the state folder. Opened by `start` (reads, watches)
  * and by the `vault` commands (write). A reader sees a whole state or the one before; a writer holds a lock.
  */
-import { watchFiles } from '../base/watch-file.ts';
+import { followFiles } from '../base/watch-file.ts';
 import {
   type PutOutcome,
   putEntries,
@@ -106,11 +106,7 @@ export function openVault(opts: {
       return entry === undefined ? null : Date.parse(entry.rotated ?? entry.created);
     },
     used: (name, at) => usage.note(name, at),
-    watch: (onChange) => {
-      const watch = watchFiles(onChange);
-      for (const path of [store.path, ...(opts.files ?? [])]) watch.add(path);
-      return () => watch.stop();
-    },
+    watch: (onChange) => followFiles([store.path, ...(opts.files ?? [])], onChange),
   };
 }
 

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileDurable } from '../base/durable.ts';
+import { errorCode } from '../base/error-code.ts';
 import { hmac, sameBytes } from './seal.ts';
 import { SecretSourceError } from './source.ts';
 
@@ -27,7 +28,7 @@ export function readSeen(dir: string): Seen | null {
   try {
     return { path, text: readFileSync(path, 'latin1').slice(0, MAX_FILE_CHARACTERS) };
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    if (errorCode(error) === 'ENOENT') return null;
     throw new SecretSourceError('unreadable', `${path} cannot be read`, { cause: error });
   }
 }

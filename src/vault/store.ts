@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileDurable } from '../base/durable.ts';
+import { errorCode } from '../base/error-code.ts';
 import { exposure } from '../base/private-file.ts';
 import { fileSignature } from '../base/watch-file.ts';
 import { openDocument, parseDocument, printDocument, type VaultContent } from './document.ts';
@@ -161,7 +162,7 @@ function unlessMissing<T>(path: string, work: () => T): T | null {
   try {
     return work();
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    if (errorCode(error) === 'ENOENT') return null;
     throw new SecretSourceError('unreadable', `${path} cannot be read`, { cause: error });
   }
 }
