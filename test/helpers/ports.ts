@@ -4,7 +4,8 @@ import net from 'node:net';
 
 /**
  * One that nobody else is given while this process lives: it is a client's end of a connection. A port that was just
- * given back may be another test's a moment later.
+ * given back may be another test's a moment later. It is bound and not left to connect to choose: what connect chose
+ * for one destination it may choose again for another, and a dial of this very port would then connect to itself.
  */
 export async function deadPort(): Promise<number> {
   const server = net.createServer((socket) => void socket.on('error', () => {}).unref());
@@ -12,7 +13,7 @@ export async function deadPort(): Promise<number> {
   await once(server, 'listening');
   const at = server.address();
   if (at === null || typeof at === 'string') throw new Error('not listening');
-  const socket = net.connect(at.port, '127.0.0.1');
+  const socket = net.connect({ port: at.port, host: '127.0.0.1', localAddress: '127.0.0.1' });
   await once(socket, 'connect');
   socket.on('error', () => {}).unref();
   if (socket.localPort === undefined) throw new Error('no port');
