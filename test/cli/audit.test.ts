@@ -137,9 +137,9 @@ describe('audit tail', () => {
     onTestFinished(() => stop.abort());
     const following = start(root, ['tail', '-f', '--json', '-n', '0'], stop.signal);
     await recordMany(trail, 6);
-    await vi.waitFor(() => expect(following.out().split('\n')).toHaveLength(7), 5000);
+    await vi.waitFor(() => expect(following.out().split('\n')).toHaveLength(7), 20_000);
     await recordMany(trail, 1);
-    await vi.waitFor(() => expect(following.out().split('\n')).toHaveLength(8), 5000);
+    await vi.waitFor(() => expect(following.out().split('\n')).toHaveLength(8), 20_000);
     stop.abort();
     const { status, out } = await following.done;
     expect(status).toBe(0);

@@ -206,7 +206,7 @@ dns: { hosts: { "api.test": [127.0.0.1], "other.test": [127.0.0.1] } }
       await eventually(async () => {
         await inside('GET /next', `X-Key: ${mine[name]}\r\n`);
         return web.seen.at(-1)?.headers['x-key'] === value;
-      }, 15_000);
+      }, 25_000);
     };
     await command(['vault', 'rotate', 'a', '--json'], KEYS.rotated);
     writeFileSync(join(home.dir, 'file.key'), KEYS.refiled);
@@ -216,7 +216,7 @@ dns: { hosts: { "api.test": [127.0.0.1], "other.test": [127.0.0.1] } }
     await eventually(async () => {
       const reply = await inside('GET /gone', `X-Key: ${mine.VAULT_KEY}\r\n`);
       return reply.status === 503 && reply.json()['reason'] === 'secret_unavailable';
-    }, 15_000);
+    }, 25_000);
     const before = web.seen.length;
     for (const name of ['vault', 'rotated', 'file', 'refiled'] as const) {
       const reply = await inside('GET /old', `X-Key: ${KEYS[name]}\r\n`);
@@ -273,12 +273,12 @@ dns: { hosts: { "api.test": [127.0.0.1], "other.test": [127.0.0.1] } }
     }
     expect(Object.keys(shown)).toHaveLength(workers === 1 ? 1 : 3);
     process.kill(child ?? pid, 'SIGWINCH');
-    await eventually(() => running.said().includes('ended by an error in the program'), 15_000);
+    await eventually(() => running.said().includes('ended by an error in the program'), 25_000);
     const all = (): number[] | null => {
       const now = childrenOf(pid);
       return now.length === children.length && !now.includes(child ?? 0) ? now : null;
     };
-    const replaced = child === undefined ? [] : await eventually(all, 15_000);
+    const replaced = child === undefined ? [] : await eventually(all, 25_000);
     if (child !== undefined) process.kill(pid, 'SIGWINCH');
     await running.gone;
     // Workers that lost their supervisor end what they have, and write while they do.

@@ -68,7 +68,7 @@ export async function startProcess(opts: {
     home.remove();
   };
   const ports = await eventually(
-    () => /proxy {3}http:\/\/127\.0\.0\.1:(\d+)[\s\S]*admin {3}http:\/\/127\.0\.0\.1:(\d+)/.exec(said),
+    () => /proxy {3}http:\/\/127\.0\.0\.1:(\d+)[\s\S]*admin {3}http:\/\/127\.0\.0\.1:(\d+)\s/.exec(said),
     START_MS,
   ).catch(async () => {
     await remove();

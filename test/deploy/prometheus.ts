@@ -70,7 +70,7 @@ async function serve(dir: string, program: string, args: readonly string[]): Pro
   let said = '';
   child.stderr.on('data', (bytes: Buffer) => {
     said = (said + bytes.toString()).slice(-20_000);
-    const [, at] = /msg="Listening on" address=(\S+)/.exec(said) ?? [];
+    const [, at] = /msg="Listening on" address=(\S+)\s/.exec(said) ?? [];
     if (at !== undefined) listening.resolve(at);
   });
   child.once('error', (error) => listening.reject(error));

@@ -9,11 +9,13 @@ export function held(world: World): ApprovalView[] {
 
 /** The one entry that waits, once there is one. */
 export async function theHeld(world: World, ready: (view: ApprovalView) => boolean = () => true) {
-  return eventually(() => {
+  const found = await eventually(() => {
     const [first, second] = held(world);
-    if (second !== undefined) throw new Error('more than one entry waits');
+    if (second !== undefined) return 'several';
     return first !== undefined && ready(first) ? first : null;
   });
+  if (found === 'several') throw new Error('more than one entry waits');
+  return found;
 }
 
 export function decide(world: World, id: string, more: Partial<Decision> = {}): Promise<Decided> {

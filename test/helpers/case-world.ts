@@ -46,7 +46,7 @@ export type CaseWorld = {
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const PROGRAM = path.join(ROOT, 'src/sallyport.js');
-const START_MS = 20_000;
+const START_MS = 60_000;
 /** On the namespace's second interface: an address of the proxy's own that looks public. */
 export const OWN_PUBLIC_IP = '51.15.77.77';
 export const OWN_PUBLIC_IP6 = '2a0a:e5c0::77';
@@ -129,9 +129,10 @@ async function startProgram(config: string, env: NodeJS.ProcessEnv): Promise<Sta
     err += bytes.toString();
   });
   const greeting = await eventually(() => {
-    if (child.exitCode !== null) throw new Error(`start ended with ${child.exitCode}: ${err}`);
+    if (child.exitCode !== null) return [];
     return /proxy +http:\/\/\S+?:(\d+)\s[\s\S]*admin +http:\/\/\S+?:(\d+)\s/.exec(out);
   }, START_MS);
+  if (greeting.length === 0) throw new Error(`start ended with ${child.exitCode}: ${err}`);
   return { child, port: Number(greeting[1]), adminPort: Number(greeting[2]), log: () => err };
 }
 
@@ -172,7 +173,7 @@ async function settledRecords(
     return ends >= atLeast && ends * 2 === mine.length;
   };
   // What never settles is for the caller to show: it gets what stands there.
-  await eventually(settled, 3_000).catch(() => undefined);
+  await eventually(settled, 10_000).catch(() => undefined);
   return mine;
 }
 

@@ -47,7 +47,7 @@ export type TlsOptions = ConnectOptions & {
   readonly servername?: string | null;
 };
 
-const LIMIT_MS = 15_000;
+const LIMIT_MS = 30_000;
 
 /** A TCP connection to the proxy. */
 export async function open(port: number, from: From = {}): Promise<Talk> {

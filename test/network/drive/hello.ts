@@ -83,7 +83,7 @@ async function main(): Promise<void> {
   };
   const tunnel = await run('127.30');
   const intercept = await run('127.31');
-  await eventually(async () => (await counterProblem(world)) === null, 2_000).catch(() => undefined);
+  await eventually(async () => (await counterProblem(world)) === null).catch(() => undefined);
   const counters = await counterProblem(world);
   await world.stop();
   const report: HelloReport = { tunnel, intercept, counters };

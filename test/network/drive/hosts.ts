@@ -164,7 +164,7 @@ async function rebind(world: CaseWorld, recorded: () => string[]): Promise<HostR
   await eventually(async () => {
     later = await once();
     return !later.startsWith('HTTP/1.1 200');
-  }, 6_000).catch(() => undefined);
+  }).catch(() => undefined);
   return { first, later, loopback: recorded().filter((at) => at === '127.0.0.1').length - before };
 }
 
@@ -235,7 +235,7 @@ async function main(): Promise<void> {
   const queried = [...new Set(world.dns.queries.map(({ name }) => name))];
   const socks = await runSocks(world, sets);
   const rebound = await rebind(world, recorded);
-  await eventually(async () => (await counterProblem(world)) === null, 2_000).catch(() => undefined);
+  await eventually(async () => (await counterProblem(world)) === null).catch(() => undefined);
   const counters = await counterProblem(world);
   await world.stop();
   const broken = await Promise.all(rows.filter((row) => !loads(row)).map(runBroken));

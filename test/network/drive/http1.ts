@@ -173,7 +173,7 @@ async function main(): Promise<void> {
   });
   const counters: (string | null)[] = [];
   for (const { world } of lanes) {
-    await eventually(async () => (await counterProblem(world)) === null, 2_000).catch(() => undefined);
+    await eventually(async () => (await counterProblem(world)) === null).catch(() => undefined);
     counters.push(await counterProblem(world));
     await world.stop();
   }

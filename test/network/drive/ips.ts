@@ -91,7 +91,7 @@ async function main(): Promise<void> {
   const connections = recorded.map(({ at }) => at);
   const literals = await run(rows, '127.41', ({ ip }) => authority(ip));
   const listed = await run(real, '127.42', ({ ip }) => authority(ip));
-  await eventually(async () => (await counterProblem(world)) === null, 2_000).catch(() => undefined);
+  await eventually(async () => (await counterProblem(world)) === null).catch(() => undefined);
   const counters = await counterProblem(world);
   await world.stop();
   const report: IpReport = { answers, literals, listed, connections, counters };

@@ -176,7 +176,7 @@ async function main(): Promise<void> {
       runRow(world, row, { from: sourceAddress(`127.${20 + number}`, index), secure, end }),
     );
   }
-  await eventually(async () => (await counterProblem(world)) === null, 2_000).catch(() => undefined);
+  await eventually(async () => (await counterProblem(world)) === null).catch(() => undefined);
   const counters = await counterProblem(world);
   await world.stop();
   const report: ResponseReport = { ways, counters };
