@@ -182,6 +182,7 @@ describe('HTTP/2 frames', () => {
     peer.write(peer.get(3, '/next'));
     expect(await peer.body(3)).toBe('GET /next 0');
     await eventually(() => peer.seen(TYPE.reset, 1) ?? peer.seen(TYPE.headers, 1));
+    await eventually(async () => (await refused()) > old);
     expect((await refused()) - old).toBe(1);
     expect(a.arrived() - before).toBe(1);
     for (const one of [...a.bound.seen, ...a.other.seen])

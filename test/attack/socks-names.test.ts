@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type AttackWorld, attackWorld, REAL } from '../helpers/attack-world.ts';
 import { records, theRecord } from '../helpers/scene.ts';
 import { requestBytes, trySocks } from '../helpers/socks.ts';
+import { eventually } from '../helpers/world.ts';
 import { helloMessage, serverName, records as tlsRecords } from '../unit/wire/hello-bytes.ts';
 
 describe('names in a SOCKS5 request', () => {
@@ -34,7 +35,11 @@ describe('names in a SOCKS5 request', () => {
     const { client, code } = await trySocks(scene.world.port, `${name}${port()}`, { asName: true });
     expect(code).toBe(1);
     await client.over();
-    expect(await records(scene.world, { kind: 'end', reason: 'bad_authority' })).toHaveLength(before + 1);
+    const after = await eventually(async () => {
+      const now = await records(scene.world, { kind: 'end', reason: 'bad_authority' });
+      return now.length > before && now;
+    });
+    expect(after).toHaveLength(before + 1);
     expect(scene.tunnel.connections()).toBe(0);
   });
 

@@ -37,7 +37,8 @@ describe.each([1, 2])('the admin API of a proxy of %i processes', (workers) => {
       const tunnels = await Promise.all(
         Array.from({ length: 6 }, () => connect(running.port, `raw.test:${raw.port}`)),
       );
-      const { flows } = await get<{ flows: { id: string }[] }>('/api/v1/flows');
+      const opened = await get<{ flows: { id: string }[] }>('/api/v1/flows');
+      const { flows } = opened;
       expect(flows).toHaveLength(6);
       const [victim] = flows;
       const over: number[] = [];
@@ -45,7 +46,10 @@ describe.each([1, 2])('the admin API of a proxy of %i processes', (workers) => {
         void tunnel.over(LIMIT_MS).then(() => over.push(index));
       expect((await running.admin('DELETE', `/api/v1/flows/${victim?.id}`)).status).toBe(200);
       await eventually(() => over.length === 1);
-      const left = await get<{ flows: { id: string }[] }>('/api/v1/flows');
+      const left = await eventually(async () => {
+        const now = await get<typeof opened>('/api/v1/flows');
+        return now.flows.every(({ id }) => id !== victim?.id) && now;
+      });
       expect(left.flows.map(({ id }) => id).sort()).toEqual(
         flows
           .slice(1)
@@ -106,7 +110,10 @@ describe.each([1, 2])('the admin API of a proxy of %i processes', (workers) => {
   it('counts what was refused, over all processes', async () => {
     for (let n = 0; n < 8; n += 1) await refuse('evil.test:443');
     await refuse('odd.test:443');
-    const { blocked } = await get<{ blocked: { host: string; count: number }[] }>('/api/v1/blocked');
+    const blocked = await eventually(async () => {
+      const now = await get<{ blocked: { host: string; count: number }[] }>('/api/v1/blocked');
+      return now.blocked.reduce((sum, { count }) => sum + count, 0) >= 9 && now.blocked;
+    });
     expect(blocked.map(({ host, count }) => [host, count])).toEqual([
       ['evil.test', 8],
       ['odd.test', 1],
@@ -122,11 +129,11 @@ describe.each([1, 2])('the admin API of a proxy of %i processes', (workers) => {
       return records.length > 0 && records;
     });
     expect(found).toMatchObject([{ verdict: 'deny', reason: 'host_not_allowed', group: 'agents' }]);
-    const { body } = await running.admin(
-      'GET',
-      `/api/v1/audit?request_id=${String(found[0]?.['request_id'])}`,
-    );
-    expect((body as { records: unknown[] }).records).toHaveLength(2);
+    // Its end is written after the answer.
+    await eventually(async () => {
+      const ofOne = `/api/v1/audit?request_id=${String(found[0]?.['request_id'])}`;
+      return (await get<{ records: unknown[] }>(ofOne)).records.length === 2;
+    });
   });
 
   it('explains by the policy in force, to a group, a token or an address', async () => {

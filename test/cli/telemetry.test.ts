@@ -102,8 +102,11 @@ describe('telemetry', () => {
       expect([...new Set(collector.paths)].sort()).toEqual(['/otlp/v1/logs', '/otlp/v1/traces']);
       expect(running.said()).not.toContain('open-sesame');
       expect(JSON.stringify([spans, logs])).not.toContain('sesame');
-      const { body } = await running.admin('GET', '/metrics');
-      expect(body).toMatch(/sallyport_telemetry_total\{signal="traces",outcome="ok"\} [1-9]/);
+      // Counted once the collector's answer is in.
+      await eventually(async () => {
+        const { body } = await running.admin('GET', '/metrics');
+        return /sallyport_telemetry_total\{signal="traces",outcome="ok"\} [1-9]/.test(String(body));
+      });
     },
   );
 

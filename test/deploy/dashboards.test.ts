@@ -138,11 +138,7 @@ describeWith(['prometheus'], 'with a Prometheus that scrapes a proxy', () => {
     // Each row is seen growing: drive, let it be scraped, drive again.
     for (let round = 0; round < 3; round += 1) {
       await driven.drive();
-      const records = await recordsWritten();
-      await eventually(async () => {
-        const [seen] = await ask(prometheus.url, `max(sallyport_audit_records_total) >= ${records}`);
-        return seen;
-      }, 30_000);
+      await scraped();
     }
     scrape = await (await fetch(`http://${driven.target}/metrics`)).text();
   }, 120_000);
@@ -154,6 +150,14 @@ describeWith(['prometheus'], 'with a Prometheus that scrapes a proxy', () => {
   async function recordsWritten(): Promise<number> {
     const text = await driven.world.metrics();
     return Number(/^sallyport_audit_records_total (\d+)$/m.exec(text)?.[1]);
+  }
+
+  async function scraped(): Promise<void> {
+    const records = await recordsWritten();
+    await eventually(async () => {
+      const [seen] = await ask(prometheus.url, `max(sallyport_audit_records_total) >= ${records}`);
+      return seen;
+    }, 30_000);
   }
 
   it.each(QUERIES)('%s names only metrics and labels that there are', (_title, expr) => {
@@ -223,6 +227,7 @@ describeWith(['prometheus'], 'with a Prometheus that scrapes a proxy', () => {
     onTestFinished(() => rmSync(out, { recursive: true, force: true }));
     const args = ['--prometheus', prometheus.url, '--out', out, '--minutes', '1', '--scrape', '1'];
     await driven.drive();
+    await scraped();
     const { status, stderr } = await runProgram(process.execPath, [path.join(FOLDER, 'render.ts'), ...args], {
       env: {},
       cwd: out,

@@ -114,6 +114,8 @@ describeInNamespace('what the image holds', () => {
     const start = (JSON.parse(entry) as string[]).slice(1).map((word) => word.replace('/app', `${root}/app`));
     const health = `"$NODE" ${root}/app/healthcheck.js`;
     const script = [
+      // One stream, so that what is said stays in its order.
+      'exec 2>&1',
       'ip link set lo up',
       // The whole machine is read-only to it, as `read_only: true` has it, but for its volume.
       `mount --bind ${root} ${root} && mount -o remount,bind,ro ${root}`,

@@ -1,7 +1,7 @@
 /** HTTP/2 streams of all connections of a group share a cap: a hundred of each connection add up. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectH2, type H2Client } from '../helpers/h2.ts';
-import { intercepted, policy, records } from '../helpers/scene.ts';
+import { intercepted, policy, records, theRecord } from '../helpers/scene.ts';
 import { rawUpstream } from '../helpers/upstream.ts';
 import { eventually, makeWorld, type World } from '../helpers/world.ts';
 
@@ -46,8 +46,9 @@ describe('HTTP/2 streams', () => {
     await eventually(() => taken('loud') === 12);
     const refused = await loud[0]?.ask('GET /beyond');
     expect([refused?.status, refused?.json()['reason']]).toEqual([503, 'overloaded']);
-    const ends = await records(world, { kind: 'end', reason: 'overloaded', group: 'loud' });
-    expect(ends).toHaveLength(1);
+    const overloaded = { kind: 'end', reason: 'overloaded', group: 'loud' };
+    await theRecord(world, overloaded);
+    expect(await records(world, overloaded)).toHaveLength(1);
 
     const calm = await connected('127.0.0.2');
     void calm.ask('GET /').catch(() => {});

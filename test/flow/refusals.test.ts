@@ -14,6 +14,7 @@ import {
   policy,
   profile,
   records,
+  theRecord,
   tunnelled,
 } from '../helpers/scene.ts';
 import { askOnce, connectText, connectTls, type Reply, tryConnect } from '../helpers/talk.ts';
@@ -63,6 +64,7 @@ describe('refusals', () => {
             intercepted(`plain.test:${plain.port}`),
             `allow: "inner.test"`,
             `approve: "pay.test", methods: [POST], wait: 500ms, addresses: [127.0.0.0/8]`,
+            `approve: "pay.test", methods: [PUT], wait: 1m, addresses: [127.0.0.0/8]`,
           ],
           { sources: '127.0.0.1/32', more: 'profile: keys\n' },
         ),
@@ -120,10 +122,11 @@ describe('refusals', () => {
     };
   const host = () => `Host: api.test:${web.port}\r\n`;
 
-  const paying = inside(
-    () => 'POST / HTTP/1.1\r\nHost: pay.test\r\nContent-Length: 0\r\n\r\n',
-    () => 'pay.test:443',
-  );
+  const paying = (method: string): Ask =>
+    inside(
+      () => `${method} / HTTP/1.1\r\nHost: pay.test\r\nContent-Length: 0\r\n\r\n`,
+      () => 'pay.test:443',
+    );
 
   const table: readonly [Reason, string, Ask][] = [
     ['bad_request', 'bytes that are no HTTP', raw(() => 'NONSENSE\r\n\r\n')],
@@ -191,12 +194,12 @@ describe('refusals', () => {
       'an upgrade',
       inside(() => `GET /v1/x HTTP/1.1\r\n${host()}Connection: upgrade\r\nUpgrade: h2c\r\n\r\n`),
     ],
-    ['approval_timeout', 'what nobody approved in time', paying],
+    ['approval_timeout', 'what nobody approved in time', paying('POST')],
     [
       'approval_denied',
       'what a person refused',
       async () => {
-        const reply = paying();
+        const reply = paying('PUT')();
         const { id } = await theHeld(world);
         await decide(world, id, { decision: 'deny' });
         return reply;
@@ -270,6 +273,8 @@ describe('refusals', () => {
     expect(reply.body.toString()).not.toMatch(/10\.1\.2\.3|127\.0\.0\.1|others|sk-proj-0123/);
     expect(web.seen.length + plain.seen.length).toBe(seenBefore);
 
+    // Its end is written after the answer.
+    await theRecord(world, { kind: 'end', request_id: id });
     const decisions = await records(world, { kind: 'decision', request_id: id });
     const ends = await records(world, { kind: 'end', request_id: id });
     expect([decisions.length, ends.length]).toEqual([1, 1]);

@@ -122,6 +122,13 @@ async function main(): Promise<void> {
   await run('other port', `${curl} --max-time 2 http://1.1.1.1:8080/`);
   await run('tcp dns', 'python3 -c "$DNS_OVER_TCP"'.replace('$DNS_OVER_TCP', DNS_OVER_TCP));
   await run('ipv6 question', 'getent ahostsv6 api.test');
+  // Ends are written after the answer; what never comes is for the test to show.
+  const counted = (all: readonly Record<string, unknown>[], kind: string): number =>
+    all.filter((one) => one['kind'] === kind).length;
+  await eventually(async () => {
+    const all = await world.audit();
+    return counted(all, 'end') === counted(all, 'decision');
+  }).catch(() => undefined);
   const report: TransparentReport = {
     seen,
     upstream: [...web.seen, ...clear.seen].map(
