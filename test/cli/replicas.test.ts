@@ -99,13 +99,18 @@ dns: { hosts: { "raw.test": [127.0.0.1], "web.test": [127.0.0.1] } }
     const cut = (await open({ headers })).map((tunnel) => tunnel.over(SOON_MS));
     expect((await a.home.run(['token', 'revoke', id])).status).toBe(0);
     await Promise.all(cut);
-    for (const { port } of others) expect((await tryConnect(port, at, { headers })).answer.status).toBe(407);
+    for (const { port } of others)
+      await eventually(async () => (await tryConnect(port, at, { headers })).answer.status === 407, SOON_MS);
 
     const ended = (await open(AGENT)).map((tunnel) => tunnel.over(SOON_MS));
     const get = `GET http://web.test:${web.port}/ HTTP/1.1\r\nHost: web.test:${web.port}\r\nConnection: close\r\n\r\n`;
     const statuses: number[] = [];
-    for (const { port } of [a, b, c, a]) statuses.push((await askOnce(port, get, AGENT)).status);
-    expect(statuses).toEqual([200, 200, 200, 429]);
+    for (const { port } of [a, b, c]) statuses.push((await askOnce(port, get, AGENT)).status);
+    expect(statuses).toEqual([200, 200, 200]);
+    // One that waits too long for Redis counts by half of the limit for a moment; by itself it would let fifteen through.
+    for (let tries = 0; tries < 10 && statuses.at(-1) !== 429; tries += 1)
+      statuses.push((await askOnce(a.port, get, AGENT)).status);
+    expect(statuses.at(-1)).toBe(429);
 
     const lock = { on: true, group: '*', reason: 'incident 42' };
     expect((await a.admin('PUT', '/api/v1/lockdown', lock)).status).toBe(200);

@@ -114,7 +114,7 @@ describe('HashiCorp Vault or OpenBao', () => {
   });
 
   it('renews the token before its lease ends, so that one login lasts', async () => {
-    server.role({ roleId: 'role-1', secretId: 'secret-1', uses: 1, ttl: 1 });
+    server.role({ roleId: 'role-1', secretId: 'secret-1', uses: 1, ttl: 3 });
     open({ VAULT_ROLE_ID: 'role-1', VAULT_SECRET_ID: 'secret-1' });
     expect(await textOf('secret/openai#key')).toBe('value-one');
     await eventually(() => asked('/v1/auth/token/renew-self') >= 2);
@@ -123,7 +123,7 @@ describe('HashiCorp Vault or OpenBao', () => {
   });
 
   it("renews an operator's token, too, and says so when that cannot be done", async () => {
-    open({ VAULT_TOKEN: server.issue(1) });
+    open({ VAULT_TOKEN: server.issue(3) });
     expect(await textOf('secret/openai#key')).toBe('value-one');
     await eventually(() => asked('/v1/auth/token/renew-self') >= 1);
     open({ VAULT_TOKEN: server.issue(60, false) });

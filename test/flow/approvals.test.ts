@@ -131,11 +131,11 @@ describe('a held request', () => {
   it('is refused with Retry-After when nobody decides in time, whatever other clocks say', async () => {
     const client = await send('POST /slow');
     const { id } = await theHeld(world);
-    clock.advance(299_000);
+    clock.advance(290_000);
     world.proxy.parts.live.tick(clock.mono());
     world.proxy.parts.approvals.tick(clock.mono());
     expect(held(world)).toHaveLength(1);
-    clock.advance(2_000);
+    clock.advance(11_000);
     const reply = await client.reply();
     expect(reply.json()).toMatchObject({ status: 403, reason: 'approval_timeout' });
     expect(Number(reply.field('retry-after'))).toBeGreaterThan(0);

@@ -23,7 +23,7 @@ describe.each(WAYS)('a client that leaves by %s', (way, leave) => {
 
   beforeAll(async () => {
     dns = await startDnsStub({
-      'slow.test': { a: ['127.0.0.1'], delayMs: 400 },
+      'slow.test': { a: ['127.0.0.1'], delayMs: 1_500 },
       'api.test': { a: ['127.0.0.1'] },
     });
     const script = (socket: net.Socket): void => {

@@ -21,6 +21,7 @@ type Setup = {
   readonly servers?: string[];
   readonly own?: OwnAddresses;
   readonly limits?: Partial<DialLimits>;
+  readonly dnsMs?: number;
 };
 
 function dialer(setup: Setup = {}) {
@@ -30,7 +31,7 @@ function dialer(setup: Setup = {}) {
     servers: setup.servers ?? ['127.0.0.1:1'],
     hosts: setup.hosts ?? {},
     clock,
-    limits: { tryMs: 200, totalMs: 400 },
+    limits: { tryMs: 1_000, totalMs: setup.dnsMs ?? 10_000 },
   });
   open.push(() => resolver.close());
   const made = createDialer({
@@ -38,7 +39,7 @@ function dialer(setup: Setup = {}) {
     own: () => setup.own ?? { addresses: [], local: [], listeners: [] },
     tls: { ca: [] },
     onConnect: (outcome) => outcomes.push(outcome),
-    limits: { staggerMs: 40, connectMs: 600, ...setup.limits },
+    limits: { staggerMs: 40, connectMs: 10_000, ...setup.limits },
   });
   return { ...made, outcomes, clock };
 }
@@ -182,7 +183,7 @@ describe('several addresses', () => {
     const { port, arrived } = await upstream('127.0.0.1');
     const dial = dialer({
       hosts: { 'api.test': ['::1', '127.0.0.1'] },
-      limits: { staggerMs: 60_000, connectMs: 5_000 },
+      limits: { staggerMs: 60_000, connectMs: 20_000 },
     });
     const socket = connected(await dial.tcp(permitFor({ host: 'api.test', port }), {}));
     expect(socket.remoteAddress).toBe('127.0.0.1');
@@ -193,11 +194,11 @@ describe('several addresses', () => {
     const hole = await blackHole('127.0.0.2');
     open.push(() => hole.close());
     const { arrived } = await upstream('127.0.0.1', hole.port);
-    const dial = dialer({ hosts: { 'api.test': ['127.0.0.2', '127.0.0.1'] }, limits: { connectMs: 5_000 } });
+    const dial = dialer({ hosts: { 'api.test': ['127.0.0.2', '127.0.0.1'] }, limits: { connectMs: 20_000 } });
     const from = performance.now();
     const socket = connected(await dial.tcp(permitFor({ host: 'api.test', port: hole.port }), {}));
     expect(socket.remoteAddress).toBe('127.0.0.1');
-    expect(performance.now() - from).toBeLessThan(1_000);
+    expect(performance.now() - from).toBeLessThan(15_000);
     expect(arrived).toHaveLength(1);
     expect(
       process.getActiveResourcesInfo().filter((one) => one === 'TCPConnectWrap').length,
@@ -208,7 +209,7 @@ describe('several addresses', () => {
     'that the kernel takes to mean another one (%s) are not accepted',
     async (address) => {
       const { port, arrived } = await upstream(address === '::' ? '::1' : '127.0.0.1');
-      const outcome = await connectFirst({ addresses: [address], port, staggerMs: 40, limitMs: 600 });
+      const outcome = await connectFirst({ addresses: [address], port, staggerMs: 40, limitMs: 10_000 });
       expect(outcome).toEqual({ kind: 'failed', why: 'elsewhere' });
       while (arrived[0]?.closed !== true) await nextTurn();
     },
@@ -292,12 +293,9 @@ describe('the address guard', () => {
   it('passes on what the resolver says', async () => {
     const dns = await startDnsStub({ 'gone.test': { rcode: 'NXDOMAIN' }, 'slow.test': { silent: true } });
     open.push(() => dns.close());
-    const dial = dialer({ servers: [dns.address] });
-    expect(await dial.tcp(permitFor({ host: 'gone.test', port: 443 }), {})).toMatchObject({
-      reason: 'dns_failed',
-    });
-    expect(await dial.tcp(permitFor({ host: 'slow.test', port: 443 }), {})).toMatchObject({
-      reason: 'dns_timeout',
-    });
+    const told = (host: string, dnsMs: number) =>
+      dialer({ servers: [dns.address], dnsMs }).tcp(permitFor({ host, port: 443 }), {});
+    expect(await told('gone.test', 10_000)).toMatchObject({ reason: 'dns_failed' });
+    expect(await told('slow.test', 400)).toMatchObject({ reason: 'dns_timeout' });
   });
 });

@@ -27,7 +27,7 @@ function resolver(over: Partial<Parameters<typeof createResolver>[0]> = {}) {
     hosts: {},
     clock,
     onLookup: (outcome) => outcomes.push(outcome),
-    limits: { tryMs: 150, totalMs: 500 },
+    limits: { tryMs: 1_000, totalMs: 10_000 },
     ...over,
   });
   open.push(() => made.close());
@@ -91,7 +91,8 @@ describe('a lookup', () => {
     ['nobody answers', { silent: true }, 'dns_timeout', 'timeout'],
   ] as const)('is refused when %s', async (_why, script, reason, outcome) => {
     const dns = await stub({ 'x.test': script });
-    const names = resolver({ servers: [dns.address] });
+    const limits = reason === 'dns_timeout' ? { limits: { tryMs: 150, totalMs: 500 } } : {};
+    const names = resolver({ servers: [dns.address], ...limits });
     expect(await names.resolve(host('x.test'))).toEqual(refusal(reason));
     expect(names.outcomes).toEqual([outcome]);
   });
@@ -123,10 +124,10 @@ describe('a lookup', () => {
     const from = performance.now();
     const names = resolver({
       servers: [dns.address, dns.address],
-      limits: { tryMs: 700, totalMs: 150 },
+      limits: { tryMs: 20_000, totalMs: 150 },
     });
     await names.resolve(host('x.test'));
-    expect(performance.now() - from).toBeLessThan(600);
+    expect(performance.now() - from).toBeLessThan(15_000);
   });
 
   it('does without AAAA when only those stay unanswered, and soon asks again', async () => {

@@ -17,8 +17,8 @@ describe('refuse: inside', () => {
   let at = '';
 
   beforeAll(async () => {
-    web = await httpUpstream({ name: 'api.test', port: 443, host: '127.0.0.79' });
-    at = 'api.test:443';
+    web = await httpUpstream({ name: 'api.test', host: '127.0.0.79' });
+    at = `api.test:${web.port}`;
     const rules = [
       intercepted(at),
       tunnelled('down.test:443'),
@@ -126,7 +126,7 @@ describe('refuse: inside', () => {
 
   it('still serves what is allowed', async () => {
     const client = await open(at);
-    expect((await client.ask('GET /ok HTTP/1.1\r\nHost: api.test\r\n\r\n')).status).toBe(200);
+    expect((await client.ask(`GET /ok HTTP/1.1\r\nHost: ${at}\r\n\r\n`)).status).toBe(200);
     client.destroy();
   });
 

@@ -106,17 +106,22 @@ describeWith(['redis-server', 'redis-cli'], 'replicas', () => {
     expect(await paused.replicas.settled(SOON_MS)).toBe(true);
     redis.pause();
     try {
-      const before = performance.now();
-      const waits = [await take(paused, 4), await take(paused, 4), await take(paused, 4)];
-      expect(waits.map((wait) => wait === 0)).toEqual([true, true, false]);
-      expect([await hold(paused, 4), await hold(paused, 4), await hold(paused, 4)]).toEqual([
-        true,
-        true,
-        false,
-      ]);
-      expect(await spend(paused, 60)).toBe(-10);
+      const times: number[] = [];
+      const timed = async <T>(asked: () => Promise<T>): Promise<T> => {
+        const before = performance.now();
+        const answer = await asked();
+        times.push(performance.now() - before);
+        return answer;
+      };
+      const taken = [0, 0, 0];
+      for (const index of taken.keys()) taken[index] = await timed(async () => take(paused, 4));
+      expect(taken.map((wait) => wait === 0)).toEqual([true, true, false]);
+      const held = [true, true, true];
+      for (const index of held.keys()) held[index] = await timed(async () => hold(paused, 4));
+      expect(held).toEqual([true, true, false]);
+      expect(await timed(async () => spend(paused, 60))).toBe(-10);
       // Not each of them waits: after the first, Redis is left alone for a second.
-      expect(performance.now() - before).toBeLessThan(1_700);
+      expect(times.filter((ms) => ms < 250).length).toBeGreaterThanOrEqual(4);
     } finally {
       redis.goOn();
     }

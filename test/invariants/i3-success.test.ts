@@ -14,7 +14,7 @@ describe('I3: success is told last', () => {
   beforeAll(async () => {
     raw = await rawUpstream((socket) => socket.resume());
     dns = await startDnsStub({
-      'slow.test': { a: ['127.0.0.1'], delayMs: 300 },
+      'slow.test': { a: ['127.0.0.1'], delayMs: 1_500 },
       'api.test': { a: ['127.0.0.1'] },
       'inner.test': { a: ['10.0.0.1'] },
     });
@@ -68,7 +68,7 @@ describe('I3: success is told last', () => {
   });
 
   it('a policy that changes while the name is looked up is asked again', async () => {
-    dns.set('late.test', { a: ['127.0.0.1'], delayMs: 300 });
+    dns.set('late.test', { a: ['127.0.0.1'], delayMs: 1_500 });
     world.setPolicy('agents.yaml', policy([tunnelled(`late.test:${raw.port}`, 'protocol: any')]));
     const client = await open(world.port);
     client.write(connectText(`late.test:${raw.port}`));

@@ -167,7 +167,7 @@ async function killedProxy(of: {
   try {
     const clients = Array.from({ length: CLIENTS }, (_, n) => load(running.port, port, `${name}-${n}`));
     const wanted = seen.size + CLIENTS * (1 + Math.random() * 20);
-    await eventually(() => seen.size > wanted);
+    await eventually(() => seen.size > wanted, LIMIT_MS);
     await pause(Math.random() * 10);
     await killAll(running);
     await Promise.all(clients);
