@@ -13,7 +13,7 @@ import type { Shape } from '../secrets/placeholder.ts';
 /** Entries of each kind; the oldest are forgotten first. */
 const MAX_SHAPES = 16_384;
 const MAX_SHAPE_LENGTH = 4096;
-/** Another process makes a private key meanwhile, at worst. */
+/** Whoever holds the lock reads and writes a small file. */
 const LOCK_WAIT_MS = 2_000;
 
 export type Shapes = {
@@ -32,20 +32,22 @@ export function openShapes(file: string): Shapes {
   const add = <T>(of: (all: Stored) => Map<string, T>, key: string, make: () => T): T => {
     const known = of(stored).get(key);
     if (known !== undefined) return known;
+    // Before the lock: a private key takes seconds on a busy machine, and who would not wait so long went without it.
+    const made = of(readStored(file)).get(key) ?? make();
     // Two processes that make one key's shape at once would give out placeholders that the other does not know.
     const release = lock(file);
     try {
-      return addLocked(of, key, make);
+      return addLocked(of, key, made);
     } finally {
       release();
     }
   };
-  const addLocked = <T>(of: (all: Stored) => Map<string, T>, key: string, make: () => T): T => {
+  const addLocked = <T>(of: (all: Stored) => Map<string, T>, key: string, made: T): T => {
     const disk = readStored(file);
     for (const [old, shape] of stored.shapes) if (!disk.shapes.has(old)) keep(disk.shapes, old, shape);
     for (const [old, pem] of stored.pems) if (!disk.pems.has(old)) keep(disk.pems, old, pem);
     stored = disk;
-    const value = of(stored).get(key) ?? make();
+    const value = of(stored).get(key) ?? made;
     keep(of(stored), key, value);
     save(file, stored);
     return value;

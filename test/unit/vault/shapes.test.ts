@@ -8,9 +8,17 @@ import { expect, it, onTestFinished } from 'vitest';
 import { openUsage } from '../../../src/vault/usage.ts';
 
 const SHAPES = new URL('../../../src/vault/shapes.ts', import.meta.url).href;
-/** Opens the file, says so, and makes the key's shape when it hears something. */
+/** Opens the file, says so, and makes the key's shape when it hears something: slower than anybody waits for a lock. */
 const MAKER = `
-import { openShapes } from ${JSON.stringify(SHAPES)};
+import crypto from 'node:crypto';
+import { syncBuiltinESMExports } from 'node:module';
+const make = crypto.generateKeyPairSync;
+crypto.generateKeyPairSync = (...of) => {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_200);
+  return make(...of);
+};
+syncBuiltinESMExports();
+const { openShapes } = await import(${JSON.stringify(SHAPES)});
 const shapes = openShapes(process.argv[1]);
 process.stdin.once('data', () => process.stdout.write(shapes.pem('k'), () => process.exit()));
 process.stdout.write('ready');
@@ -22,7 +30,7 @@ function folder(): string {
   return dir;
 }
 
-it('processes that make one private key at the same moment agree on it', async () => {
+it('processes that make one private key at the same moment agree on it, however long that takes', async () => {
   const file = join(folder(), 'shapes.json');
   const makers = Array.from({ length: 4 }, () => {
     const child = spawn(process.execPath, ['--input-type=module', '-e', MAKER, file], {
