@@ -1,11 +1,12 @@
 /**
  * The client's half of a WebSocket whose messages may hold placeholders (a key with `in: [websocket]` is bound to
  * the host): frames are read strictly and written anew under fresh masks. A text message is held until it is whole,
- * for nothing of a refused one may leave; so is a compressed one. Uncompressed binary messages stream through,
- * control frames pass between fragments. Driven by `upgrade-relay.ts`; holds no socket.
+ * for nothing of a refused one may leave; so is a compressed one. Uncompressed binary messages are searched and stream
+ * through, control frames are searched and pass between fragments. Driven by `upgrade-relay.ts`; holds no socket.
  */
 import { randomFillSync } from 'node:crypto';
 import { type Denied, denied } from '../flow/reason.ts';
+import type { BytesSearch } from '../secrets/bytes-search.ts';
 import type { SubstitutedMessage } from '../secrets/substitute.ts';
 import {
   copyMasked,
@@ -24,6 +25,8 @@ export type RewriterAsk = {
   readonly deflate: CodecTerms | null;
   /** keys in, or a refusal; latin-1 */
   readonly substitute: (text: string) => SubstitutedMessage | Denied;
+  /** for one message, or control frame, of bytes */
+  readonly search: () => Pick<BytesSearch, 'feed' | 'end'>;
   /** keys that were put in */
   readonly used: (names: readonly string[]) => void;
   /** asks for room for a message that has got large, and gives it back */
@@ -68,6 +71,10 @@ export class MessageRewriter implements FrameSink {
   #taken = 0;
   /** of the streamed frame under way */
   #mask = 0;
+  /** of the streamed message under way */
+  #search: ReturnType<RewriterAsk['search']> | null = null;
+  /** of it, what this turn brought */
+  #unsearched: Buffer[] = [];
   #work = 0;
   #over = false;
 
@@ -80,7 +87,10 @@ export class MessageRewriter implements FrameSink {
   /** Reads until enough was done for one turn. @returns how many bytes were read */
   feed(bytes: Buffer): number {
     this.#work = 0;
-    return this.#reader.feed(bytes);
+    const read = this.#reader.feed(bytes);
+    // Once for all of its fragments in a read, and before `flush`.
+    if (this.#unsearched.length > 0) this.#searchBytes();
+    return read;
   }
 
   /** Sends what is ready. False: the upstream wants a pause. */
@@ -93,6 +103,7 @@ export class MessageRewriter implements FrameSink {
     this.#over = true;
     this.#reader.stop();
     this.#out.drop();
+    this.#unsearched = [];
     this.#letGo();
   }
 
@@ -114,24 +125,30 @@ export class MessageRewriter implements FrameSink {
     const mask = frame.mask ?? 0;
     if (frame.opcode >= OPCODE.close) return copyMasked(bytes, { into: this.#control, to: at, mask, at });
     if (this.#holds) return this.#hold(bytes, mask, at);
+    const plain = Buffer.allocUnsafe(bytes.length);
+    copyMasked(bytes, { into: plain, to: 0, mask, at });
+    this.#unsearched.push(plain);
+    this.#work += bytes.length;
     const into = Buffer.allocUnsafe(bytes.length);
-    copyMasked(bytes, { into, to: 0, mask: mask ^ this.#mask, at });
+    copyMasked(plain, { into, to: 0, mask: this.#mask, at });
     return this.#out.add(into);
   }
 
   end(frame: Frame): void {
     this.#frame = null;
-    if (frame.opcode >= OPCODE.close) {
-      this.#out.add(
-        wholeFrame({ ...frame, mask: this.#masks.next() }, this.#control.subarray(0, frame.length)),
-      );
-      // RFC 6455 section 5.5.1: the client says nothing more.
-      if (frame.opcode === OPCODE.close) this.#reader.stop();
-    } else if (frame.fin && this.#holds) {
-      this.#deliver();
-    }
+    if (frame.opcode >= OPCODE.close) this.#passControl(frame);
+    else if (frame.fin && this.#holds) this.#deliver();
+    else if (frame.fin) this.#endBytes();
     this.#work += FRAME_WORK_BYTES;
     if (this.#work >= TURN_BYTES) this.#reader.pause();
+  }
+
+  #passControl(frame: Frame): void {
+    const payload = this.#control.subarray(0, frame.length);
+    if (!this.#maySend(payload)) return;
+    this.#out.add(wholeFrame({ ...frame, mask: this.#masks.next() }, payload));
+    // RFC 6455 section 5.5.1: the client says nothing more.
+    if (frame.opcode === OPCODE.close) this.#reader.stop();
   }
 
   fault(detail: string): void {
@@ -144,6 +161,29 @@ export class MessageRewriter implements FrameSink {
     this.#opcode = frame.opcode;
     this.#compressed = frame.rsv1;
     this.#holds = frame.opcode === OPCODE.text || frame.rsv1;
+    this.#search = this.#holds ? null : this.#ask.search();
+  }
+
+  /** Of a streamed message. */
+  #searchBytes(): void {
+    const why = this.#search?.feed(Buffer.concat(this.#unsearched)) ?? null;
+    this.#unsearched = [];
+    if (why !== null) this.#fail(why);
+  }
+
+  #endBytes(): void {
+    this.#searchBytes();
+    const why = this.#search?.end() ?? null;
+    this.#search = null;
+    if (why !== null) this.#fail(why);
+  }
+
+  /** All of a message, or of a control frame. */
+  #maySend(bytes: Buffer): boolean {
+    const search = this.#ask.search();
+    const why = search.feed(bytes) ?? search.end();
+    if (why !== null) this.#fail(why);
+    return why === null;
   }
 
   #hold(bytes: Buffer, mask: number, at: number): void {
@@ -174,7 +214,7 @@ export class MessageRewriter implements FrameSink {
     if (plain === 'large') return this.#fail(TOO_LARGE);
     if (plain === 'bad') return this.#fail(denied('bad_request', 'Malformed compressed message.'));
     if (this.#opcode === OPCODE.text) this.#swap(plain);
-    else this.#send(plain, this.#compressed);
+    else if (this.#maySend(plain)) this.#send(plain, this.#compressed);
     this.#letGo();
     this.#work += plain.length + (this.#compressed ? INFLATE_WORK_BYTES : 0);
   }

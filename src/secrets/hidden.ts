@@ -11,7 +11,7 @@ import type { PlaceholderHit } from './placeholder-index.ts';
 import type { Escaped } from './spellings.ts';
 import { decodedView, endAt, startAt, undone, type View } from './views.ts';
 
-/** `tag`: the placeholder, or null for a marker that belongs to none; `coded`: one in base64; `leak`: a real key */
+/** `tag`: the placeholder, or null for a marker that belongs to none; `coded`: one in base64 or hex; `leak`: a real key */
 export type Hidden = { readonly tag: string | null } | 'coded' | 'leak';
 
 export type HiddenAsk = {

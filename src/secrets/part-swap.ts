@@ -1,6 +1,6 @@
 /**
  * One stretch of a request's body in one format: this identity's placeholders become keys, and everything else that is
- * passed on is searched for other placeholders and real keys in each spelling. In base64 nothing is swapped: what is seen
+ * passed on is searched for other placeholders and real keys in each spelling. In base64 and hex nothing is swapped: what is seen
  * there is refused. Used by `body-swap.ts` and `multipart-swap.ts`, which share a `SwapState`. Invariants I5 and I6;
  * contract sections 4 and 11.
  */

@@ -2,29 +2,34 @@
  * Every placeholder that this installation has given out, searched at once: `substitute.ts` tells by it an
  * identity's own placeholders from others'. Made by `vault/bindings.ts`.
  */
-import { base64Forms } from './coded.ts';
+import { base64Forms, hexForms } from './coded.ts';
 import { buildNeedles, type Hit, type NeedleIndex } from './needles.ts';
 import { hasMarker } from './placeholder.ts';
 
-/** The tag is the placeholder as issued, also where it was found percent-encoded or, without a marker, in base64. */
+/** The tag is the placeholder as issued, also where it was found percent-encoded or, without a marker, in base64 or hex. */
 export type PlaceholderIndex = NeedleIndex<string>;
 export type PlaceholderHit = Hit<string>;
 
-/** Placeholders without a marker that are looked for in base64 as well: three needles each. */
+/** Placeholders without a marker that are looked for in base64 and hex as well: five needles each. */
 const MAX_CODED = 2_000;
 
 /** The caller caps the list. Percent-encoded spellings (`%3A` for the colon of a bot token) are added here. */
 export function indexPlaceholders(placeholders: readonly string[]): PlaceholderIndex {
   const unmarked = placeholders.filter((one) => !hasMarker(one)).slice(0, MAX_CODED);
   return buildNeedles([
-    ...unmarked.flatMap((tag) => base64Forms(Buffer.from(tag, 'latin1')).map((bytes) => ({ bytes, tag }))),
+    ...unmarked.flatMap((tag) => codedForms(tag).map((bytes) => ({ bytes, tag }))),
     ...placeholders.flatMap((tag) =>
       spellings(tag).map((text) => ({ bytes: Buffer.from(text, 'latin1'), tag })),
     ),
   ]);
 }
 
-/** Was it found in base64, where nothing is swapped. */
+function codedForms(text: string): readonly Buffer[] {
+  const bytes = Buffer.from(text, 'latin1');
+  return [...base64Forms(bytes), ...hexForms(bytes)];
+}
+
+/** Was it found in base64 or hex, where nothing is swapped. */
 export function isCoded(text: string, { start, end, tag }: PlaceholderHit): boolean {
   if (end - start === tag.length) return false;
   return !text.slice(start, end).includes('%');

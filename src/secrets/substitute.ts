@@ -246,7 +246,7 @@ function unfit(ask: SwapAsk, placeholder: string | null): Denied {
 
 /** The same words whoever's it is: only its marker was seen. */
 export function misplacedCode(): Denied {
-  return denied('placeholder_wrong_place', 'A placeholder stands in base64, where it is not swapped.');
+  return denied('placeholder_wrong_place', 'A placeholder stands in base64 or hex, where it is not swapped.');
 }
 
 /** Another identity's and a made-up one get the same words. */

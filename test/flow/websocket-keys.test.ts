@@ -1,4 +1,5 @@
 /** Keys in WebSocket messages (`in: [websocket]`): swapped in text, refused where they do not belong. */
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { WebSocket } from 'ws';
@@ -118,13 +119,53 @@ describe('a key in a message', () => {
   it('is not put into binary messages, which pass as they are', async () => {
     for (const perMessageDeflate of [false, { threshold: 0 }]) {
       const socket = await opened('/binary', { perMessageDeflate });
-      const data = Buffer.concat([Buffer.from(mine.gateway), Buffer.from([0, 255, 128])]);
+      const data = Buffer.concat([
+        Buffer.from(`no key ${mine.gateway.slice(0, 6)}%41\\u0041`),
+        randomBytes(200_000),
+      ]);
       socket.send(data);
       await once(socket, 'message');
       expect(gateway.seen.at(-1)).toEqual({ text: data.toString(), binary: true });
       socket.terminate();
     }
   });
+
+  const SENT: Readonly<Record<string, (socket: WebSocket, text: string) => void>> = {
+    'a binary message': (socket, text) => socket.send(Buffer.from(`\u0000${text}\u0000`)),
+    'fragments of bytes': (socket, text) => {
+      socket.send(Buffer.from(`\u0000${text.slice(0, 4)}`), { fin: false, binary: true });
+      socket.send(Buffer.from(`${text.slice(4)}\u0000`), { fin: true });
+    },
+    'a ping': (socket, text) => socket.ping(text),
+    'a pong': (socket, text) => socket.pong(text),
+    'the reason of a close': (socket, text) => socket.close(4000, text),
+  };
+  it.each(
+    Object.keys(SENT).flatMap((how) => [false, { threshold: 0 }].map((deflate) => [how, deflate] as const)),
+  )(
+    'and a real key in %s end the connection before they leave, compression %j',
+    async (how, perMessageDeflate) => {
+      for (const [text, reason] of [
+        [mine.gateway, 'placeholder_wrong_place'],
+        [mine.other, 'placeholder_wrong_host'],
+        [theirs, 'placeholder_unknown'],
+        [REAL, 'secret_leak'],
+        [Buffer.from(REAL).toString('base64'), 'secret_leak'],
+      ] as const) {
+        const socket = await opened('/bytes', { perMessageDeflate });
+        const [on] = [...gateway.sockets].slice(-1);
+        const heard: string[] = [];
+        for (const event of ['ping', 'pong', 'message'] as const)
+          on?.on(event, (bytes: Buffer) => heard.push(bytes.toString('latin1')));
+        on?.on('close', (_code: number, why: Buffer) => heard.push(why.toString('latin1')));
+        const closed = closeOf(socket);
+        SENT[how]?.(socket, text);
+        expect(await closed).toEqual({ code: 1008, reason });
+        await eventually(() => on?.readyState === on?.CLOSED);
+        expect(heard.join('\n')).not.toContain(text);
+      }
+    },
+  );
 
   it.each([
     ['bound to another host', () => mine.other, 'placeholder_wrong_host'],

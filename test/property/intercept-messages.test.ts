@@ -8,6 +8,7 @@ import { describe, expect, it } from 'vitest';
 import type { Denied } from '../../src/flow/reason.ts';
 import type { CodecTerms } from '../../src/intercept/message-codec.ts';
 import { MessageRewriter } from '../../src/intercept/message-rewriter.ts';
+import { BytesSearch } from '../../src/secrets/bytes-search.ts';
 import { substituteMessage } from '../../src/secrets/substitute.ts';
 import { copyMasked, FrameReader, wholeFrame } from '../../src/wire/websocket.ts';
 import { authority, SHAPES, world } from '../unit/secrets/world.ts';
@@ -112,6 +113,31 @@ function upstreamMessages(bytes: Buffer): Got[] {
   return got;
 }
 
+/** Payloads of all frames in a row, as far as they came. */
+function plainOf(bytes: Buffer): string {
+  const parts: string[] = [];
+  let mask = 0;
+  const reader = new FrameReader(
+    { from: 'client', deflate: true },
+    {
+      frame: (frame) => {
+        mask = frame.mask ?? 0;
+      },
+      payload: (piece, at) => {
+        const into = Buffer.alloc(piece.length);
+        copyMasked(piece, { into, to: 0, mask, at });
+        parts.push(into.toString('latin1'));
+      },
+      end: () => {},
+      fault: (detail) => {
+        throw new Error(detail);
+      },
+    },
+  );
+  reader.feed(bytes);
+  return parts.join('');
+}
+
 function through(
   bytes: Buffer,
   terms: CodecTerms | null,
@@ -124,6 +150,7 @@ function through(
   const rewriter = new MessageRewriter({
     deflate: terms,
     substitute: (text) => substituteMessage({ text, bindings: mine, at: AT, secure: true }),
+    search: () => new BytesSearch({ bindings: mine, at: AT, secure: true }),
     used: (names) => {
       for (const name of names) used.add(name);
     },
@@ -207,6 +234,37 @@ describe('a message', () => {
         expect(taken).toBe(0);
       }),
       { numRuns: 200 },
+    );
+  });
+
+  it('of bytes with a placeholder or a key ends the connection before its end left', () => {
+    const held = fc.constantFrom(
+      // Cut behind its marker it is nobody's yet.
+      [placeholder, /^placeholder_(?:wrong_place|unknown)$/] as const,
+      [theirs, /^placeholder_unknown$/] as const,
+      [real, /^secret_leak$/] as const,
+    );
+    fc.assert(
+      fc.property(
+        parts,
+        held,
+        terms,
+        fc.boolean(),
+        sizes,
+        sizes,
+        (text, bad, agreed, compress, cuts, reads) => {
+          const [what, reason] = bad;
+          const around = text.filter((part) => part !== placeholder);
+          const data = Buffer.from([...around, what, '\u0000', ...around].join(''));
+          const bytes = clientBytes([{ opcode: 2, data, compress }], agreed, cuts);
+          const { sent, refused, taken } = through(bytes, agreed, reads);
+          expect(refused?.reason).toMatch(reason);
+          expect(sent.toString('latin1')).not.toContain(what);
+          expect(plainOf(sent)).not.toContain(what);
+          expect(taken).toBe(0);
+        },
+      ),
+      { numRuns: 400 },
     );
   });
 

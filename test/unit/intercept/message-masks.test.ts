@@ -9,6 +9,7 @@ it('every message goes on under a mask of its own', () => {
   const rewriter = new MessageRewriter({
     deflate: null,
     substitute: (text) => ({ kind: 'ok', text, used: [] }),
+    search: () => ({ feed: () => null, end: () => null }),
     used: () => {},
     take: () => true,
     give: () => {},

@@ -84,6 +84,26 @@ describe('a placeholder in base64', () => {
     }
   });
 
+  it('is refused in hex of either case as well', () => {
+    for (const text of [GITHUB, GITHUB.toLowerCase(), theirs('GITHUB_TOKEN'), UNMARKED]) {
+      for (const code of [hex(`u:${text}`), hex(`u:${text}`).toUpperCase()]) {
+        for (const [name, build] of Object.entries(places))
+          expect(substitute(mine, build(code), { host: 'github.com' }), name).toMatch(
+            /^placeholder_wrong_(?:place|host)$/,
+          );
+        const message = {
+          text: `{"k":"${code}"}`,
+          bindings: mine,
+          at: authority('github.com'),
+          secure: true,
+        };
+        expect(substituteMessage(message)).toMatchObject({
+          reason: text === UNMARKED ? 'placeholder_wrong_host' : 'placeholder_wrong_place',
+        });
+      }
+    }
+  });
+
   it('is refused in a message and in a trailer', () => {
     for (const before of BEFORE) {
       const code = base64(before + GITHUB);
