@@ -1,5 +1,5 @@
 /** The second factor of whoever asks, as routes want it. Used by `routes/`. */
-import type { AdminDeps, Ask, Reply } from './route.ts';
+import { type AdminDeps, type Ask, type Reply, refused } from './route.ts';
 
 /** Null: the code is right, and now used. */
 export async function wrongCode(
@@ -27,8 +27,4 @@ export async function wrongCode(
     case 'too_many':
       return refused(429, 'too_many_failures', 'Too many wrong one-time codes; try again in some minutes.');
   }
-}
-
-function refused(status: number, code: string, detail: string): Reply {
-  return { problem: { status, code, detail } };
 }

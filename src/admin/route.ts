@@ -96,6 +96,11 @@ export function route<B = undefined, Q = undefined>(spec: Spec<B, Q>): Route {
   };
 }
 
+/** The answer to a call that is not done. `code`: for programs; `detail`: a sentence for people. */
+export function refused(status: number, code: string, detail: string): Reply {
+  return { problem: { status, code, detail } };
+}
+
 function wrong(what: string, error: z.ZodError): Reply {
   const [first] = error.issues;
   const at = first === undefined || first.path.length === 0 ? '' : `${first.path.join('.')}: `;

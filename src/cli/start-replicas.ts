@@ -2,11 +2,11 @@
  * Where `state.redis` is set: what several replicas share, opened before anything is served. What opens Redis and what
  * signs the entries in it comes from the environment, each also as a file.
  */
-import { readFileSync } from 'node:fs';
 import type { OperatorEvent } from '../audit/event.ts';
 import { systemClock } from '../base/clock.ts';
 import type { ControlPlane } from '../base/control.ts';
 import type { Log } from '../base/log.ts';
+import { type Environment, secretVariable } from '../base/secret-variable.ts';
 import type { Settings } from '../config/settings.ts';
 import { loadRoots } from '../dial/roots.ts';
 import type { Metrics } from '../metrics/metrics.ts';
@@ -15,10 +15,7 @@ import type { Replicas } from '../replicas/replicas.ts';
 import type { RedisPlace } from '../state/redis-line.ts';
 import { CliError } from './io.ts';
 
-type Environment = Readonly<Record<string, string | undefined>>;
-
 const KEY_BYTES = 32;
-const MAX_SECRET_CHARACTERS = 4_096;
 const REDIS_PORT = 6_379;
 /** How long the start waits for what others have locked and revoked. */
 const FIRST_LOOK_MS = 3_000;
@@ -97,15 +94,6 @@ function keyOf(env: Environment): Buffer {
   );
 }
 
-/** The variable, or the first line of the file that the same name with `_FILE` names. */
 function secretOf(env: Environment, name: string): string | undefined {
-  const path = env[`${name}_FILE`];
-  if (path === undefined || path === '') return env[name] || undefined;
-  try {
-    const [line = ''] = readFileSync(path, 'utf8').slice(0, MAX_SECRET_CHARACTERS).split(/\r?\n/);
-    if (line !== '') return line;
-  } catch (cause) {
-    throw new CliError(`${path}, which ${name}_FILE names, cannot be read`, 1, { cause });
-  }
-  throw new CliError(`${path}, which ${name}_FILE names, is empty`);
+  return secretVariable(env, name, (words, cause) => new CliError(words, 1, { cause }));
 }

@@ -5,7 +5,7 @@
  */
 import { type Denied, denied } from '../flow/reason.ts';
 import { Scrubber, type ScrubSet, scrubFields } from '../secrets/scrub.ts';
-import type { Pieces } from '../secrets/stream.ts';
+import { lengthOfPieces, type Pieces } from '../secrets/stream.ts';
 import type { DeflateTerms } from '../wire/deflate-terms.ts';
 import { type Frame, FrameReader, type FrameSink, frameHead, OPCODE, wholeFrame } from '../wire/websocket.ts';
 import { MessageCodec } from './message-codec.ts';
@@ -152,7 +152,7 @@ export class MessageScrubber implements FrameSink {
 
   #send(fin: boolean): void {
     const pieces = this.#pieces.splice(0);
-    const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    const length = lengthOfPieces(pieces);
     this.#out.add(frameHead({ fin, rsv1: false, opcode: this.#opcode, length, mask: null }));
     for (const piece of pieces) this.#out.add(piece);
     this.#opcode = OPCODE.continuation;

@@ -7,7 +7,7 @@
 import type { HeldShare } from '../base/held-bytes.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 import { Scrubber, type ScrubSet } from '../secrets/scrub.ts';
-import type { Pieces } from '../secrets/stream.ts';
+import { lengthOfPieces, type Pieces } from '../secrets/stream.ts';
 import { type Coding, codingOf } from '../wire/content-coding.ts';
 import { fieldValue, type ResponseHead } from '../wire/http1-parse.ts';
 import { tellsEncoding } from '../wire/reframe.ts';
@@ -156,13 +156,13 @@ export class ScrubbedBody {
   #endHeld(bytes: Buffer): void {
     const out: Pieces = [];
     scrubberFor(this.#ask).whole(bytes, out);
-    this.#begin(lengthOf(out));
+    this.#begin(lengthOfPieces(out));
     this.#tell(out);
     this.#sink.bodyDone();
   }
 
   #tell(pieces: Pieces): void {
-    const length = lengthOf(pieces);
+    const length = lengthOfPieces(pieces);
     if (length > 0) this.#sink.bodyPieces(pieces, length);
   }
 
@@ -178,12 +178,6 @@ function scrubberFor(ask: ScrubAsk): Scrubber {
     () => ask.patterns(),
     (env) => ask.found(env),
   );
-}
-
-function lengthOf(pieces: Pieces): number {
-  let length = 0;
-  for (const piece of pieces) length += piece.length;
-  return length;
 }
 
 function isEventStream(head: ResponseHead): boolean {

@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import type { HeldShare } from '../base/held-bytes.ts';
 import { type Denied, denied, isDenied } from '../flow/reason.ts';
+import { lengthOfPieces } from '../secrets/stream.ts';
 import { SIGNED_CHUNKS, SIGNED_CHUNKS_TRAILER, SignedChunks } from '../sigv4/chunks.ts';
 import { UNSIGNED_PAYLOAD } from '../sigv4/claim.ts';
 import type { Resigned, Resigning } from '../sigv4/resign.ts';
@@ -230,7 +231,7 @@ export class SignedBody {
   }
 
   #tell(pieces: Buffer[]): void {
-    const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    const length = lengthOfPieces(pieces);
     if (length > 0) this.#sink.pieces(pieces, length);
   }
 

@@ -7,7 +7,7 @@
 import type { HeldShare } from '../base/held-bytes.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 import type { BodySwap } from '../secrets/body-swap.ts';
-import type { Pieces } from '../secrets/stream.ts';
+import { lengthOfPieces, type Pieces } from '../secrets/stream.ts';
 import { type Coding, codingOf } from '../wire/content-coding.ts';
 import type { RequestHead } from '../wire/http1-parse.ts';
 import { reframe } from '../wire/reframe.ts';
@@ -161,7 +161,7 @@ export class SwappedBody {
   /** Of a whole body what is made; slices stay good, for what is fed is ours. */
   #keep(pieces: Pieces): Denied | null {
     if (!this.whole) return null;
-    if (!this.#room.take(lengthOf(pieces))) return NO_ROOM;
+    if (!this.#room.take(lengthOfPieces(pieces))) return NO_ROOM;
     for (const piece of pieces) this.#made.push(piece);
     return null;
   }
@@ -180,18 +180,14 @@ export class SwappedBody {
     // Without a key the very bytes go up, in their encoding.
     else if (used.length === 0) this.#tell([this.#held.bytes]);
     else {
-      this.#length = lengthOf(this.#made);
+      this.#length = lengthOfPieces(this.#made);
       this.#tell(this.#made);
     }
     return this.#sink.done();
   }
 
   #tell(pieces: Pieces): void {
-    const length = lengthOf(pieces);
+    const length = lengthOfPieces(pieces);
     if (length > 0) this.#sink.pieces(pieces, length);
   }
-}
-
-function lengthOf(pieces: Pieces): number {
-  return pieces.reduce((sum, piece) => sum + piece.length, 0);
 }

@@ -20,11 +20,7 @@ type Spec<R> = {
 
 export function liveCounter(registry: Registry, spec: Spec<Row>): void {
   const counter = new Counter({
-    name: spec.name,
-    help: spec.help,
-    labelNames: [...spec.labels],
-    aggregator: spec.merge ?? 'sum',
-    registers: [registry],
+    ...configOf(registry, spec),
     collect() {
       counter.reset();
       for (const row of spec.rows()) counter.inc({ ...row.labels }, row.value);
@@ -34,11 +30,7 @@ export function liveCounter(registry: Registry, spec: Spec<Row>): void {
 
 export function liveGauge(registry: Registry, spec: Spec<Row>): void {
   const gauge = new Gauge({
-    name: spec.name,
-    help: spec.help,
-    labelNames: [...spec.labels],
-    aggregator: spec.merge ?? 'sum',
-    registers: [registry],
+    ...configOf(registry, spec),
     collect() {
       gauge.reset();
       // Without labels prom-client makes a row of its own, at zero: what is not known is not there.
@@ -50,6 +42,16 @@ export function liveGauge(registry: Registry, spec: Spec<Row>): void {
 
 export function liveHistogram(registry: Registry, spec: Spec<HistogramRow>): void {
   registry.registerMetric(new ReadyHistogram(spec));
+}
+
+function configOf(registry: Registry, { name, help, labels, merge }: Spec<Row>) {
+  return {
+    name,
+    help,
+    labelNames: [...labels],
+    aggregator: merge ?? ('sum' as const),
+    registers: [registry],
+  };
 }
 
 type HistogramValue = {

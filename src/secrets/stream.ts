@@ -34,6 +34,13 @@ export type StreamAsk<T> = {
 /** Pieces to pass on, in order; strings are latin-1. */
 export type Pieces = (string | Buffer)[];
 
+/** In bytes. */
+export function lengthOfPieces(pieces: Readonly<Pieces>): number {
+  let length = 0;
+  for (const piece of pieces) length += piece.length;
+  return length;
+}
+
 const EMPTY = Buffer.alloc(0);
 /** What is undone where text is searched for keys, */
 const SEARCHED: readonly Escaped[] = ['percent', 'json', 'percent2', 'json2', 'html'];

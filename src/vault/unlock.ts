@@ -3,7 +3,7 @@
  * as Docker, Kubernetes and systemd hand secrets over. Read again at each use: after `vault rekey`, a running proxy
  * whose file has the new secret goes on.
  */
-import { readFileSync } from 'node:fs';
+import { type Environment, secretVariable } from '../base/secret-variable.ts';
 import { KEY_BYTES } from './seal.ts';
 import { SecretSourceError } from './source.ts';
 
@@ -13,20 +13,15 @@ export type Unlock = {
   readonly key?: Buffer;
 };
 
-type Environment = Readonly<Record<string, string | undefined>>;
-
-const MAX_SECRET_CHARACTERS = 4096;
-
 /**
  * `SALLYPORT_VAULT_PASSPHRASE` or `SALLYPORT_VAULT_KEY`, or the first line of the file that the same name with
  * `_FILE` names. Throws `locked` for a file that is missing or empty, for a key that is none, and for both at once.
  */
 export function unlockFrom(env: Environment): Unlock {
-  const passphrase = secretOf(env, 'SALLYPORT_VAULT_PASSPHRASE');
-  const key = secretOf(env, 'SALLYPORT_VAULT_KEY');
+  const passphrase = secretVariable(env, 'SALLYPORT_VAULT_PASSPHRASE', locked);
+  const key = secretVariable(env, 'SALLYPORT_VAULT_KEY', locked);
   if (passphrase !== undefined && key !== undefined) {
-    throw new SecretSourceError(
-      'locked',
+    throw locked(
       'SALLYPORT_VAULT_PASSPHRASE and SALLYPORT_VAULT_KEY are both set; a vault is opened by one of them',
     );
   }
@@ -41,8 +36,7 @@ export function parseVaultKey(text: string): Buffer {
   const base64 = /^[A-Za-z0-9+/_-]{43}=?$/.test(clean);
   const key = hex ? Buffer.from(clean, 'hex') : Buffer.from(base64 ? clean : '', 'base64');
   if (key.length === KEY_BYTES) return key;
-  throw new SecretSourceError(
-    'locked',
+  throw locked(
     `the vault's key must be ${KEY_BYTES} bytes in hex or base64; make one: openssl rand -base64 ${KEY_BYTES}`,
   );
 }
@@ -54,17 +48,6 @@ export function unlockFiles(env: Environment): readonly string[] {
   );
 }
 
-function secretOf(env: Environment, name: string): string | undefined {
-  const direct = env[name];
-  if (direct !== undefined && direct !== '') return direct;
-  const path = env[`${name}_FILE`];
-  if (path === undefined || path === '') return undefined;
-  let line: string;
-  try {
-    line = readFileSync(path, 'utf8').slice(0, MAX_SECRET_CHARACTERS).split(/\r?\n/)[0] ?? '';
-  } catch (cause) {
-    throw new SecretSourceError('locked', `${path}, which ${name}_FILE names, cannot be read`, { cause });
-  }
-  if (line === '') throw new SecretSourceError('locked', `${path}, which ${name}_FILE names, is empty`);
-  return line;
+function locked(words: string, cause?: unknown): SecretSourceError {
+  return new SecretSourceError('locked', words, { cause });
 }

@@ -3,8 +3,7 @@ import { z } from 'zod';
 import type { ApprovalView, Decided } from '../../base/approvals.ts';
 import { recordAction } from '../acted.ts';
 import { wrongCode } from '../one-time-code.ts';
-import type { AdminDeps, Ask, Reply, Route } from '../route.ts';
-import { route } from '../route.ts';
+import { type AdminDeps, type Ask, type Reply, type Route, refused, route } from '../route.ts';
 import { flag, json, list, ok, orNull, problem, ref, shape, text, time, whole } from '../schema.ts';
 
 /** As long as an operator's words may be elsewhere (`reason` of a rule). */
@@ -168,10 +167,6 @@ function late({ how, by }: Extract<Decided, { kind: 'over' }>): Reply {
   } as const;
   const detail = how === 'withdrawn' || how === 'timeout' || how === 'refused' ? words[how] : 'It is over.';
   return { problem: { status: 410, code: 'gone', detail, more: { how } } };
-}
-
-function refused(status: number, code: string, detail: string): Reply {
-  return { problem: { status, code, detail } };
 }
 
 /** Without what the processes of the proxy alone need. */

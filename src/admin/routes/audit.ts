@@ -1,7 +1,7 @@
 /** The record: searched page by page, and told as it grows. */
 import { z } from 'zod';
 import { BadCursorError, searchAudit } from '../../audit/search.ts';
-import { type AdminDeps, type Reply, type Route, route } from '../route.ts';
+import { type AdminDeps, type Reply, type Route, refused, route } from '../route.ts';
 import { list, ok, orNull, problem, shape, text, whole } from '../schema.ts';
 
 const MAX_PAGE = 1_000;
@@ -75,7 +75,7 @@ async function oneOfFew({ searches }: AdminDeps, work: () => Promise<Reply>): Pr
     return await work();
   } catch (error) {
     if (!(error instanceof BadCursorError)) throw error;
-    return { problem: { status: 400, code: 'bad_request', detail: error.message } };
+    return refused(400, 'bad_request', error.message);
   } finally {
     searches.running -= 1;
   }

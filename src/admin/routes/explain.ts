@@ -1,6 +1,6 @@
 /** Why a request would be allowed or refused: what `sallyport explain --json` prints, of the policy in force. */
 import { z } from 'zod';
-import { type Route, route } from '../route.ts';
+import { type Route, refused, route } from '../route.ts';
 import { flag, list, ok, orNull, ref, shape, text, whole } from '../schema.ts';
 
 const PLACE = { file: text, line: whole, text } as const;
@@ -45,7 +45,7 @@ export const EXPLAIN_ROUTES: readonly Route[] = [
     answers: ok(ref('Explanation')),
     run: async ({ control }, { body }) => {
       const done = await control.explain(body);
-      if ('problem' in done) return { problem: { status: 400, code: 'bad_question', detail: done.problem } };
+      if ('problem' in done) return refused(400, 'bad_question', done.problem);
       return { json: { group: done.group, ...done.explanation } };
     },
   }),

@@ -1,7 +1,7 @@
 /** What is open now, ending one of it, and what was refused. */
 import { z } from 'zod';
 import { recordAction } from '../acted.ts';
-import { type Route, route } from '../route.ts';
+import { type Route, refused, route } from '../route.ts';
 import { flag, list, ok, problem, ref, shape, text, time, whole } from '../schema.ts';
 
 export const FLOW_SCHEMAS = {
@@ -38,7 +38,7 @@ export const FLOW_ROUTES: readonly Route[] = [
     run: async (deps, ask) => {
       const { id = '' } = ask.params;
       if (!(await deps.control.cutFlow(id))) {
-        return { problem: { status: 404, code: 'flow_unknown', detail: 'No open connection has this id.' } };
+        return refused(404, 'flow_unknown', 'No open connection has this id.');
       }
       recordAction(deps, ask, { action: 'flow.cut', subject: id });
       return { json: { id, cut: true } };

@@ -4,8 +4,7 @@ import { mayAct } from '../../base/operator.ts';
 import { EVERYBODY } from '../../state/lockdown.ts';
 import { reasonText } from '../../state/lockdown-schema.ts';
 import { recordAction } from '../acted.ts';
-import type { AdminDeps, Reply, Route } from '../route.ts';
-import { route } from '../route.ts';
+import { type AdminDeps, type Reply, type Route, refused, route } from '../route.ts';
 import { flag, list, ok, problem, ref, shape, text, time } from '../schema.ts';
 
 export const LOCKDOWN_SCHEMAS = {
@@ -43,11 +42,11 @@ export const LOCKDOWN_ROUTES: readonly Route[] = [
       if (!on && !mayAct(ask.who, 'admin')) {
         const detail = `Letting go needs the role admin; yours is ${ask.who.role}.`;
         recordAction(deps, ask, { action: 'lockdown.off', group, why: reason, outcome: 'refused' });
-        return { problem: { status: 403, code: 'role_needed', detail } };
+        return refused(403, 'role_needed', detail);
       }
       if (on && !(await isGroup(deps, group))) {
         const detail = 'The policy in force has no such group.';
-        return { problem: { status: 422, code: 'group_unknown', detail } };
+        return refused(422, 'group_unknown', detail);
       }
       const done = await deps.control.setLockdown({ on, group, by: ask.who.name, reason });
       if (done.changed) {
@@ -57,7 +56,7 @@ export const LOCKDOWN_ROUTES: readonly Route[] = [
       const detail = on
         ? 'In force, but it could not be written: a restart would not find it.'
         : 'It could not be written, so it stays locked.';
-      return { problem: { status: 500, code: 'not_written', detail } };
+      return refused(500, 'not_written', detail);
     },
   }),
 ];

@@ -7,7 +7,7 @@ import { ROLES } from '../../base/operator.ts';
 import { OperatorError } from '../../operators/file.ts';
 import { recordAction } from '../acted.ts';
 import { wrongCode } from '../one-time-code.ts';
-import { type AdminDeps, type Reply, type Route, route } from '../route.ts';
+import { type AdminDeps, type Reply, type Route, refused, route } from '../route.ts';
 import { flag, json, list, ok, orNull, problem, ref, shape, text, time } from '../schema.ts';
 
 const role = { type: 'string', enum: [...ROLES] };
@@ -17,9 +17,7 @@ export const OPERATOR_SCHEMAS = {
   NewOperator: shape({ name: text, role, token: text }),
 } as const;
 
-const UNKNOWN: Reply = {
-  problem: { status: 404, code: 'operator_unknown', detail: 'No operator has this name.' },
-};
+const UNKNOWN = refused(404, 'operator_unknown', 'No operator has this name.');
 
 export const OPERATOR_ROUTES: readonly Route[] = [
   route({
@@ -120,6 +118,6 @@ async function guarded(work: () => Reply | Promise<Reply>): Promise<Reply> {
     return await work();
   } catch (error) {
     if (!(error instanceof OperatorError)) throw error;
-    return { problem: { status: 422, code: 'operator_refused', detail: error.message } };
+    return refused(422, 'operator_refused', error.message);
   }
 }

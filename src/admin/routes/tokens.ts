@@ -4,7 +4,7 @@ import type { TokenRecord } from '../../identify/token.ts';
 import { TokenStoreError } from '../../identify/token-file.ts';
 import { DURATION, durationMs } from '../../policy/units.ts';
 import { recordAction } from '../acted.ts';
-import { type Reply, type Route, route } from '../route.ts';
+import { type Reply, type Route, refused, route } from '../route.ts';
 import { json, list, ok, orNull, problem, ref, shape, text, time } from '../schema.ts';
 
 const FACE = { id: text, group: text, name: text, created: time, expires: orNull(time) } as const;
@@ -44,7 +44,7 @@ export const TOKEN_ROUTES: readonly Route[] = [
       const { group, name, expires } = ask.body;
       const groups = await deps.control.groups();
       if (!groups.some((one) => one.group === group)) {
-        return refused('group_unknown', 'The policy in force has no such group.');
+        return refused(422, 'group_unknown', 'The policy in force has no such group.');
       }
       const more = {
         ...(name === undefined ? {} : { name }),
@@ -72,7 +72,7 @@ export const TOKEN_ROUTES: readonly Route[] = [
         const found = deps.tokens.revoke(id, ask.who.name);
         const record = deps.tokens.list().find((token) => token.id === id);
         if (!found || record === undefined) {
-          return { problem: { status: 404, code: 'token_unknown', detail: 'No token has this id.' } };
+          return refused(404, 'token_unknown', 'No token has this id.');
         }
         recordAction(deps, ask, { action: 'token.revoke', group: record.group, subject: id });
         return { json: { id, revoked: record.revoked } };
@@ -89,11 +89,7 @@ function guarded(work: () => Reply): Reply {
   try {
     return work();
   } catch (error) {
-    if (error instanceof TokenStoreError) return refused(`token_${error.code}`, error.message);
+    if (error instanceof TokenStoreError) return refused(422, `token_${error.code}`, error.message);
     throw error;
   }
-}
-
-function refused(code: string, detail: string): Reply {
-  return { problem: { status: 422, code, detail } };
 }
