@@ -57,7 +57,8 @@ function endOf(error: ExecFileException): string {
   return `load generator ended with ${error.signal ?? `status ${error.code}`}`;
 }
 
-const NOTHING: Sample = {
+/** What a run that failed has measured. */
+export const NOTHING: Sample = {
   rate: 0,
   usPerOp: 0,
   p50: 0,

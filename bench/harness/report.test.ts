@@ -1,27 +1,13 @@
 /** The arithmetic behind the tables; `npm --prefix bench test`. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Sample } from './load.ts';
+import { NOTHING } from './load.ts';
 import { compared, figureOf, judge, markdown, median, type Series } from './report.ts';
 import { ROWS, type Row } from './rows.ts';
 
-const NONE: Sample = {
-  rate: 0,
-  usPerOp: 0,
-  p50: 0,
-  p99: 0,
-  rss: 0,
-  gbs: 0,
-  cpuPerGb: 0,
-  kibEach: 0,
-  firstP50: 0,
-  firstP99: 0,
-  peak: 0,
-  fault: '',
-};
 const costs = (name: string, ...us: number[]): Series => ({
   name,
-  samples: us.map((usPerOp) => ({ ...NONE, usPerOp })),
+  samples: us.map((usPerOp) => ({ ...NOTHING, usPerOp })),
 });
 
 function keepalive(): Row {
@@ -63,7 +49,7 @@ void test('a goal is reached at its figure, not reached above it, and not measur
 });
 
 void test('the results name every participant, every fault and every one that was skipped', () => {
-  const faulty: Series = { name: 'nginx', samples: [{ ...NONE, fault: '3 answers were not 200' }] };
+  const faulty: Series = { name: 'nginx', samples: [{ ...NOTHING, fault: '3 answers were not 200' }] };
   const series = [costs('sallyport', 40), faulty];
   const text = markdown([{ row: keepalive(), series, skipped: ['squid: needs squid'] }], ['about']);
   for (const part of ['sallyport', '3 answers were not 200', 'squid: needs squid', 'about']) {

@@ -41,6 +41,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "h2.h"
+#include "head.h"
 #include "words.h"
 
 static uint64_t now_ns(void) {
@@ -409,22 +410,6 @@ static int eat(conn *c, const char *p, size_t n) {
     }
   }
   return 0;
-}
-
-/* Value of a field in a head whose last line ends at a NUL; NULL when it is not there. */
-static char *find_hdr(char *h, const char *name) {
-  char *p = h;
-  size_t l = strlen(name);
-  while ((p = strstr(p, "\r\n"))) {
-    p += 2;
-    if (!strncasecmp(p, name, l) && p[l] == ':') {
-      p += l + 1;
-      while (*p == ' ')
-        p++;
-      return p;
-    }
-  }
-  return NULL;
 }
 
 /* The TCP connection stands or failed: ask for the tunnel, unless the target is reached directly. */

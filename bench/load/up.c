@@ -29,6 +29,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include "head.h"
 #include "words.h"
 
 static void die(const char *s) {
@@ -132,22 +133,6 @@ static int wr(conn *c, const char *b, size_t n) {
   if (c->ssl)
     return SSL_write(c->ssl, b, n);
   return write(c->fd, b, n);
-}
-
-/* Value of a field in a head whose last line ends at a NUL; NULL when it is not there. */
-static char *hdr(char *h, const char *name) {
-  char *p = h;
-  size_t l = strlen(name);
-  while ((p = strstr(p, "\r\n"))) {
-    p += 2;
-    if (!strncasecmp(p, name, l) && p[l] == ':') {
-      p += l + 1;
-      while (*p == ' ')
-        p++;
-      return p;
-    }
-  }
-  return NULL;
 }
 
 /* -1: dropped; 0: blocked; 1: everything was sent. */
@@ -365,7 +350,7 @@ static void http(conn *c) {
         break;
       }
       e[2] = 0;
-      char *a = hdr(c->in, "authorization");
+      char *a = find_hdr(c->in, "authorization");
       size_t wl = strlen(want_auth);
       int ok = a && !strncmp(a, want_auth, wl) && a[wl] == '\r';
       char *sp = strchr(c->in, ' ');
@@ -382,14 +367,14 @@ static void http(conn *c) {
       if (n < 0)
         n = 0;
       int events = sp && sp[1] == '/' && sp[2] == 'e' ? atoi(sp + 3) : 0;
-      char *wskey = ok && hdr(c->in, "upgrade") ? hdr(c->in, "sec-websocket-key") : NULL;
+      char *wskey = ok && find_hdr(c->in, "upgrade") ? find_hdr(c->in, "sec-websocket-key") : NULL;
       if (wskey)
         upgrade_head(c, wskey);
-      char *clh = hdr(c->in, "content-length");
+      char *clh = find_hdr(c->in, "content-length");
       size_t bl = clh ? strtoul(clh, 0, 10) : 0;
-      char *ch = hdr(c->in, "connection");
+      char *ch = find_hdr(c->in, "connection");
       c->want_close = ch && !strncasecmp(ch, "close", 5);
-      char *te = hdr(c->in, "transfer-encoding");
+      char *te = find_hdr(c->in, "transfer-encoding");
       if (te && !bl) {          /* request chunked: find 0\r\n\r\n naively */
         size_t off = e + 4 - c->in;
         char *z = memmem(c->in + off, c->inlen - off, "0\r\n\r\n", 5);
