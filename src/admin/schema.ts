@@ -1,4 +1,4 @@
-/** The words that OpenAPI descriptions of this API are made of. Used by `routes/` and `openapi.ts`. */
+/** The words that OpenAPI descriptions of this API are made of. Used by `routes/` and `routes.ts`. */
 
 type Schema = Readonly<Record<string, unknown>>;
 
@@ -15,7 +15,7 @@ export function list(items: object): Schema {
   return { type: 'array', items };
 }
 
-/** One of `SCHEMAS` in `openapi.ts`. */
+/** One of `SCHEMAS` in `routes.ts`. */
 export function ref(name: string): object {
   return { $ref: `#/components/schemas/${name}` };
 }

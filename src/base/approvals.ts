@@ -1,6 +1,7 @@
 /**
  * Requests that wait for a person, as stages and the admin side see them. `gate/approvals.ts` keeps them,
- * `intercept/held.ts` is one of them; the types stand here because stages do not import stages. No view may hold a key.
+ * `intercept/held-exchange.ts` is one of them; the types stand here because stages do not import stages. No view may
+ * hold a key.
  */
 import type { Approval, HeldAsk } from '../flow/approval.ts';
 import type { Permit } from '../flow/permit.ts';

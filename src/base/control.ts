@@ -1,6 +1,6 @@
 /**
- * What the admin side may ask of the running proxy. `proxy.ts` implements it, `admin/` calls it; the
- * admin side never touches a stage. The views are the JSON that the API answers with (contract 8, 11),
+ * What the admin side may ask of the running proxy. `control.ts` implements it, over several workers
+ * `supervise/control.ts`, over replicas `replicas/control.ts`; `admin/` calls it and never touches a stage. The views are the JSON that the API answers with (contract 8, 11),
  * so no view may hold a key's value or a token.
  */
 import type { Treat } from '../flow/verdict.ts';

@@ -1,6 +1,6 @@
 /**
  * Server certificates for intercepted hosts, signed by our CA when a host is first seen and cached. One
- * P-256 key per process serves all of them; it lives in memory only. Called by `terminate.ts`.
+ * P-256 key per process serves all of them; it lives in memory only. Asked by `terminate.ts`.
  * Each host has its own session id context and, by having its own SecureContext, its own ticket keys, so that
  * a session of one host cannot be resumed at another.
  */

@@ -1,6 +1,6 @@
 /**
  * Rules out of what monitor mode let through: the narrowest that reproduce it. Where requests were read, by method
- * and path; where only the connection was seen, by host and port. Pure; `learn-check.ts` tries them, the `learn`
+ * and path; where only the connection was seen, by host and port. Pure; `config/learn.ts` tries them, the `learn`
  * command reads the record and prints.
  */
 import { pathPatterns, plainPath } from './learn-paths.ts';

@@ -1,4 +1,4 @@
-/** Text as one place of a message must write it. Used by `scrub.ts` and `body-swap.ts`; all text is latin-1. */
+/** Text as one place of a message must write it. Used by `render.ts` for requests and `scrub.ts` for responses; all text is latin-1. */
 import type { Spelling } from './spellings.ts';
 
 /** RFC 8259 section 7: what cannot stand in a string as it is. */

@@ -1,4 +1,4 @@
-/** A real key as it must be written in one place of a request. Called by `substitute.ts` and `part-swap.ts`. */
+/** A real key as it must be written in one place of a request. Called by `edits.ts`, `part-swap.ts` and `sigv4/`. */
 import { escapeJson, escapePercent, spell } from './escapes.ts';
 import type { Spot } from './head.ts';
 import type { SecretValue } from './value.ts';

@@ -1,6 +1,6 @@
 /**
- * Puts real keys where an identity's placeholders stand in a request head, or refuses the request. Called
- * by `intercept/exchange.ts` for every request, just before its head is written upstream; a head without
+ * Puts real keys where an identity's placeholders stand in a request head, or refuses the request. Called by
+ * `intercept/upstream-head.ts` for every request, just before its head is written upstream; a head without
  * placeholders is the common case and must stay cheap. One left-to-right pass over the input: what was put
  * in is never searched again. Serves invariants I5 and I6; contract section 4.
  */

@@ -1,6 +1,6 @@
 /**
  * Looks at a request's trailer fields before they go upstream. No place of a key is a trailer, so nothing is ever
- * swapped there: a placeholder in one is misuse, a real key a leak. Called by `intercept/exchange.ts`.
+ * swapped there: a placeholder in one is misuse, a real key a leak. Called by `intercept/upstream-head.ts`.
  */
 import { type Denied, denied } from '../flow/reason.ts';
 import type { IdentityBindings } from './binding.ts';

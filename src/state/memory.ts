@@ -1,5 +1,5 @@
 /**
- * The store of one process: maps and arithmetic, every answer before the call returns. Made by `proxy.ts`; what
+ * The store of one process: maps and arithmetic, every answer before the call returns. Made by `shares.ts`; what
  * it knows is lost with the process. Windows keep the end that they began with, by the monotonic clock: setting
  * the wall clock neither gives a budget back nor makes a window last longer.
  */

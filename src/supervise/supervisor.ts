@@ -1,6 +1,7 @@
 /**
  * Several processes as one proxy: forks the workers, has dead ones replaced, asks and tells all of them. It serves no
- * sandbox itself: what listens to attackers can crash without taking the admin side along. Run by `cli/start.ts`.
+ * sandbox itself: what listens to attackers can crash without taking the admin side along. Run by
+ * `cli/start-workers.ts`.
  */
 import type { ChildProcess } from 'node:child_process';
 import { setTimeout as pause } from 'node:timers/promises';

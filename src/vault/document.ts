@@ -1,7 +1,7 @@
 /**
  * Text of `vault.json` to its content and back. Every byte of the file is accounted for: the text must be
  * exactly what would be written for its content, and the MAC covers names, versions, order and counter, so
- * a changed, removed, added or replayed entry is noticed. Pure but for the random nonces; used by `sealed.ts`.
+ * a changed, removed, added or replayed entry is noticed. Pure but for the random nonces; used by `store.ts`.
  */
 import { tailSum } from '../secrets/revoked.ts';
 import { type RevokedList, revokedSchema, type VaultEntry, type VaultFile, vaultSchema } from './schema.ts';

@@ -1,6 +1,6 @@
 /**
  * Values that went out of use a while ago, by key: an upstream may still have them and say them, so answers are
- * searched for them, too. They are never put into a request. Used by `keyring.ts`; wiped when their time is over.
+ * searched for them, too. They are never put into a request. Used by `gone.ts`; wiped when their time is over.
  */
 import type { Clock } from '../base/clock.ts';
 import { SecretValue } from '../secrets/value.ts';

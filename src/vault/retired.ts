@@ -1,6 +1,6 @@
 /**
  * Values that went out of use while this process ran, remembered by digest so that a sandbox that got hold
- * of one is still noticed. The key of the digests is made here and dies with the process. Used by `keyring.ts`.
+ * of one is still noticed. The key of the digests is made here and dies with the process. Used by `gone.ts`.
  */
 import { createHmac, randomBytes } from 'node:crypto';
 import { type RevokedDigest, tailSum } from '../secrets/revoked.ts';

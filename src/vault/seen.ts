@@ -2,7 +2,7 @@
  * The newest state of the vault that this installation has written, in a file of its own: an older `vault.json` in
  * its place is noticed, also by a process that starts later. Authenticated with a key that stands in the vault and
  * outlives its rekeys. It cannot notice that both files were set back together, or that this one was taken away with
- * it: whoever can do that has the whole state folder. Used by `sealed.ts`.
+ * it: whoever can do that has the whole state folder. Used by `store.ts`.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
