@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { BodySwap } from '../../src/secrets/body-swap.ts';
 import { HostKeys } from '../../src/secrets/host-keys.ts';
-import { Scrubber, scrubFields } from '../../src/secrets/scrub.ts';
+import { scrubFields, scrubWhole } from '../../src/secrets/scrub.ts';
 import type { Pieces } from '../../src/secrets/stream.ts';
 import { isAuthority, parseAuthority } from '../../src/wire/authority.ts';
 import type { Piece } from './runner.ts';
@@ -25,11 +25,8 @@ export function bodyPieces(): Piece[] {
     if (new BodySwap(ask, ['application/json']).whole(body, out) !== null) throw new Error('refused');
     return out;
   };
-  const scrub = (body: Buffer) => (): Pieces => {
-    const out: Pieces = [];
-    new Scrubber(() => keys.scrubSet(), nothing).whole(body, out);
-    return out;
-  };
+  const scrub = (body: Buffer) => (): Pieces =>
+    scrubWhole(body, { patterns: () => keys.scrubSet(), found: nothing });
   const short = json(KIB);
   return [
     { name: 'bodies: 1 KiB of JSON going up', run: swap(short) },

@@ -3,10 +3,11 @@
  * before they have their answer. A group that fills it spends its own budget and nobody else's. Made by `front.ts`.
  */
 const MAX_HELD_BYTES_OF_GROUP = 64 * 1024 * 1024;
+const MAX_KNOWN_GROUPS = 64;
 
 export class HeldBytes {
   readonly #max: number;
-  /** only groups that hold something: no more than there are groups */
+  /** groups that hold something, and some that did: to forget one and to know it anew costs more than its place */
   readonly #byGroup = new Map<string, number>();
 
   /** `max`: bytes of one group. */
@@ -24,7 +25,7 @@ export class HeldBytes {
 
   give(group: string, bytes: number): void {
     const left = (this.#byGroup.get(group) ?? 0) - bytes;
-    if (left > 0) this.#byGroup.set(group, left);
+    if (left > 0 || this.#byGroup.size <= MAX_KNOWN_GROUPS) this.#byGroup.set(group, Math.max(0, left));
     else this.#byGroup.delete(group);
   }
 

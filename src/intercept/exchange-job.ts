@@ -18,6 +18,7 @@ import type { IdentityBindings } from '../secrets/binding.ts';
 import type { HostKeyIndex } from '../secrets/host-keys.ts';
 import { SameHead } from '../secrets/same-head.ts';
 import type { RequestHead } from '../wire/http1-parse.ts';
+import { RebuiltHead } from './rebuilt-head.ts';
 import type { Upgrade } from './upgrade.ts';
 
 export type ExchangeDeps = {
@@ -69,6 +70,8 @@ export type ExchangeJob = {
   readonly record: FlowRecord;
   /** what was found in the head before, on the same connection */
   readonly same: SameHead;
+  /** what the head became before, on the same connection */
+  readonly rebuilt: RebuiltHead;
   /** a person's yes to this request; null: nobody was asked */
   readonly approval: Approval | null;
   /** waited for that, milliseconds */
@@ -84,7 +87,7 @@ export type ExchangeJob = {
 /** Whose request it is, and where it goes. */
 export type ForwardTo = Parameters<SessionTurn['forward']>[0];
 /** What is the same for all requests of a client's connection. */
-export type OwnJob = Calls & Pick<ExchangeJob, 'protocol' | 'client' | 'side' | 'same'>;
+export type OwnJob = Calls & Pick<ExchangeJob, 'protocol' | 'client' | 'side' | 'same' | 'rebuilt'>;
 type Calls = Pick<ExchangeJob, 'hold' | 'takeOver' | 'done'>;
 
 export function ownJob(
@@ -92,7 +95,7 @@ export function ownJob(
   side: SessionSide,
   calls: Calls,
 ): OwnJob {
-  return { client, protocol, side, same: new SameHead(), ...calls };
+  return { client, protocol, side, same: new SameHead(), rebuilt: new RebuiltHead(), ...calls };
 }
 
 /** Field by field: on the hot path a spread costs more than all else here. */
@@ -109,6 +112,7 @@ export function newJob(to: ForwardTo, of: Pick<ExchangeJob, 'head' | 'record'>, 
     side: own.side,
     record: of.record,
     same: own.same,
+    rebuilt: own.rebuilt,
     approval: null,
     waitedMs: 0,
     hold: own.hold,

@@ -6,7 +6,7 @@
  */
 import type { HeldShare } from '../base/held-bytes.ts';
 import { type Denied, denied } from '../flow/reason.ts';
-import { Scrubber, type ScrubSet } from '../secrets/scrub.ts';
+import { Scrubber, type ScrubSet, scrubWhole } from '../secrets/scrub.ts';
 import { lengthOfPieces, type Pieces } from '../secrets/stream.ts';
 import { type Coding, codingOf } from '../wire/content-coding.ts';
 import { fieldValue, type ResponseHead } from '../wire/http1-parse.ts';
@@ -109,7 +109,10 @@ export class ScrubbedBody {
   }
 
   feed(bytes: Buffer): void {
-    if (this.#held !== null) this.#held.add(bytes);
+    const held = this.#held;
+    // Most short bodies come in one piece, which need not be kept.
+    if (held?.isAll(bytes) === true) this.#scrubWhole(bytes);
+    else if (held !== null) held.add(bytes);
     else if (this.#decoder === null) this.#small?.feed(bytes);
     else this.#decoder.feed(bytes);
   }
@@ -144,8 +147,10 @@ export class ScrubbedBody {
   }
 
   #end(): void {
-    const held = this.#held;
-    if (held !== null) return this.#endHeld(held.bytes);
+    if (this.#held !== null) {
+      if (!this.#ready) this.#scrubWhole(this.#held.bytes);
+      return this.#sink.bodyDone();
+    }
     const out: Pieces = [];
     this.#scrubber?.end(out);
     this.#begin(null);
@@ -153,16 +158,14 @@ export class ScrubbedBody {
     this.#sink.bodyDone();
   }
 
-  #endHeld(bytes: Buffer): void {
-    const out: Pieces = [];
-    scrubberFor(this.#ask).whole(bytes, out);
-    this.#begin(lengthOfPieces(out));
-    this.#tell(out);
-    this.#sink.bodyDone();
+  #scrubWhole(bytes: Buffer): void {
+    const out = scrubWhole(bytes, this.#ask);
+    const length = lengthOfPieces(out);
+    this.#begin(length);
+    this.#tell(out, length);
   }
 
-  #tell(pieces: Pieces): void {
-    const length = lengthOfPieces(pieces);
+  #tell(pieces: Pieces, length = lengthOfPieces(pieces)): void {
     if (length > 0) this.#sink.bodyPieces(pieces, length);
   }
 

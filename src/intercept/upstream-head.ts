@@ -27,14 +27,28 @@ export function upstreamHead(
     readonly upgrade: { rebuild(to: RequestRebuild): string } | null;
   },
 ): Substituted | Denied {
-  const { head, path, target, secure, protocol, same } = job;
-  const { bindings, dropOverrides, scrubs, resigning, upgrade } = how;
+  const { target, secure, same } = job;
+  const { bindings, resigning } = how;
+  const text = rebuilt(job, how);
+  return substituteHead({ head: resigning?.vacate(text) ?? text, bindings, at: target, secure, same });
+}
+
+type Rebuild = Pick<Parameters<typeof upstreamHead>[1], 'dropOverrides' | 'scrubs' | 'upgrade'>;
+
+/** As the upstream gets it, but for what is swapped in it. */
+function rebuilt(job: ExchangeJob, { dropOverrides, scrubs, upgrade }: Rebuild): string {
+  const { head, path, target, secure, protocol } = job;
+  const of = { head, path, target, secure, dropOverrides, scrubs };
+  const repeats = upgrade === null && protocol === 'http/1.1';
+  const before = repeats ? job.rebuilt.find(of) : null;
+  if (before !== null) return before;
   // gRPC servers want to hear it; over HTTP/1.1 nobody asks.
   const trailers = protocol === 'h2' && head.special.some(({ name }) => name === 'te');
   const to = { path, host: hostText(target, secure ? 443 : 80), dropOverrides, trailers };
   const text = upgrade?.rebuild(to) ?? rebuildRequestHead(head, to);
   const asked = scrubs ? askForWhole(text) : text;
-  return substituteHead({ head: resigning?.vacate(asked) ?? asked, bindings, at: target, secure, same });
+  if (repeats) job.rebuilt.keep(of, asked);
+  return asked;
 }
 
 /** Field lines that may pass (mostly none), each with its leading CRLF, or a reason of `checkTrailers`. */

@@ -12,6 +12,11 @@ export class WholeBody {
     this.#length = length;
   }
 
+  /** Is this piece all of it. */
+  isAll(bytes: Buffer): boolean {
+    return bytes.length === this.#length;
+  }
+
   /** Takes a copy. */
   add(bytes: Buffer): void {
     this.#bytes ??= Buffer.allocUnsafe(this.#length);

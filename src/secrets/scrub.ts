@@ -6,7 +6,7 @@
 import { ALIGNMENTS, type Alignment, spellBase64, writeBase64 } from './base64.ts';
 import { spell } from './escapes.ts';
 import type { Pattern, PatternSet } from './patterns.ts';
-import { type Match, type Pieces, rewriteText, StreamRewriter } from './stream.ts';
+import { isClean, type Match, type Pieces, rewriteText, StreamRewriter } from './stream.ts';
 import type { SecretValue } from './value.ts';
 
 export type ScrubKey = {
@@ -110,11 +110,19 @@ export class Scrubber {
   end(out: Pieces): void {
     this.#stream.end(out);
   }
+}
 
-  /** All of a body at once. */
-  whole(bytes: Buffer, out: Pieces): void {
-    this.#stream.whole(bytes, out);
-  }
+/** What is looked for, and who is told the name of each key that was taken out. */
+export type ScrubWith = { patterns(): ScrubSet; found(env: string): void };
+
+/** All of a body at once: itself, where no key is in it. */
+export function scrubWhole(bytes: Buffer, ask: ScrubWith): Pieces {
+  const patterns = ask.patterns();
+  if (isClean(bytes.toString('latin1'), patterns)) return [bytes];
+  const out: Pieces = [];
+  const replace = replacer((env) => ask.found(env));
+  new StreamRewriter({ patterns: () => patterns, folds: true, replace }).whole(bytes, out);
+  return out;
 }
 
 /** Heads and trailers, latin-1. A placeholder of several lines cannot stand there: its line ends go. */

@@ -85,8 +85,6 @@ export class StreamRewriter<T> {
   #run(bytes: Buffer, final: boolean, out: Pieces): boolean {
     const text = this.#held + bytes.toString('latin1');
     const patterns = this.#ask.patterns();
-    const isPlain = final && this.#ask.passing === undefined && !mayBeSpelt(text);
-    if (isPlain && !patterns.has(text)) return this.#passOn(bytes, { text, to: text.length }, out);
     const views = this.#views(text, patterns.codes, final);
     if (views.length === 1 && this.#ask.passing === undefined && !patterns.has(text)) {
       // Nearly every piece: nothing to take out, and mostly nothing that may become it.
@@ -182,7 +180,12 @@ type Stretch<T> = {
   readonly final: boolean;
 };
 
-/** May anything be escaped in it, or base64 go over several lines; that only tells which texts are quickly done. */
+/** Is there certainly nothing to replace in a text of which no part is still to come: so of nearly every one, and soon told. */
+export function isClean(text: string, patterns: PatternSet<unknown>): boolean {
+  return !mayBeSpelt(text) && !patterns.has(text);
+}
+
+/** May anything be escaped in it, or base64 go over several lines. */
 function mayBeSpelt(text: string): boolean {
   return text.includes('\\') || text.includes('%') || text.includes('&') || LINE_END.test(text);
 }

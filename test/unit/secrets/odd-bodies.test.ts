@@ -1,7 +1,7 @@
 /** What nobody writes, and no search may stumble over. */
 import { describe, expect, it } from 'vitest';
 import { PatternSet } from '../../../src/secrets/patterns.ts';
-import { Scrubber, scrubFields, scrubPatterns } from '../../../src/secrets/scrub.ts';
+import { scrubFields, scrubPatterns, scrubWhole } from '../../../src/secrets/scrub.ts';
 import { SecretValue } from '../../../src/secrets/value.ts';
 import { holder, PLAIN_REAL } from './bodies.ts';
 
@@ -13,12 +13,7 @@ const SET = new PatternSet(
   }),
 );
 const textOf = (text: string): string => {
-  const out: (string | Buffer)[] = [];
-  const scrubber = new Scrubber(
-    () => SET,
-    () => {},
-  );
-  scrubber.whole(Buffer.from(text, 'latin1'), out);
+  const out = scrubWhole(Buffer.from(text, 'latin1'), { patterns: () => SET, found: () => {} });
   return out.map((piece) => piece.toString('latin1')).join('');
 };
 
