@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import type { Target } from '../../../src/flow/target.ts';
 import { RebuiltHead } from '../../../src/intercept/rebuilt-head.ts';
+import { isAuthority, parseAuthority } from '../../../src/wire/authority.ts';
 import { parseRequestHead } from '../../../src/wire/http1-parse.ts';
 
 const read = (text: string) => {
@@ -8,7 +10,9 @@ const read = (text: string) => {
   return head;
 };
 const head = read('GET /a HTTP/1.1\r\nHost: api.test');
-const target = { kind: 'name', host: 'api.test', port: 443, via: 'connect', ip: null } as const;
+const at = parseAuthority('api.test:443');
+if (!isAuthority(at)) throw new Error('no authority');
+const target: Target = { ...at, via: 'connect' };
 const of = { head, path: '/a', target, secure: true, dropOverrides: false, scrubs: true };
 
 describe('a head that was written before', () => {
