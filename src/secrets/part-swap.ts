@@ -68,14 +68,17 @@ export class SwapState {
 
 const TOO_MANY = denied('body_too_large', 'The body holds too many placeholders.');
 const TOO_LARGE = denied('body_too_large', 'The body with its keys is too large.');
-const SPELLINGS: readonly Passing[] = ['plain', 'percent', 'json'];
+/** `narrow`: without NULs, as of UTF-16 what is ASCII */
+type Looked = Passing | 'narrow';
+const SPELLINGS: readonly Looked[] = ['plain', 'percent', 'json', 'narrow'];
+const NUL = '\0';
 
 export class PartSwap {
   readonly #state: SwapState;
   readonly #format: BodyFormat;
   readonly #stream: StreamRewriter<string>;
   /** what was passed on last, in each spelling: what is searched for may begin there */
-  #tails: Readonly<Record<Passing, string>> = NO_TAILS;
+  #tails: Readonly<Record<Looked, string>> = NO_TAILS;
 
   constructor(state: SwapState, format: BodyFormat) {
     this.#state = state;
@@ -129,9 +132,10 @@ export class PartSwap {
     const { bindings } = this.#state.ask;
     const overlap = Math.max(bindings.known.longest, bindings.leaks.longest, CODED_MARKER_CHARS) - 1;
     const tails = this.#tails;
-    const windows = { plain: '', percent: '', json: '' };
+    const windows = { plain: '', percent: '', json: '', narrow: '' };
+    const narrow = texts.plain.includes(NUL) ? texts.plain.replaceAll(NUL, '') : texts.plain;
     for (const spelling of SPELLINGS) {
-      const window = tails[spelling] + texts[spelling];
+      const window = tails[spelling] + (spelling === 'narrow' ? narrow : texts[spelling]);
       if (spelling === 'plain' || window !== windows.plain) {
         const why = this.#fault(window);
         if (why !== null) return this.#state.refuse(why);
@@ -142,6 +146,7 @@ export class PartSwap {
       plain: windows.plain.slice(-overlap),
       percent: windows.percent.slice(-overlap),
       json: windows.json.slice(-overlap),
+      narrow: windows.narrow.slice(-overlap),
     };
     return true;
   }
@@ -157,4 +162,4 @@ export class PartSwap {
   }
 }
 
-const NO_TAILS: Readonly<Record<Passing, string>> = { plain: '', percent: '', json: '' };
+const NO_TAILS: Readonly<Record<Looked, string>> = { plain: '', percent: '', json: '', narrow: '' };

@@ -121,6 +121,28 @@ describe('a real key in a body', () => {
   });
 });
 
+describe('a body in UTF-16', () => {
+  const wide = (text: string, swap: boolean): string => {
+    const bytes = Buffer.from(text, 'utf16le');
+    return (swap ? bytes.swap16() : bytes).toString('latin1');
+  };
+  const TYPES = ['application/json; charset=utf-16', 'application/json', 'application/octet-stream'];
+
+  it.each(TYPES)('is refused with a placeholder or a real key, announced or not: %s', (type) => {
+    for (const swap of [false, true]) {
+      for (const cuts of [[], [1], [7, 3], [64]]) {
+        const reasonOf = (text: string): string | null =>
+          send(type, wide(`\ufeff{"k":"${text}"}`, swap), cuts).reason;
+        expect(reasonOf(holder('TOKEN'))).toMatch(/^placeholder_(?:wrong_place|unknown)$/);
+        expect(reasonOf(theirs('TOKEN'))).toBe('placeholder_unknown');
+        expect(reasonOf(PLAIN_REAL)).toBe('secret_leak');
+        expect(reasonOf('nothing to see')).toBeNull();
+      }
+    }
+    expect(send(type, wide(holder('TOKEN'), false)).reason).toBe('placeholder_wrong_place');
+  });
+});
+
 describe('a multipart body', () => {
   const TYPE = 'multipart/form-data; boundary=B0';
   const part = (content: string, head = 'Content-Disposition: form-data; name="a"'): string =>
