@@ -1,10 +1,11 @@
 /**
  * Tells whether a text holds a real key, current or revoked: an agent that got hold of one must not use it
- * (`secret_leak`). Current values are compared byte by byte, as they are, percent-encoded, in base64 and in hex. Of
+ * (`secret_leak`). Current values are compared byte by byte, as they are, in other letters, percent-encoded, in base64 and in hex. Of
  * revoked ones only a keyed digest, the length and a short sum of the last bytes are known: base64 and hex are undone
  * for them (`revoked.ts`). Called by `substitute.ts`.
  */
 import { base64Forms, hexForms } from './coded.ts';
+import { inOtherLetters } from './letters.ts';
 import { buildNeedles } from './needles.ts';
 import { spellings } from './placeholder-index.ts';
 import { type RevokedDigest, revokedFinder } from './revoked.ts';
@@ -46,5 +47,5 @@ export function buildLeakIndex(ask: {
 function formsOf(bytes: Buffer): readonly Buffer[] {
   if (bytes.length < MIN_LEAK_BYTES) return [];
   const written = spellings(bytes.toString('latin1')).map((text) => Buffer.from(text, 'latin1'));
-  return [...written, ...base64Forms(bytes), ...hexForms(bytes)];
+  return [...written, ...inOtherLetters(bytes), ...base64Forms(bytes), ...hexForms(bytes)];
 }

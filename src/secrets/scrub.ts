@@ -5,6 +5,7 @@
  */
 import { ALIGNMENTS, type Alignment, spellBase64, writeBase64 } from './base64.ts';
 import { spell } from './escapes.ts';
+import { inOtherLetters } from './letters.ts';
 import type { Pattern, PatternSet } from './patterns.ts';
 import { isClean, type Match, type Pieces, rewriteText, StreamRewriter } from './stream.ts';
 import type { SecretValue } from './value.ts';
@@ -33,7 +34,7 @@ const OPENINGS = /[%\\&]/;
 const SPACE = 0x20;
 const PLUS = 0x2b;
 /** Shorter keys are not looked for: they would match ordinary text. */
-const MIN_SCRUBBED_BYTES = 8;
+export const MIN_SCRUBBED_BYTES = 8;
 /** Of a key that begins otherwise than its placeholder so much tells which text may become it: at least, and one part in. */
 const MIN_OPENING_BYTES = 3;
 const OPENING_PART = 8;
@@ -48,7 +49,11 @@ export function scrubPatterns({ env, placeholder, value, spaced }: ScrubKey): re
   const tag = (form: Form): ScrubTag => ({ env, placeholder, form });
   const digits = bytes.toString('hex');
   return [
-    { ...plain, codes: Buffer.from(bytes), tag: tag({ kind: 'plain' }) },
+    ...[Buffer.from(bytes), ...inOtherLetters(bytes)].map((codes) => ({
+      ...plain,
+      codes,
+      tag: tag({ kind: 'plain' }),
+    })),
     // In a form a space is a plus.
     ...(bytes.includes(SPACE)
       ? [

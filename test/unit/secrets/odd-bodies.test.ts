@@ -1,5 +1,6 @@
 /** What nobody writes, and no search may stumble over. */
 import { describe, expect, it } from 'vitest';
+import { buildLeakIndex } from '../../../src/secrets/leaks.ts';
 import { PatternSet } from '../../../src/secrets/patterns.ts';
 import { scrubFields, scrubPatterns, scrubWhole } from '../../../src/secrets/scrub.ts';
 import { SecretValue } from '../../../src/secrets/value.ts';
@@ -29,6 +30,33 @@ describe('a key in UTF-16', () => {
   ])('of %s order becomes the placeholder in UTF-16', (_order, swap) => {
     const said = (key: string): string => wide(`\ufeff{"key":"${key}"} ü`, swap);
     expect(textOf(said(PLAIN_REAL))).toBe(said(holder('TOKEN')));
+  });
+});
+
+describe('a key in capitals or small letters', () => {
+  // Of names of hosts and of HTTP/2 fields nothing else is left; a UUID is good in either.
+  const uuid = '3f2504e0-4f89-41d3-9a0c-0305e82c3301';
+  const set = new PatternSet(
+    scrubPatterns({ env: 'ID', placeholder: 'PLACEHOLDER', value: new SecretValue('ID', Buffer.from(uuid)) }),
+  );
+
+  it('becomes the placeholder', () => {
+    for (const key of [PLAIN_REAL.toUpperCase(), PLAIN_REAL.toLowerCase()])
+      expect(textOf(`https://${key}.x.test/`)).toBe(`https://${holder('TOKEN')}.x.test/`);
+    expect(scrubFields(`X: ${uuid.toUpperCase()}`, set, () => {})).toBe('X: PLACEHOLDER');
+  });
+
+  it('is left alone where it is short: it could be any word', () => {
+    const short = new PatternSet(
+      scrubPatterns({ env: 'P', placeholder: 'Q', value: new SecretValue('P', Buffer.from('Password1')) }),
+    );
+    expect(scrubFields('X: password1 PASSWORD1 Password1', short, () => {})).toBe('X: password1 PASSWORD1 Q');
+  });
+
+  it('from a sandbox is a leak', () => {
+    const leaks = buildLeakIndex({ current: [new SecretValue('ID', Buffer.from(uuid))], revoked: [] });
+    expect(leaks.found(`GET /${uuid.toUpperCase()} HTTP/1.1`)).toBe(true);
+    expect(leaks.found(`GET /${uuid.toUpperCase().slice(1)} HTTP/1.1`)).toBe(false);
   });
 });
 
