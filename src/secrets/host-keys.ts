@@ -54,6 +54,8 @@ export class HostKeys {
     const values = this.#bindings.flatMap(({ peek, former }) => [peek(), ...former()]);
     if (sameItems(values, this.#values)) return this.#set;
     this.#values = values;
+    // Streams ask for the set at each piece, so nobody looks for anything by this one again.
+    this.#set.wipe();
     this.#set = new PatternSet(
       this.#bindings.flatMap(({ env, placeholder, spec, peek, former }) =>
         [...former(), peek()].flatMap((value) =>

@@ -31,6 +31,7 @@ export class PatternSet<T> {
   readonly longest: number;
   /** by code: 1 where the character may be part of a match */
   readonly codes = new Uint8Array(256);
+  readonly #all: readonly Pattern<T>[];
   readonly #needles: NeedleIndex<Known<T>>;
   /** by the character that may begin them */
   readonly #starts: readonly (readonly Known<T>[])[];
@@ -40,17 +41,19 @@ export class PatternSet<T> {
   /** Patterns below `MIN_NEEDLE_BYTES` are left out: they would match ordinary text. */
   constructor(patterns: readonly Pattern<T>[]) {
     const sorted = distinct(patterns).sort((a, b) => a.codes.length - b.codes.length);
-    const known = sorted.map((one, at) => ({
-      ...one,
-      length: lengthOf(one),
-      kind: one.codes.every((code) => IN_TOKENS[code] === 1) ? IN_TOKENS : null,
-      inner: sorted.slice(0, at).filter((other) => endsLike(one.codes, other.codes)),
-    }));
+    const alike = new Alike<Pattern<T>>();
+    const known = sorted.map((one) => {
+      const kind = one.codes.every((code) => IN_TOKENS[code] === 1) ? IN_TOKENS : null;
+      const inner = alike.to(one.codes).filter((other) => endsLike(one.codes, other.codes));
+      alike.add(one);
+      return { ...one, length: lengthOf(one), kind, inner };
+    });
+    this.#all = patterns;
     // Of two that end alike the index tells the later one, which is the longer.
     this.#needles = buildNeedles(known.map((one) => ({ bytes: one.codes, tag: one })));
     this.longest = known.reduce((most, { length }) => Math.max(most, length), 0);
     for (const pattern of known) enter(pattern, this.codes);
-    this.#starts = Array.from({ length: 256 }, (_, code) => known.filter((one) => beginsWith(one, code)));
+    this.#starts = startsOf(known);
     this.#starts.forEach((beginning, code) => {
       for (const { lead, codes } of beginning) {
         const [second = 0, third = 0] = codes.subarray(lead === null ? 1 : 0);
@@ -61,6 +64,11 @@ export class PatternSet<T> {
 
   get size(): number {
     return this.#needles.size;
+  }
+
+  /** Wipes its patterns, which may be keys, once another set has taken its place: it finds nothing any more. */
+  wipe(): void {
+    for (const { codes } of this.#all) codes.fill(0);
   }
 
   /** May there be any match; where not, there is none. */
@@ -103,6 +111,7 @@ const IN_TOKENS = Uint8Array.from({ length: 256 }, (_, code) =>
 );
 const NOTHING: readonly never[] = [];
 const TRIPLES = 8192;
+const END_BYTES = 4;
 
 function slotOf(first: number, second: number, third: number): number {
   return (first ^ (second << 3) ^ (third << 6)) & (TRIPLES - 1);
@@ -118,19 +127,43 @@ function lengthOf({ lead, codes, trail }: Pattern<unknown>): number {
   return (lead === null ? 0 : 1) + codes.length + (trail === null ? 0 : 1);
 }
 
+/** Patterns by how they end, since a host may have hundreds of keys: comparing each with all others takes seconds. */
+class Alike<P extends { readonly codes: Buffer }> {
+  readonly #by = new Map<number, P[]>();
+
+  add(pattern: P): void {
+    const end = endOf(pattern.codes);
+    const others = this.#by.get(end);
+    if (others === undefined) this.#by.set(end, [pattern]);
+    else others.push(pattern);
+  }
+
+  /** Those that were added and may end alike, in order. */
+  to(codes: Buffer): readonly P[] {
+    return this.#by.get(endOf(codes)) ?? NOTHING;
+  }
+}
+
+/** The last bytes as a number; all needles have as many. */
+function endOf(codes: Buffer): number {
+  return codes.length < END_BYTES ? 0 : codes.readUInt32LE(codes.length - END_BYTES);
+}
+
 /** The two alphabets of base64 mostly spell a key alike. */
 function distinct<T>(patterns: readonly Pattern<T>[]): Pattern<T>[] {
-  const kept: Pattern<T>[] = [];
-  for (const pattern of patterns) {
-    const before = kept.findIndex(
-      (other) =>
-        other.codes.equals(pattern.codes) &&
-        sameEdge(other.lead, pattern.lead) &&
-        sameEdge(other.trail, pattern.trail),
-    );
-    if (before === -1) kept.push(pattern);
-  }
-  return kept;
+  const alike = new Alike<Pattern<T>>();
+  return patterns.filter((pattern) => {
+    const isKnown = alike
+      .to(pattern.codes)
+      .some(
+        (other) =>
+          other.codes.equals(pattern.codes) &&
+          sameEdge(other.lead, pattern.lead) &&
+          sameEdge(other.trail, pattern.trail),
+      );
+    if (!isKnown) alike.add(pattern);
+    return !isKnown;
+  });
 }
 
 function sameEdge(one: Edge | null, other: Edge | null): boolean {
@@ -151,13 +184,26 @@ function matchAt<T>(text: string, codesEnd: number, pattern: Pattern<T>): readon
 
 function fits(text: string, at: number, edge: Edge | null): boolean {
   if (edge === null) return true;
-  if (at >= text.length) return false;
-  const value = sextetOf(text.charCodeAt(at));
+  return at < text.length && mayBe(text.charCodeAt(at), edge);
+}
+
+function mayBe(code: number, edge: Edge): boolean {
+  const value = sextetOf(code);
   return value !== -1 && (value & edge.mask) === edge.bits;
 }
 
-function beginsWith({ lead, codes }: Pattern<unknown>, code: number): boolean {
-  return lead === null ? codes[0] === code : fits(String.fromCharCode(code), 0, lead);
+/** By code: the patterns that it may begin. */
+function startsOf<T>(known: readonly Known<T>[]): readonly (readonly Known<T>[])[] {
+  const starts = Array.from({ length: 256 }, (): Known<T>[] => []);
+  for (const pattern of known) {
+    const { lead, codes } = pattern;
+    if (lead === null) starts[codes[0] ?? 0]?.push(pattern);
+    else
+      starts.forEach((beginning, code) => {
+        if (mayBe(code, lead)) beginning.push(pattern);
+      });
+  }
+  return starts;
 }
 
 /**
