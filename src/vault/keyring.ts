@@ -8,6 +8,7 @@ import type { Clock } from '../base/clock.ts';
 import type { SourceRef } from '../policy/model.ts';
 import { buildLeakIndex, type LeakIndex } from '../secrets/leaks.ts';
 import type { RevokedDigest } from '../secrets/revoked.ts';
+import { MIN_SCRUBBED_BYTES } from '../secrets/scrub.ts';
 import type { SecretValue } from '../secrets/value.ts';
 import { Asking, type Outcome } from './asking.ts';
 import { GoneValues } from './gone.ts';
@@ -96,6 +97,8 @@ class Ring {
   readonly #unwatch: readonly (() => void)[];
   readonly #gone: GoneValues;
   #refs: readonly SourceRef[] = [];
+  /** of keys that requests may carry, not only this proxy */
+  #bound: ReadonlySet<string> = new Set();
   /** of sources that keep their own list */
   #revoked: readonly RevokedDigest[] = [];
   /** what operators were told of the fetch under way */
@@ -117,6 +120,7 @@ class Ring {
   }
 
   load(refs: readonly SourceRef[]): Promise<void> {
+    this.#bound = new Set(refs.map((ref) => idOf(ref)));
     this.#refs = refs.flatMap((ref) => (ref.mint === undefined ? [ref] : [ref, ref.mint.credential]));
     for (const [kind, source] of this.#asking.sources)
       source.learn?.(refs.filter((ref) => ref.kind === kind));
@@ -223,7 +227,10 @@ class Ring {
     const wanted = await this.#asking.wanted(this.#refs);
     const first = !this.#loaded;
     const fetched = await Promise.all(
-      [...wanted].map(async ([id, ref]) => ({ id, ref, outcome: await this.#asking.fetch(ref, first) })),
+      [...wanted].map(async ([id, ref]) => {
+        const outcome = await this.#asking.fetch(ref, first);
+        return { id, ref, outcome: this.#bound.has(id) ? longEnough(ref, outcome) : outcome };
+      }),
     );
     const revoked = await this.#asking.revoked();
     if (this.#closed) {
@@ -276,4 +283,14 @@ class Ring {
     }
     return { value: outcome.value, problem: null, changedAt: changedAt ?? this.#opts.clock.now() };
   }
+}
+
+/** What answers could not be searched for is never put into a request. Of the vault's values an operator insisted. */
+function longEnough(ref: Ref, outcome: Outcome): Outcome {
+  if ('problem' in outcome || ref.kind === 'vault' || outcome.value.length >= MIN_SCRUBBED_BYTES)
+    return outcome;
+  outcome.value.zero();
+  return {
+    problem: `${idOf(ref)} is shorter than ${MIN_SCRUBBED_BYTES} bytes: a key like that cannot be taken out of answers`,
+  };
 }

@@ -50,6 +50,24 @@ describe('a keyring', () => {
     expect(outcomes).toEqual(['env ok', 'env error']);
   });
 
+  it('gives no value that could not be taken out of answers, but for the vault’s, where somebody insisted', async () => {
+    const dir = stateFolder();
+    const vault = openVault({ dir });
+    await vault.set('short', Buffer.from('seven-7'));
+    const told: string[] = [];
+    const keyring = ring(
+      { env: createEnvSource({ SHORT: 'seven-7', LONG: 'eight-88' }), vault },
+      { onProblem: (message) => void told.push(message) },
+    );
+    await keyring.load([ref('env', 'SHORT'), ref('env', 'LONG'), ref('vault', 'short')]);
+    expect(keyring.current(ref('env', 'SHORT'))).toBeNull();
+    expect(textOf(keyring, ref('env', 'LONG'))).toBe('eight-88');
+    expect(textOf(keyring, ref('vault', 'short'))).toBe('seven-7');
+    expect(told).toEqual([
+      'env:SHORT is shorter than 8 bytes: a key like that cannot be taken out of answers',
+    ]);
+  });
+
   it('tells operators once why a key that policies name has no value, and when it has one', async () => {
     const env: Record<string, string> = {};
     const told: string[] = [];
