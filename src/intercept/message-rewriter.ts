@@ -7,7 +7,7 @@
 import { randomFillSync } from 'node:crypto';
 import { type Denied, denied } from '../flow/reason.ts';
 import type { BytesSearch } from '../secrets/bytes-search.ts';
-import type { SubstitutedMessage } from '../secrets/substitute.ts';
+import { leak, type SubstitutedMessage } from '../secrets/substitute.ts';
 import {
   copyMasked,
   type Frame,
@@ -25,8 +25,10 @@ export type RewriterAsk = {
   readonly deflate: CodecTerms | null;
   /** keys in, or a refusal; latin-1 */
   readonly substitute: (text: string) => SubstitutedMessage | Denied;
-  /** for one message, or control frame, of bytes */
+  /** for one message of bytes, or a ping */
   readonly search: () => Pick<BytesSearch, 'feed' | 'end'>;
+  /** does the text (latin-1) hold a real key */
+  readonly leaks: (text: string) => boolean;
   /** keys that were put in */
   readonly used: (names: readonly string[]) => void;
   /** asks for room for a message that has got large, and gives it back */
@@ -145,7 +147,9 @@ export class MessageRewriter implements FrameSink {
 
   #passControl(frame: Frame): void {
     const payload = this.#control.subarray(0, frame.length);
-    if (!this.#maySend(payload)) return;
+    // The others repeat what the upstream said, and may so hold a placeholder that the scrubber put there.
+    const isOwn = frame.opcode === OPCODE.ping;
+    if (isOwn ? !this.#maySend(payload) : this.#leaks(payload)) return;
     this.#out.add(wholeFrame({ ...frame, mask: this.#masks.next() }, payload));
     // RFC 6455 section 5.5.1: the client says nothing more.
     if (frame.opcode === OPCODE.close) this.#reader.stop();
@@ -178,7 +182,13 @@ export class MessageRewriter implements FrameSink {
     if (why !== null) this.#fail(why);
   }
 
-  /** All of a message, or of a control frame. */
+  #leaks(bytes: Buffer): boolean {
+    const isLeak = this.#ask.leaks(bytes.toString('latin1'));
+    if (isLeak) this.#fail(leak());
+    return isLeak;
+  }
+
+  /** All of a message, or of a ping. */
   #maySend(bytes: Buffer): boolean {
     const search = this.#ask.search();
     const why = search.feed(bytes) ?? search.end();

@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { type Denied, denied } from '../flow/reason.ts';
 import { BytesSearch } from '../secrets/bytes-search.ts';
+import { holdsLeak } from '../secrets/hidden.ts';
 import type { HostKeys } from '../secrets/host-keys.ts';
 import { substituteMessage } from '../secrets/substitute.ts';
 import { DEFLATE, type DeflateTerms, readDeflate } from '../wire/deflate-terms.ts';
@@ -136,6 +137,7 @@ export class Upgrade {
       // Asked for each time: the policy may have taken a key away since the handshake.
       substitute: (text) => substituteMessage({ text, bindings: bindings(identity), at: target, secure }),
       search: () => new BytesSearch({ bindings: bindings(identity), at: target, secure }),
+      leaks: (text) => holdsLeak(text, bindings(identity).leaks),
       used: (names) => {
         record.keys = [...new Set([...record.keys, ...names])];
       },

@@ -145,13 +145,18 @@ describe('a key in a message', () => {
   )(
     'and a real key in %s end the connection before they leave, compression %j',
     async (how, perMessageDeflate) => {
-      for (const [text, reason] of [
+      const placeholders = [
         [mine.gateway, 'placeholder_wrong_place'],
         [mine.other, 'placeholder_wrong_host'],
         [theirs, 'placeholder_unknown'],
+      ] as const;
+      const keys = [
         [REAL, 'secret_leak'],
         [Buffer.from(REAL).toString('base64'), 'secret_leak'],
-      ] as const) {
+      ] as const;
+      // These repeat what the upstream said, in which a placeholder may stand for its key.
+      const all = how === 'a pong' || how.includes('close') ? keys : [...placeholders, ...keys];
+      for (const [text, reason] of all) {
         const socket = await opened('/bytes', { perMessageDeflate });
         const [on] = [...gateway.sockets].slice(-1);
         const heard: string[] = [];

@@ -9,6 +9,7 @@ import type { Denied } from '../../src/flow/reason.ts';
 import type { CodecTerms } from '../../src/intercept/message-codec.ts';
 import { MessageRewriter } from '../../src/intercept/message-rewriter.ts';
 import { BytesSearch } from '../../src/secrets/bytes-search.ts';
+import { holdsLeak } from '../../src/secrets/hidden.ts';
 import { substituteMessage } from '../../src/secrets/substitute.ts';
 import { copyMasked, FrameReader, wholeFrame } from '../../src/wire/websocket.ts';
 import { authority, SHAPES, world } from '../unit/secrets/world.ts';
@@ -151,6 +152,7 @@ function through(
     deflate: terms,
     substitute: (text) => substituteMessage({ text, bindings: mine, at: AT, secure: true }),
     search: () => new BytesSearch({ bindings: mine, at: AT, secure: true }),
+    leaks: (text) => holdsLeak(text, mine.leaks),
     used: (names) => {
       for (const name of names) used.add(name);
     },

@@ -10,6 +10,7 @@ it('every message goes on under a mask of its own', () => {
     deflate: null,
     substitute: (text) => ({ kind: 'ok', text, used: [] }),
     search: () => ({ feed: () => null, end: () => null }),
+    leaks: () => false,
     used: () => {},
     take: () => true,
     give: () => {},

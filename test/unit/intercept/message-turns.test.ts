@@ -11,6 +11,7 @@ function turns(bytes: Buffer): number {
     deflate: { takeover: false, windowBits: 15 },
     substitute: (text) => ({ kind: 'ok', text, used: [] }),
     search: () => ({ feed: () => null, end: () => null }),
+    leaks: () => false,
     used: () => {},
     take: () => true,
     give: () => {},
