@@ -102,6 +102,36 @@ describe('an answer from a host with a key', () => {
     expect((await client.bytes(body.length)).toString()).toBe(body);
   });
 
+  const said = (key: string): Readonly<Record<string, string>> => ({
+    'an interim head': `HTTP/1.1 103 Early Hints\r\nLink: <https://${key}@x.test/>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n`,
+    'an answer without a body': `HTTP/1.1 204 ${key}\r\nX-Key: ${key}\r\n\r\n`,
+    'an answer that was not modified': `HTTP/1.1 304 Not Modified\r\nETag: "${key}"\r\n\r\n`,
+    'a redirect with user and password': `HTTP/1.1 307 Go\r\nLocation: https://u:${key}@x.test/\r\nContent-Length: 0\r\n\r\n`,
+    'the name of a field, and bytes that are no text': `HTTP/1.1 200 OK\r\nX-${key}: \xfc${key}\xfc\r\nContent-Length: 0\r\n\r\n`,
+    'ranges that nobody asked for': `HTTP/1.1 206 Part\r\nContent-Type: multipart/byteranges; boundary=b\r\nContent-Length: 86\r\n\r\n--b\r\nContent-Range: bytes 0-39/99\r\n\r\n${key}\r\n--b--\r\n`,
+    'a body without a type, in no encoding by name': `HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\nContent-Length: 40\r\n\r\n${key}`,
+  });
+  it.each(Object.keys(said('')))('has the placeholder in %s', async (name) => {
+    const own = await connectTls(world.port, at, { ca: world.caPem });
+    answer = [Buffer.from(said(REAL)[name] ?? '', 'latin1')];
+    own.write(`GET / HTTP/1.1\r\nHost: ${at}\r\n\r\n`);
+    const wanted = said(placeholder)[name] ?? '';
+    expect((await own.bytes(wanted.length)).toString('latin1')).toBe(wanted);
+    own.destroy();
+  });
+
+  it('in one encoding and none at all is decoded', async () => {
+    for (const coding of [
+      'gzip, identity',
+      'identity, GZIP',
+      'gzip\r\nContent-Encoding: identity',
+      'gzip,',
+    ]) {
+      answer = sized(zlib.gzipSync(`a ${REAL} b`), `Content-Encoding: ${coding}\r\n`);
+      expect((await ask()).body.toString()).toBe(`a ${placeholder} b`);
+    }
+  });
+
   it('longer than what is held goes on in chunks', async () => {
     const filler = 'x'.repeat(100_000);
     answer = sized(`${filler}${REAL}${filler}`);
