@@ -17,7 +17,7 @@ export type Sandbox = {
   run(script: string, from?: { token?: string; limitMs?: number }): Promise<Ran>;
 };
 
-const LIMIT_MS = 30_000;
+const LIMIT_MS = 55_000;
 
 /** The Node of this run and Debian's programs come before what else a developer's machine has. */
 export function programPath(): string {

@@ -2,7 +2,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
-  chmodSync,
   chownSync,
   cpSync,
   existsSync,
@@ -73,7 +72,6 @@ describeInNamespace('what the image holds', () => {
   let root = '';
   beforeAll(() => {
     root = mkdtempSync(path.join(tmpdir(), 'sallyport-image-'));
-    chmodSync(root, 0o755);
     const app = path.join(root, 'app');
     mkdirSync(path.join(app, 'node_modules'), { recursive: true });
     for (const { from, to } of copies(FINAL))
@@ -105,6 +103,8 @@ describeInNamespace('what the image holds', () => {
       'version: 1\ngroup: a\nidentify: { sources: [127.0.0.1/32] }\nrules: [{ allow: a.example }]\n',
     );
     mkdirSync(path.join(root, 'var'));
+    // Whatever the umask here is: the image's user reads what is not its own.
+    execFileSync('chmod', ['-R', 'a+rX', root]);
     chownSync(path.join(root, 'var'), USER, USER);
   });
   afterAll(() => rmSync(root, { recursive: true, force: true }));

@@ -8,6 +8,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type DnsStub, type StubScript, startDnsStub } from './dns-stub.ts';
+import { ownEnv } from './run-program.ts';
 import { eventually, upstreamAuthority } from './world.ts';
 
 export type AuditRecord = {
@@ -91,7 +92,7 @@ export async function startCaseWorld(options: {
       '',
     ].join('\n'),
   );
-  const env = { ...process.env, ...options.env };
+  const env = { ...ownEnv(), ...options.env };
   const started = await startProgram(config, env);
   const auditDir = path.join(dir, '.sallyport', 'audit');
   const audit = (): AuditRecord[] => readRecords(auditDir);

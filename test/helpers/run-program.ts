@@ -24,3 +24,8 @@ export function runProgram(
   child.on('close', (status) => resolve({ status, ...text }));
   return promise;
 }
+
+/** Variables of this process but those that a proxy reads settings from: somebody's shell may have some for another one. */
+export function ownEnv(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(SALLYPORT|OTEL)_/.test(name)));
+}
