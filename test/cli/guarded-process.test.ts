@@ -13,6 +13,7 @@ import {
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ownEnv } from '../helpers/run-program.ts';
 import { policy } from '../helpers/scene.ts';
 import { type Installation, installation } from './main-harness.ts';
 import { childrenOf, type Running, startProcess } from './process-harness.ts';
@@ -89,7 +90,7 @@ describe('start is refused', () => {
   ])('with %s, before it reads a key', (_what, env, name) => {
     const ran = spawnSync(process.execPath, [SCRIPT, 'start'], {
       cwd: home.dir,
-      env: { ...process.env, ...env },
+      env: { ...ownEnv(), ...env },
       encoding: 'utf8',
       timeout: 30_000,
     });
@@ -135,7 +136,8 @@ describe('start is refused', () => {
     mkdirSync(dir);
     writeFileSync(join(home.dir, 'sallyport.yaml'), `${settings(1)}state: { dir: open }\n`);
     for (const path of [home.dir, join(home.dir, 'policies'), dir]) chmodSync(path, 0o777);
-    const child = spawn(process.execPath, [SCRIPT, 'start'], { cwd: home.dir, uid: 65_534, gid: 65_534 });
+    const other = { uid: 65_534, gid: 65_534 };
+    const child = spawn(process.execPath, [SCRIPT, 'start'], { cwd: home.dir, env: ownEnv(), ...other });
     let said = '';
     child.stderr.on('data', (bytes: Buffer) => {
       said += bytes.toString();

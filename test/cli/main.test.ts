@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ownEnv } from '../helpers/run-program.ts';
 import { AGENTS, type Installation, installation } from './main-harness.ts';
 
 const run = promisify(execFile);
@@ -142,10 +143,12 @@ describe('the process', () => {
   it('prints nothing but its output, and ends with the status of its command', async () => {
     const { stdout, stderr } = await run(process.execPath, [SCRIPT, 'token', 'list', '--json'], {
       cwd: home.dir,
+      env: ownEnv(),
     });
     expect({ stdout, stderr }).toEqual({ stdout: '[]\n', stderr: '' });
     const wrong = spawnSync(process.execPath, [SCRIPT, 'token', 'revoke', 'x'], {
       cwd: home.dir,
+      env: ownEnv(),
       encoding: 'utf8',
     });
     expect(wrong.status).toBe(1);

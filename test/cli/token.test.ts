@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ownEnv } from '../helpers/run-program.ts';
 import { AGENTS, type Installation, installation } from './main-harness.ts';
 
 let home: Installation;
@@ -147,7 +148,9 @@ describe('several processes at once', () => {
     const run = promisify(execFile);
     const script = new URL('../../src/sallyport.js', import.meta.url).pathname;
     const args = [script, 'token', 'create', '--group', 'ai-agents'];
-    await Promise.all(Array.from({ length: 6 }, () => run(process.execPath, args, { cwd: home.dir })));
+    await Promise.all(
+      Array.from({ length: 6 }, () => run(process.execPath, args, { cwd: home.dir, env: ownEnv() })),
+    );
     expect(await list()).toHaveLength(6);
     expect(readFileSync(join(home.dir, '.sallyport', 'tokens.json'), 'utf8')).toContain('"version": 1');
   });
