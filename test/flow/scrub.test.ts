@@ -191,6 +191,8 @@ describe('an answer from a host with a key', () => {
     asked.length = 0;
     await ask('Range: bytes=1-2\r\nIf-Range: "x"\r\nAccept-Encoding: gzip;q=1.0, dcb, *;q=0.1, zstd\r\n');
     await ask('Accept-Encoding: dcz\r\n');
+    for (const name of ['Range', 'If-Range', 'A-IM', 'Dictionary-ID']) await ask(`${name}: bytes=1-2\r\n`);
+    expect(asked.join('').toLowerCase()).not.toContain('bytes=1-2');
     expect(asked[0]?.toLowerCase()).not.toContain('range');
     expect(asked[0]).toContain('Accept-Encoding: gzip;q=1.0, zstd\r\n');
     expect(asked[1]).toContain('Accept-Encoding: identity\r\n');

@@ -147,6 +147,11 @@ describe('a real key', () => {
   const old = 'ghp_OLDgithub0123456789abcdefghijklmnopq';
   const after = world(KEYS, [digestOf(old), digestOf('a-shorter-one-16')]);
 
+  it('in a trailer is a leak, percent-encoded, too', () => {
+    for (const text of [REAL, percent(REAL), percent(percent(REAL)), base64(REAL)])
+      expect(checkTrailers(`\r\nX: ${text}`, mine)).toMatchObject({ reason: 'secret_leak' });
+  });
+
   it.each([
     ['base64', base64],
     ['base64 of URLs', (text: string) => Buffer.from(text).toString('base64url')],
