@@ -4,7 +4,6 @@
  * for nothing of a refused one may leave; so is a compressed one. Uncompressed binary messages are searched and stream
  * through, control frames are searched and pass between fragments. Driven by `upgrade-relay.ts`; holds no socket.
  */
-import { randomFillSync } from 'node:crypto';
 import { type Denied, denied } from '../flow/reason.ts';
 import type { BytesSearch } from '../secrets/bytes-search.ts';
 import { leak, type SubstitutedMessage } from '../secrets/substitute.ts';
@@ -17,10 +16,12 @@ import {
   OPCODE,
   wholeFrame,
 } from '../wire/websocket.ts';
+import { HeldMessage, type MessageRoom } from './held-message.ts';
+import { Masks } from './masks.ts';
 import { type CodecTerms, MessageCodec } from './message-codec.ts';
 import { Output, type Sink } from './output.ts';
 
-export type RewriterAsk = {
+export type RewriterAsk = MessageRoom & {
   /** null: no compression was agreed on */
   readonly deflate: CodecTerms | null;
   /** keys in, or a refusal; latin-1 */
@@ -31,29 +32,24 @@ export type RewriterAsk = {
   readonly leaks: (text: string) => boolean;
   /** keys that were put in */
   readonly used: (names: readonly string[]) => void;
-  /** asks for room for a message that has got large, and gives it back */
-  readonly take: (bytes: number) => boolean;
-  readonly give: (bytes: number) => void;
   /** the connection must end; nothing that is still here goes out */
   readonly fail: (why: Denied) => void;
 };
 
 /** A text message that may hold a placeholder, before and after decompression: it is searched in one step of 20 ms. */
 const MAX_MESSAGE_BYTES = 2 * 1024 * 1024;
-/** Held without asking: as much as a read brings anyway. */
-const FREE_BYTES = 64 * 1024;
 /** Bytes of messages after which others get their turn on this thread, and as how many bytes other work counts. */
 const TURN_BYTES = 512 * 1024;
 const FRAME_WORK_BYTES = 512;
 const INFLATE_WORK_BYTES = 16 * 1024;
 const MAX_CONTROL_BYTES = 125;
-const MASK_STOCK_BYTES = 256;
-const EMPTY = Buffer.alloc(0);
 
 const TOO_LARGE = denied(
   'body_too_large',
   `A message that is searched for placeholders has at most ${MAX_MESSAGE_BYTES} bytes.`,
 );
+
+const NO_ROOM = denied('overloaded', 'Too many large messages of this group are under way.');
 
 export class MessageRewriter implements FrameSink {
   readonly #ask: RewriterAsk;
@@ -62,15 +58,12 @@ export class MessageRewriter implements FrameSink {
   readonly #out = new Output();
   readonly #control = Buffer.alloc(MAX_CONTROL_BYTES);
   readonly #masks = new Masks();
+  readonly #held: HeldMessage;
   #frame: Frame | null = null;
   /** of the message under way */
   #opcode = 0;
   #compressed = false;
   #holds = false;
-  #held = EMPTY;
-  #heldLength = 0;
-  /** room asked for */
-  #taken = 0;
   /** of the streamed frame under way */
   #mask = 0;
   /** of the streamed message under way */
@@ -82,6 +75,7 @@ export class MessageRewriter implements FrameSink {
 
   constructor(ask: RewriterAsk) {
     this.#ask = ask;
+    this.#held = new HeldMessage(MAX_MESSAGE_BYTES, ask);
     this.#reader = new FrameReader({ from: 'client', deflate: ask.deflate !== null }, this);
     this.#codec = ask.deflate === null ? null : new MessageCodec(ask.deflate);
   }
@@ -106,7 +100,7 @@ export class MessageRewriter implements FrameSink {
     this.#reader.stop();
     this.#out.drop();
     this.#unsearched = [];
-    this.#letGo();
+    this.#held.letGo();
   }
 
   // ---- from the reader
@@ -118,7 +112,7 @@ export class MessageRewriter implements FrameSink {
     if (!this.#holds) {
       this.#mask = this.#masks.next();
       this.#out.add(frameHead({ ...frame, mask: this.#mask }));
-    } else if (this.#heldLength + frame.length > MAX_MESSAGE_BYTES) this.#fail(TOO_LARGE);
+    } else if (this.#held.length + frame.length > MAX_MESSAGE_BYTES) this.#fail(TOO_LARGE);
   }
 
   payload(bytes: Buffer, at: number): void {
@@ -126,7 +120,7 @@ export class MessageRewriter implements FrameSink {
     if (frame === null) return;
     const mask = frame.mask ?? 0;
     if (frame.opcode >= OPCODE.close) return copyMasked(bytes, { into: this.#control, to: at, mask, at });
-    if (this.#holds) return this.#hold(bytes, mask, at);
+    if (this.#holds) return this.#held.add(bytes, mask, at) ? undefined : this.#fail(NO_ROOM);
     const plain = Buffer.allocUnsafe(bytes.length);
     copyMasked(bytes, { into: plain, to: 0, mask, at });
     this.#unsearched.push(plain);
@@ -196,36 +190,14 @@ export class MessageRewriter implements FrameSink {
     return why === null;
   }
 
-  #hold(bytes: Buffer, mask: number, at: number): void {
-    const needed = this.#heldLength + bytes.length;
-    if (needed > this.#held.length && !this.#grow(needed)) return;
-    copyMasked(bytes, { into: this.#held, to: this.#heldLength, mask, at });
-    this.#heldLength = needed;
-  }
-
-  /** By doubling, whatever length a frame announces: memory follows the bytes that came. */
-  #grow(needed: number): boolean {
-    const size = Math.max(needed, Math.min(MAX_MESSAGE_BYTES, this.#held.length * 2));
-    const more = Math.max(0, size - FREE_BYTES) - this.#taken;
-    if (more > 0 && !this.#ask.take(more)) {
-      this.#fail(denied('overloaded', 'Too many large messages of this group are under way.'));
-      return false;
-    }
-    this.#taken += Math.max(0, more);
-    const grown = Buffer.allocUnsafe(size);
-    this.#held.copy(grown, 0, 0, this.#heldLength);
-    this.#held = grown;
-    return true;
-  }
-
   #deliver(): void {
-    const data = this.#held.subarray(0, this.#heldLength);
+    const data = this.#held.bytes;
     const plain = this.#compressed ? (this.#codec?.inflate(data, MAX_MESSAGE_BYTES) ?? 'bad') : data;
     if (plain === 'large') return this.#fail(TOO_LARGE);
     if (plain === 'bad') return this.#fail(denied('bad_request', 'Malformed compressed message.'));
     if (this.#opcode === OPCODE.text) this.#swap(plain);
     else if (this.#maySend(plain)) this.#send(plain, this.#compressed);
-    this.#letGo();
+    this.#held.letGo();
     this.#work += plain.length + (this.#compressed ? INFLATE_WORK_BYTES : 0);
   }
 
@@ -244,32 +216,9 @@ export class MessageRewriter implements FrameSink {
     this.#out.add(wholeFrame(frame, data ?? plain));
   }
 
-  #letGo(): void {
-    this.#held = EMPTY;
-    this.#heldLength = 0;
-    if (this.#taken > 0) this.#ask.give(this.#taken);
-    this.#taken = 0;
-  }
-
   #fail(why: Denied): void {
     if (this.#over) return;
     this.close();
     this.#ask.fail(why);
-  }
-}
-
-/** RFC 6455 section 5.3: not to be foretold by whoever chose the payload. Drawn in stock: one draw costs as much as 64. */
-class Masks {
-  readonly #stock = Buffer.alloc(MASK_STOCK_BYTES);
-  #at = MASK_STOCK_BYTES;
-
-  next(): number {
-    if (this.#at === MASK_STOCK_BYTES) {
-      randomFillSync(this.#stock);
-      this.#at = 0;
-    }
-    const mask = this.#stock.readUInt32BE(this.#at);
-    this.#at += 4;
-    return mask;
   }
 }

@@ -8,19 +8,17 @@ import { Scrubber, type ScrubSet, scrubFields } from '../secrets/scrub.ts';
 import { lengthOfPieces, type Pieces } from '../secrets/stream.ts';
 import type { DeflateTerms } from '../wire/deflate-terms.ts';
 import { type Frame, FrameReader, type FrameSink, frameHead, OPCODE, wholeFrame } from '../wire/websocket.ts';
+import { HeldMessage, type MessageRoom } from './held-message.ts';
 import { MessageCodec } from './message-codec.ts';
 import { Output, type Sink } from './output.ts';
 
-export type MessageScrubAsk = {
+export type MessageScrubAsk = MessageRoom & {
   /** null: no compression was agreed on */
   readonly deflate: DeflateTerms | null;
   /** what must not pass, as of now */
   readonly patterns: () => ScrubSet;
   /** the name of a key that was taken out */
   readonly found: (env: string) => void;
-  /** room for compressed messages that have got large */
-  readonly take: (bytes: number) => boolean;
-  readonly give: (bytes: number) => void;
   /** the connection must end; nothing that is still here goes out */
   readonly fail: (why: Denied) => void;
 };
@@ -32,11 +30,8 @@ const TURN_BYTES = 128 * 1024;
 const SLICE_BYTES = 32 * 1024;
 const FRAME_WORK_BYTES = 512;
 const INFLATE_WORK_BYTES = 16 * 1024;
-/** Held without asking. */
-const FREE_BYTES = 64 * 1024;
 const MAX_CONTROL_BYTES = 125;
 const CODE_BYTES = 2;
-const EMPTY = Buffer.alloc(0);
 
 const TOO_LARGE = denied(
   'response_unscrubbable',
@@ -51,6 +46,8 @@ export class MessageScrubber implements FrameSink {
   readonly #codec: MessageCodec | null;
   readonly #out = new Output();
   readonly #control = Buffer.alloc(MAX_CONTROL_BYTES);
+  /** a compressed message, and the room for what it becomes */
+  readonly #held: HeldMessage;
   #frame: Frame | null = null;
   /** of the message under way; null: between two */
   #scrubber: Scrubber | null = null;
@@ -61,15 +58,12 @@ export class MessageScrubber implements FrameSink {
   #pieces: Pieces = [];
   /** what is left to search of a compressed message that is whole; null: none is under way */
   #plain: Buffer | null = null;
-  /** of a compressed message */
-  #held = EMPTY;
-  #heldLength = 0;
-  #taken = 0;
   #work = 0;
   #over = false;
 
   constructor(ask: MessageScrubAsk) {
     this.#ask = ask;
+    this.#held = new HeldMessage(MAX_MESSAGE_BYTES, ask);
     const { deflate } = ask;
     this.#reader = new FrameReader({ from: 'server', deflate: deflate !== null }, this);
     this.#codec =
@@ -103,7 +97,7 @@ export class MessageScrubber implements FrameSink {
     this.#out.drop();
     this.#pieces = [];
     this.#plain = null;
-    this.#letGo();
+    this.#held.letGo();
   }
 
   // ---- from the reader
@@ -116,13 +110,13 @@ export class MessageScrubber implements FrameSink {
       this.#compressed = frame.rsv1;
       this.#scrubber = new Scrubber(this.#ask.patterns, this.#ask.found);
     }
-    if (this.#compressed && this.#heldLength + frame.length > MAX_MESSAGE_BYTES) this.#fail(TOO_LARGE);
+    if (this.#compressed && this.#held.length + frame.length > MAX_MESSAGE_BYTES) this.#fail(TOO_LARGE);
   }
 
   payload(bytes: Buffer, at: number): void {
     if (this.#frame !== null && this.#frame.opcode >= OPCODE.close) bytes.copy(this.#control, at);
-    else if (this.#compressed) this.#hold(bytes);
-    else this.#scrubber?.feed(bytes, this.#pieces);
+    else if (!this.#compressed) this.#scrubber?.feed(bytes, this.#pieces);
+    else if (!this.#held.add(bytes, 0, at)) this.#fail(NO_ROOM);
   }
 
   end(frame: Frame): void {
@@ -168,40 +162,12 @@ export class MessageScrubber implements FrameSink {
     this.#out.add(wholeFrame(frame, payload.subarray(0, MAX_CONTROL_BYTES)));
   }
 
-  #hold(bytes: Buffer): void {
-    const needed = this.#heldLength + bytes.length;
-    if (needed > this.#held.length && !this.#grow(needed)) return;
-    bytes.copy(this.#held, this.#heldLength);
-    this.#heldLength = needed;
-  }
-
-  /** By doubling, whatever length a frame announces: memory follows the bytes that came. */
-  #grow(needed: number): boolean {
-    const size = Math.max(needed, Math.min(MAX_MESSAGE_BYTES, this.#held.length * 2));
-    if (!this.#takeRoom(size)) return false;
-    const grown = Buffer.allocUnsafe(size);
-    this.#held.copy(grown, 0, 0, this.#heldLength);
-    this.#held = grown;
-    return true;
-  }
-
-  /** Room for so many bytes in all. */
-  #takeRoom(bytes: number): boolean {
-    const more = Math.max(0, bytes - FREE_BYTES) - this.#taken;
-    if (more > 0 && !this.#ask.take(more)) {
-      this.#fail(NO_ROOM);
-      return false;
-    }
-    this.#taken += Math.max(0, more);
-    return true;
-  }
-
   #inflate(): void {
-    const plain = this.#codec?.inflate(this.#held.subarray(0, this.#heldLength), MAX_MESSAGE_BYTES) ?? 'bad';
+    const plain = this.#codec?.inflate(this.#held.bytes, MAX_MESSAGE_BYTES) ?? 'bad';
     if (plain === 'large') return this.#fail(TOO_LARGE);
     if (plain === 'bad') return this.#fail(MALFORMED);
-    this.#letGo();
-    if (!this.#takeRoom(plain.length)) return;
+    this.#held.letGo();
+    if (!this.#held.takeRoom(plain.length)) return this.#fail(NO_ROOM);
     this.#work += INFLATE_WORK_BYTES;
     this.#plain = plain;
     this.#search();
@@ -218,17 +184,10 @@ export class MessageScrubber implements FrameSink {
         continue;
       }
       this.#plain = null;
-      this.#letGo();
+      this.#held.letGo();
       this.#scrubber?.end(this.#pieces);
       this.#finish();
     }
-  }
-
-  #letGo(): void {
-    this.#held = EMPTY;
-    this.#heldLength = 0;
-    if (this.#taken > 0) this.#ask.give(this.#taken);
-    this.#taken = 0;
   }
 
   #fail(why: Denied): void {
