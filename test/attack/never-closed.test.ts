@@ -2,10 +2,8 @@
  * A peer that never closes: every connection that is over for the proxy is gone within a limit, whatever the client
  * does not send or read, and its record is closed. The clock is moved on, not waited for.
  */
-import { once } from 'node:events';
-import net from 'node:net';
-import { Worker } from 'node:worker_threads';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type BlackHole, blackHole } from '../helpers/black-hole.ts';
 import { intercepted, policy, records, tunnelled } from '../helpers/scene.ts';
 import { connect, connectText, connectTls, open, type Talk } from '../helpers/talk.ts';
 import { httpUpstream, rawUpstream, type Upstream } from '../helpers/upstream.ts';
@@ -19,17 +17,6 @@ const IDLE_MS = 121_000;
 const MOST_SECONDS = 30;
 /** From a dial to its giving up, in real time, and something on top. */
 const CONNECT_LIMIT_MS = 30_000;
-
-/** Listens with a queue of one and never accepts: once the queue is full the kernel drops every SYN. */
-const DEAF = `
-  const { parentPort, workerData } = require('node:worker_threads');
-  const server = require('node:net').createServer();
-  server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
-    parentPort.postMessage(server.address().port);
-    Atomics.wait(new Int32Array(workerData), 0, 0, 60_000);
-    process.exit();
-  });
-`;
 
 describe('a client that never closes', () => {
   let plain: Upstream;
@@ -142,25 +129,14 @@ describe('a client that never closes', () => {
 });
 
 describe('an upstream that never answers the SYN', () => {
-  const flag = new SharedArrayBuffer(4);
-  const waiting: net.Socket[] = [];
   const clock = movableClock();
-  let worker: Worker;
+  let hole: BlackHole;
   let world: World;
   let at = '';
 
   beforeAll(async () => {
-    worker = new Worker(DEAF, { eval: true, workerData: flag });
-    const port = await new Promise<number>((resolve) =>
-      worker.once('message', (told: unknown) => resolve(Number(told))),
-    );
-    for (let filled = 0; filled < 2; filled += 1) {
-      const socket = net.connect({ host: '127.0.0.1', port });
-      socket.on('error', () => socket.destroy());
-      waiting.push(socket);
-      await once(socket, 'connect');
-    }
-    at = `deaf.test:${port}`;
+    hole = await blackHole();
+    at = `deaf.test:${hole.port}`;
     world = await makeWorld({
       policies: { 'agents.yaml': policy([tunnelled(at, 'idle: 1s')]) },
       hosts: { 'deaf.test': ['127.0.0.1'] },
@@ -168,10 +144,7 @@ describe('an upstream that never answers the SYN', () => {
     });
   });
   afterAll(async () => {
-    for (const socket of waiting) socket.destroy();
-    Atomics.store(new Int32Array(flag), 0, 1);
-    Atomics.notify(new Int32Array(flag), 0);
-    await worker.terminate();
+    await hole.close();
     await world.stop();
   });
 

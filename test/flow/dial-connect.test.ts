@@ -7,9 +7,10 @@ import { connectFirst } from '../../src/dial/happy-eyeballs.ts';
 import { createResolver } from '../../src/dial/resolve.ts';
 import type { Denied } from '../../src/flow/reason.ts';
 import type { OwnAddresses } from '../../src/policy/address.ts';
+import { blackHole } from '../helpers/black-hole.ts';
 import { startDnsStub } from '../helpers/dns-stub.ts';
 import { deadPort } from '../helpers/ports.ts';
-import { blackHole, listening, permitFor, portOf, stillClock } from '../unit/dial/kit.ts';
+import { listening, permitFor, portOf, stillClock } from '../unit/dial/kit.ts';
 
 const open: (() => unknown)[] = [];
 afterEach(async () => {

@@ -3,13 +3,11 @@ import { once } from 'node:events';
 import http2 from 'node:http2';
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { createDialer } from '../../src/dial/connect.ts';
 import { H2Conn } from '../../src/dial/h2-conn.ts';
-import { createPool, type PoolLimits, type UpstreamConn } from '../../src/dial/pool.ts';
-import { createResolver } from '../../src/dial/resolve.ts';
+import type { PoolLimits, UpstreamConn } from '../../src/dial/pool.ts';
 import type { Denied } from '../../src/flow/reason.ts';
 import { eventually } from '../helpers/world.ts';
-import { createTestCa, listening, type PermitAsk, permitFor, portOf, stillClock } from '../unit/dial/kit.ts';
+import { createTestCa, listening, type PermitAsk, permitFor, portOf, testPool } from '../unit/dial/kit.ts';
 
 const ca = createTestCa();
 const issued = ca.issue({ names: ['api.test'] });
@@ -39,22 +37,7 @@ async function upstream(streams = 100) {
   return { port: portOf(server), sessions };
 }
 
-function pool(limits: Partial<PoolLimits> = {}) {
-  const clock = stillClock();
-  const resolver = createResolver({ servers: ['127.0.0.1:1'], hosts: { 'api.test': ['127.0.0.1'] }, clock });
-  const dialer = createDialer({
-    resolver,
-    own: () => ({ addresses: [], local: [], listeners: [] }),
-    tls: { ca: [ca.pem] },
-  });
-  const made = createPool({ dialer, clock, limits });
-  open.push(
-    () => made.close(),
-    () => resolver.close(),
-  );
-  return { made, clock };
-}
-
+const pool = (limits: Partial<PoolLimits> = {}) => testPool(ca, limits, open);
 const at = (port: number, over: Partial<PermitAsk> = {}) => permitFor({ host: 'api.test', port, ...over });
 
 function got(result: UpstreamConn | Denied | null): H2Conn {

@@ -2,13 +2,11 @@ import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { createServer as createTlsServer, TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
-import { createDialer } from '../../src/dial/connect.ts';
-import { createPool, type PoolLimits, type UpstreamConn, type UpstreamUser } from '../../src/dial/pool.ts';
+import type { PoolLimits, UpstreamConn, UpstreamUser } from '../../src/dial/pool.ts';
 import { PooledConn } from '../../src/dial/pooled-conn.ts';
-import { createResolver } from '../../src/dial/resolve.ts';
 import type { Denied } from '../../src/flow/reason.ts';
 import { deadPort } from '../helpers/ports.ts';
-import { createTestCa, listening, type PermitAsk, permitFor, portOf, stillClock } from '../unit/dial/kit.ts';
+import { createTestCa, listening, type PermitAsk, permitFor, portOf, testPool } from '../unit/dial/kit.ts';
 
 const ca = createTestCa();
 const issued = ca.issue({ names: ['api.test'] });
@@ -34,22 +32,7 @@ async function upstream(secure = false, echo = true) {
   return { port: portOf(server), sockets };
 }
 
-function pool(limits: Partial<PoolLimits> = {}) {
-  const clock = stillClock();
-  const resolver = createResolver({ servers: ['127.0.0.1:1'], hosts: { 'api.test': ['127.0.0.1'] }, clock });
-  const dialer = createDialer({
-    resolver,
-    own: () => ({ addresses: [], local: [], listeners: [] }),
-    tls: { ca: [ca.pem] },
-  });
-  const made = createPool({ dialer, clock, limits });
-  open.push(
-    () => made.close(),
-    () => resolver.close(),
-  );
-  return { made, clock, stats: () => made.stats() };
-}
-
+const pool = (limits: Partial<PoolLimits> = {}) => testPool(ca, limits, open);
 const at = (port: number, over: Partial<PermitAsk> = {}) => permitFor({ host: 'api.test', port, ...over });
 
 function got(result: UpstreamConn | Denied | null): PooledConn {

@@ -1,9 +1,11 @@
-/** What the tests of dial/ share: permits, a clock that stands still, upstreams, certificates. */
+/** What the tests of dial/ share: permits, a clock that stands still, pools, certificates. */
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import type { Server } from 'node:net';
-import { Worker } from 'node:worker_threads';
 import forge from 'node-forge';
+import { createDialer } from '../../../src/dial/connect.ts';
+import { createPool, type PoolLimits } from '../../../src/dial/pool.ts';
+import { createResolver } from '../../../src/dial/resolve.ts';
 import type { Permit } from '../../../src/flow/permit.ts';
 import type { Host } from '../../../src/flow/target.ts';
 import { isAuthority, parseAuthority } from '../../../src/wire/authority.ts';
@@ -69,50 +71,21 @@ export async function listening<T extends Server>(server: T, address = '127.0.0.
   return server;
 }
 
-/**
- * A listening socket whose queue is full: further connects hang, as towards a black hole. The worker's
- * event loop stands still, so nothing is ever accepted.
- */
-export async function blackHole(address = '127.0.0.1'): Promise<{ port: number; close(): Promise<void> }> {
-  const worker = new Worker(
-    `const { parentPort, workerData } = require('node:worker_threads');
-     const net = require('node:net');
-     const server = net.createServer();
-     server.listen({ port: 0, host: workerData, backlog: 1 }, () => {
-       parentPort.postMessage(server.address().port);
-       setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0));
-     });`,
-    { eval: true, workerData: address },
+/** A pool whose one name is `api.test`, on loopback. `open` is told what is to be closed. */
+export function testPool(ca: TestCa, limits: Partial<PoolLimits>, open: (() => unknown)[]) {
+  const clock = stillClock();
+  const resolver = createResolver({ servers: ['127.0.0.1:1'], hosts: { 'api.test': ['127.0.0.1'] }, clock });
+  const dialer = createDialer({
+    resolver,
+    own: () => ({ addresses: [], local: [], listeners: [] }),
+    tls: { ca: [ca.pem] },
+  });
+  const made = createPool({ dialer, clock, limits });
+  open.push(
+    () => made.close(),
+    () => resolver.close(),
   );
-  const [port]: [number] = await new Promise((resolve) =>
-    worker.once('message', (at: number) => resolve([at])),
-  );
-  const fillers = await fillQueue(address, port);
-  return {
-    port,
-    async close() {
-      for (const filler of fillers) filler.destroy();
-      await worker.terminate();
-    },
-  };
-}
-
-async function fillQueue(address: string, port: number) {
-  const { connect } = await import('node:net');
-  const fillers = [];
-  for (;;) {
-    const filler = connect({ host: address, port });
-    filler.on('error', () => filler.destroy());
-    fillers.push(filler);
-    const connected = await Promise.race([
-      once(filler, 'connect').then(() => true),
-      new Promise<boolean>((resolve) => {
-        setTimeout(() => resolve(false), 150);
-      }),
-    ]);
-    if (!connected) return fillers;
-    if (fillers.length > 16) throw new Error('the queue does not fill');
-  }
+  return { made, clock, stats: () => made.stats() };
 }
 
 export type Issued = { readonly cert: string; readonly key: string };
