@@ -5,7 +5,7 @@ import { describeWith } from '../helpers/programs.ts';
 import type { ConsoleReport } from './drive/console.ts';
 
 const DRIVER = new URL('./drive/console.ts', import.meta.url);
-const LIMIT_MS = 240_000;
+const LIMIT_MS = 300_000;
 
 describeWith(['chromium', 'curl'], 'the console', () => {
   describeInNamespace('in Chromium', () => {
@@ -59,6 +59,10 @@ describeWith(['chromium', 'curl'], 'the console', () => {
     it('explains a URL, with the line of the rule that decides', () => {
       expect(report.explained).toContain('agents.yaml:');
       expect(report.explained).toContain('asks a person');
+    });
+
+    it('keeps what somebody is typing while news come', () => {
+      expect(report.halfTyped).toEqual({ audit: 'half', explain: 'https://half' });
     });
 
     it('proposes a rule as text', () => {

@@ -31,6 +31,8 @@ export type ConsoleReport = {
   readonly audit: string | null;
   readonly explained: string | null;
   readonly proposed: string | null;
+  /** in the filters of the record, and in the URL to explain */
+  readonly halfTyped: { readonly audit: string; readonly explain: string };
   readonly token: string;
   /** does the new token stand anywhere after it was put away */
   readonly tokenLater: boolean;
@@ -52,7 +54,8 @@ export type ConsoleReport = {
 const run = promisify(execFile);
 const AXE = readFileSync(new URL('../../../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 const PICTURES = process.env['SALLYPORT_PICTURES'];
-const WAIT_MS = 20_000;
+/** Of anything that is waited for: others use the machine. */
+const WAIT_MS = 40_000;
 
 type Scene = Awaited<ReturnType<typeof makeScene>>;
 
@@ -261,6 +264,27 @@ async function look({ proxy, web }: Scene, page: Page) {
   return { proposed, audit, explained };
 }
 
+/** What stands half typed in a form when news come that draw the page anew. */
+async function halfTyped({ proxy }: Scene, page: Page) {
+  await open(page, 'Audit');
+  await page.getByRole('button', { name: 'Search again' }).waitFor();
+  const host = page.locator('input[name="host"]');
+  await host.fill('half');
+  const { client } = await tryConnect(proxy.port, 'evil.test:443');
+  client.destroy();
+  await page.getByText('written since').waitFor();
+  const audit = await host.inputValue();
+  await open(page, 'Explain');
+  const url = page.getByLabel('URL');
+  await url.fill('https://half');
+  await proxy.admin('PUT', '/api/v1/lockdown', { on: true, group: 'agents', reason: 'drill' });
+  await page.getByText('Locked down: agents').waitFor();
+  const explain = await url.inputValue();
+  await proxy.admin('PUT', '/api/v1/lockdown', { on: false, group: 'agents', reason: 'over' });
+  await page.getByText('Locked down: agents').waitFor({ state: 'detached' });
+  return { halfTyped: { audit, explain } };
+}
+
 async function newToken(page: Page) {
   await open(page, 'Groups');
   await page.getByText(/tokens? holds?/).click();
@@ -281,11 +305,22 @@ async function newToken(page: Page) {
 
 async function lockDown({ proxy, raw }: Scene, page: Page) {
   const tunnel = await connect(proxy.port, `raw.test:${raw.port}`);
+  // The groups come while somebody types.
+  const typed = Promise.withResolvers<void>();
+  await page.route('**/api/v1/groups', async (route) => {
+    await typed.promise;
+    await route.continue();
+  });
   await open(page, 'Lockdown');
   const button = page.getByRole('button', { name: /^Lock down/ });
   const early = await button.getAttribute('aria-disabled');
   await page.getByLabel('Why', { exact: true }).fill('drill');
   await page.getByLabel(/to confirm/).fill('all');
+  const groups = page.waitForResponse('**/api/v1/groups');
+  typed.resolve();
+  await groups;
+  await page.unroute('**/api/v1/groups');
+  await page.getByRole('option', { name: 'agents' }).waitFor({ state: 'attached' });
   await button.click();
   await tunnel.over(WAIT_MS);
   const notice = page.getByText('Locked down for all groups');
@@ -407,6 +442,7 @@ async function main(): Promise<void> {
     ...(await letIn(scene, page)),
     cut: await cutFlow(scene, page),
     ...(await look(scene, page)),
+    ...(await halfTyped(scene, page)),
     ...(await newToken(page)),
     ...(await lockDown(scene, page)),
     ...(await asViewer(scene, browser)),

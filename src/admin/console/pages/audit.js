@@ -73,6 +73,7 @@ export function Audit({ query }) {
     ${found.next === null ? null : html`<p class="row"><${Act} busy=${busy} onClick=${() => more(found.next, found.records)}>Older records</${Act}></p>`}`;
 }
 
+/** `defaultValue`: what is typed stays when the page is drawn anew. */
 function Filters({ filters }) {
   const form = useRef(null);
   const submitted = (event) => {
@@ -92,8 +93,8 @@ function Filters({ filters }) {
   return html`<form class="filters" role="search" ref=${form} onSubmit=${submitted}>
     ${choose('kind', 'Kind', ['decision', 'end', 'operator'])}
     ${choose('verdict', 'Verdict', ['allow', 'deny', 'would_deny', 'approve'])}
-    ${FIELDS.map((name) => html`<label>${NAMES[name] ?? `${name[0].toUpperCase()}${name.slice(1)}`}<input name=${name} value=${filters[name] ?? ''} maxlength="512" autocomplete="off" spellcheck="false" /></label>`)}
-    ${['since', 'until'].map((name) => html`<label>${name === 'since' ? 'From' : 'To'}<input name=${name} type="datetime-local" step="any" value=${localMoment(filters[name])} /></label>`)}
+    ${FIELDS.map((name) => html`<label>${NAMES[name] ?? `${name[0].toUpperCase()}${name.slice(1)}`}<input name=${name} defaultValue=${filters[name] ?? ''} maxlength="512" autocomplete="off" spellcheck="false" /></label>`)}
+    ${['since', 'until'].map((name) => html`<label>${name === 'since' ? 'From' : 'To'}<input name=${name} type="datetime-local" step="any" defaultValue=${localMoment(filters[name])} /></label>`)}
     <p class="row"><button type="submit" class="act main">Search</button> <a href="#/audit">Clear</a></p>
   </form>`;
 }

@@ -44,9 +44,10 @@ export function Explain({ query }) {
       url: /^[a-z]+:\/\//i.test(whole) ? whole : `https://${whole}`,
     });
   };
+  // Below, `defaultValue`: what is typed stays when the page is drawn anew.
   const kind = identity !== '' ? 'identity' : from !== '' ? 'from' : 'group';
   return html`<h1>Explain</h1>
-    <form class="filters" ref=${form} onSubmit=${submitted} key=${`${kind} ${url} ${method} ${names.length}`}>
+    <form class="filters" ref=${form} onSubmit=${submitted} key=${JSON.stringify([kind, query[kind], url, method])}>
       <label>Who <select name="kind">${[
         ['group', 'a group'],
         ['identity', 'a token id'],
@@ -54,10 +55,10 @@ export function Explain({ query }) {
       ].map(
         ([value, text]) => html`<option value=${value} selected=${value === kind}>${text}</option>`,
       )}</select></label>
-      <label>Which <input name="who" list="groups" required value=${query[kind] || (names.length === 1 ? names[0] : '')} autocomplete="off" spellcheck="false" /></label>
+      <label>Which <input name="who" list="groups" required defaultValue=${query[kind] || (names.length === 1 ? names[0] : '')} autocomplete="off" spellcheck="false" /></label>
       <datalist id="groups">${names.map((name) => html`<option value=${name} />`)}</datalist>
       <label>Method <select name="method">${[...new Set([...METHODS, method])].map((value) => html`<option selected=${value === method}>${value}</option>`)}</select></label>
-      <label class="wide">URL <input name="url" required value=${url} placeholder="https://api.example.com/v1/things" autocomplete="off" spellcheck="false" maxlength="16000" /></label>
+      <label class="wide">URL <input name="url" required defaultValue=${url} placeholder="https://api.example.com/v1/things" autocomplete="off" spellcheck="false" maxlength="16000" /></label>
       <p class="row"><button type="submit" class="act main" disabled=${busy}>Explain</button></p>
     </form>
     <${Trouble} error=${error ?? groups.error} />

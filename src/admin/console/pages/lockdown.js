@@ -24,7 +24,7 @@ export function Lockdown({ me, query }) {
             )
     }
     <h2>Lock down</h2>
-    <${Switch} key=${names.length} me=${me} names=${names} first=${query.group ?? ALL} onChange=${locks.reload} />`;
+    <${Switch} key=${query.group ?? ALL} me=${me} names=${names} first=${query.group ?? ALL} onChange=${locks.reload} />`;
 }
 
 function nameOf(group) {
