@@ -136,7 +136,9 @@ export type Decided =
   /** ISO 8601 */
   | { readonly kind: 'cooling'; readonly until: string }
   /** the decision could not be written down */
-  | { readonly kind: 'failed' };
+  | { readonly kind: 'failed' }
+  /** a worker or replica did not answer that holds the call, or may hold it: nobody knows whether it is decided */
+  | { readonly kind: 'unanswered' };
 
 /** What became of a request that an `approve` rule decides, as it is counted. */
 export type HeldEnd =

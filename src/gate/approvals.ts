@@ -19,13 +19,9 @@ import type { Approval } from '../flow/approval.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 import type { Ask } from '../flow/verdict.ts';
 import type { Found, Ruling, Rulings } from '../state/rulings.ts';
-import { askerOf, Entry, type Over, OverEntries, type Waiter } from './approval-entry.ts';
+import { askNow, Entry, hasRoom, type Over, OverEntries, type Waiter } from './approval-entry.ts';
 import { coolingFrom, coveredBy, FULL, refusedBy, rulingOf, timeout } from './approval-rules.ts';
 
-/** Entries of one group: more than a person can judge. */
-const MAX_ENTRIES_OF_GROUP = 100;
-/** Of them, those of one token, or of one address without a token: a flood cannot bury what others ask. */
-const MAX_ENTRIES_OF_ASKER = 20;
 /** Requests that wait for the same decision. */
 const MAX_WAITING_OF_ENTRY = 100;
 
@@ -38,6 +34,8 @@ export type DeskOptions = {
   readonly draining: () => boolean;
 };
 
+/** `over`: what late answers are told, where it is not `how`. */
+type Ending = { how: HeldEnd; answer: Approval | Denied | null; over?: Over };
 const DRAINING = denied('draining');
 
 export class ApprovalDesk implements Desk {
@@ -98,7 +96,10 @@ export class ApprovalDesk implements Desk {
     const { held } = waiter;
     const { group } = held.identity;
     const entry = this.#byKey.get(held.key);
-    if (entry === undefined ? !this.#hasRoom(held) : entry.waiters.size >= MAX_WAITING_OF_ENTRY) return FULL;
+    if (
+      entry === undefined ? !hasRoom(this.#byKey.values(), held) : entry.waiters.size >= MAX_WAITING_OF_ENTRY
+    )
+      return FULL;
     if (!waiting.take(group)) return FULL;
     if (entry !== undefined) {
       entry.waiters.add(waiter);
@@ -109,19 +110,6 @@ export class ApprovalDesk implements Desk {
     this.#byId.set(made.id, made);
     this.#tell({ kind: 'held', view: made.view(clock.now()) });
     return null;
-  }
-
-  #hasRoom(held: Held): boolean {
-    const { group } = held.identity;
-    const asker = askerOf(held);
-    let ofGroup = 0;
-    let ofAsker = 0;
-    for (const entry of this.#byKey.values()) {
-      if (entry.group !== group) continue;
-      ofGroup += 1;
-      if (entry.asker === asker) ofAsker += 1;
-    }
-    return ofGroup < MAX_ENTRIES_OF_GROUP && ofAsker < MAX_ENTRIES_OF_ASKER;
   }
 
   // ---- from the admin side
@@ -145,9 +133,7 @@ export class ApprovalDesk implements Desk {
     if (entry === undefined) return told(this.#lateFor(decision.id));
     if (entry.deciding !== null) return told({ kind: 'over', ...entry.deciding });
     const { clock, rulings } = this.#opts;
-    const judged = entry.front.held.judge();
-    // Under the policy in force, which may ask for more than the one that held it.
-    const ask = 'kind' in judged && judged.kind === 'ask' ? judged : entry.front.ask;
+    const ask = askNow(entry.front);
     if (decision.decision === 'allow' && ask.secondFactor && !decision.verified)
       return told({ kind: 'code_needed' });
     // What comes to wait, or to be said, while the decision is written down was not decided on.
@@ -221,8 +207,9 @@ export class ApprovalDesk implements Desk {
 
   // ---- from the lifecycle
 
-  /** Gives up what has waited long enough. `now`: monotonic milliseconds. */
+  /** Ends what was decided elsewhere, and gives up what has waited long enough. `now`: monotonic milliseconds. */
   tick(now: number): void {
+    if (this.#byKey.size > 0) this.#opts.rulings.list((rulings) => rulings.forEach(this.#applyTo));
     for (const entry of this.#byKey.values()) {
       if (entry.deciding !== null) continue;
       for (const waiter of entry.waiters) {
@@ -230,6 +217,20 @@ export class ApprovalDesk implements Desk {
       }
     }
   }
+
+  /** Another worker or replica was told while the same came to wait here, and did not know of it. */
+  readonly #applyTo = (ruling: Ruling): void => {
+    const entry = this.#byKey.get(ruling.key);
+    if (entry === undefined || entry.deciding !== null) return;
+    const yes = ruling.decision === 'allow';
+    const over: Over = { how: yes ? 'allowed' : 'denied', by: ruling.by };
+    for (const waiter of entry.waiters) {
+      const ask = askNow(waiter);
+      if (coveredBy({ ruling, coolUntil: 0 }, ask, this.#opts.clock.now()) === null) continue;
+      const answer = yes ? approvalOf(waiter.held, ruling) : refusedBy(ask, ruling);
+      this.#end(entry, waiter, { how: yes ? 'remembered' : 'cooled', answer, over });
+    }
+  };
 
   /** A new policy is in force; what it refuses was cut before. What it allows need not wait. */
   review(): void {
@@ -249,9 +250,9 @@ export class ApprovalDesk implements Desk {
     }
   }
 
-  #end(entry: Entry, waiter: Waiter, of: { how: HeldEnd; answer: Denied | null }): void {
+  #end(entry: Entry, waiter: Waiter, of: Ending): void {
     if (!entry.waiters.has(waiter)) return;
-    this.#remove(entry, waiter, { how: of.how, by: null });
+    this.#remove(entry, waiter, of.over ?? { how: of.how, by: null });
     this.#count(entry.group, of.how);
     waiter.held.told(of.answer);
   }

@@ -94,6 +94,7 @@ const decided = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('code_needed') }),
   z.object({ kind: z.literal('cooling'), until: words }),
   z.object({ kind: z.literal('failed') }),
+  z.object({ kind: z.literal('unanswered') }),
 ]);
 
 export type Ask = z.infer<typeof ask>;

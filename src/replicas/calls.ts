@@ -11,8 +11,8 @@ import { type Ask, parseAnswers, parseMessage } from './call-words.ts';
 
 export type Approvals = Pick<ControlPlane, 'approvals' | 'decide' | 'forget'>;
 
-/** A replica that does not answer by then counts as one that holds nothing. */
-const ANSWER_MS = 1_500;
+/** A replica that does not answer by then is left out. Longer than it waits for workers of its own (`supervise/seat.ts`). */
+const ANSWER_MS = 2_500;
 /** Questions of this replica that are open at once, and of others that are worked on. */
 const MAX_OPEN = 256;
 /** A list of calls with the beginnings of their bodies; a longer one loses those. */

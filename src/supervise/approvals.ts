@@ -38,7 +38,7 @@ async function decide(seats: readonly ApprovalSeat[], decision: Decision): Promi
   const seat = seats[at];
   const shown = lists[at]?.approvals.find(({ id }) => id === decision.id);
   if (seat === undefined || shown === undefined) return late(seats, decision);
-  const decided = (await seat.decide(decision)) ?? FAILED;
+  const decided = (await seat.decide(decision)) ?? UNANSWERED;
   if (decided.kind !== 'done') return decided;
   const { key, likeness } = shown;
   const others = seats.filter(
@@ -51,13 +51,20 @@ async function decide(seats: readonly ApprovalSeat[], decision: Decision): Promi
   return { ...decided, released: released.reduce((sum, count) => sum + count, decided.released) };
 }
 
-/** A worker that did not answer may have carried it out. */
-const FAILED: Decided = { kind: 'failed' };
+/** Who did not answer may have carried it out. */
+const UNANSWERED: Decided = { kind: 'unanswered' };
 
-/** No worker holds it any more: one of them may know what became of it. */
+/** Nobody who answered holds it: one of them may know what became of it, and who does not answer may hold it. */
 async function late(seats: readonly ApprovalSeat[], decision: Decision): Promise<Decided> {
-  const told = await Promise.all(seats.map((seat) => seat.decide(decision)));
-  return told.find((one) => one !== null && one.kind !== 'unknown') ?? { kind: 'unknown' };
+  const answers = await Promise.all(seats.map((seat) => seat.decide(decision)));
+  const told = answers.map((one) => one ?? UNANSWERED).sort((one, two) => worth(two) - worth(one));
+  return told[0] ?? { kind: 'unknown' };
+}
+
+/** What somebody knows, before that somebody may know, before that nobody does. */
+function worth({ kind }: Decided): number {
+  if (kind === 'unknown') return 0;
+  return kind === 'unanswered' ? 1 : 2;
 }
 
 function merged(lists: readonly (ApprovalLists | null)[]): ApprovalLists {

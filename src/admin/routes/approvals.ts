@@ -85,7 +85,7 @@ export const APPROVAL_ROUTES: readonly Route[] = [
         'It does not wait any more: the client left, nobody decided in time, or it was refused.',
       ),
       '503': problem(
-        'The decision could not be written down, or Redis is away and the one-time code cannot be taken.',
+        'The decision could not be written down, whoever holds the call does not answer, or Redis is away and no one-time code is taken.',
       ),
     },
     run: decide,
@@ -146,6 +146,12 @@ function replyOf(decided: Decided, of: { readonly id: string; readonly decision:
       const detail = `The cooldown of this rule lasts until ${decided.until}.`;
       return { problem: { status: 409, code: 'cooling', detail, more: { not_before: decided.until } } };
     }
+    case 'unanswered':
+      return refused(
+        503,
+        'unanswered',
+        'A process that may hold this call does not answer. Look whether it still waits, and decide again.',
+      );
     case 'failed':
       return refused(
         503,

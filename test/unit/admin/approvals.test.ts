@@ -39,6 +39,7 @@ describe('POST /api/v1/approvals/{id}', () => {
     ['nobody knows it', { kind: 'unknown' }, 410, 'gone'],
     ['it wants a one-time code', { kind: 'code_needed' }, 403, 'code_needed'],
     ['its rule cools down', { kind: 'cooling', until: '2026-03-01T12:00:00.000Z' }, 409, 'cooling'],
+    ['whoever holds it does not answer', { kind: 'unanswered' }, 503, 'unanswered'],
     ['it cannot be written down', { kind: 'failed' }, 503, 'not_written'],
   ])('says so when %s, and records nothing', async (_title, decided, status, code) => {
     const { admin, control, actions } = adminWith();

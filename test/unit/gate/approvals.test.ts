@@ -42,7 +42,7 @@ class SlowRulings implements Rulings {
     this.puts.push({ ruling, told });
   }
   list(told: (rulings: readonly Ruling[]) => void): void {
-    told([]);
+    told(this.found.ruling === null ? [] : [this.found.ruling]);
   }
   forget(_id: string, told: (done: boolean) => void): void {
     told(false);
@@ -253,6 +253,54 @@ describe('an earlier yes', () => {
     rulings.found = { ruling: yes(ruling), coolUntil: 0 };
     const { answers } = hold();
     expect([answers.length, desk.list().length]).toEqual(covers ? [1, 0] : [0, 1]);
+  });
+
+  it('that was said elsewhere while the request came to wait lets it go on with the next tick', () => {
+    const { desk, rulings, waiting, events, hold, decide, advance } = scene();
+    const [one, two, other] = [hold('a'), hold('b'), hold('a', 'other')];
+    rulings.found = { ruling: yes({ at: 1_000_000 }), coolUntil: 0 };
+    advance(1_000);
+    expect([one.answers, two.answers]).toMatchObject([
+      [{ id: 'old', by: 'ann' }],
+      [{ id: 'old', by: 'ann' }],
+    ]);
+    expect([other.answers, desk.list().length, waiting.takenBy('g')]).toEqual([[], 1, 1]);
+    expect(decide('id 1')).toEqual([{ kind: 'over', how: 'allowed', by: 'ann' }]);
+    const ends = events.flatMap((event) => (event.kind === 'ended' ? [event.how] : []));
+    expect(ends).toEqual(['remembered', 'remembered']);
+  });
+
+  it('or no that was said elsewhere ends the wait as well', () => {
+    const { rulings, hold, decide, advance } = scene({ ...ASK, cooldownMs: 60_000 });
+    const { answers } = hold();
+    rulings.found = { ruling: yes({ decision: 'deny', reason: 'never', at: 1_000_000 }), coolUntil: 0 };
+    advance(1_000);
+    expect(answers).toMatchObject([{ reason: 'approval_denied', detail: 'never', ruling: { by: 'ann' } }]);
+    expect(decide('id 1')).toEqual([{ kind: 'over', how: 'denied', by: 'ann' }]);
+  });
+
+  it.each<[string, Partial<Ruling>, Partial<Ask>]>([
+    ['without a code, where the rule wants one by now', {}, { secondFactor: true }],
+    ['of a rule that remembers no more', {}, { rememberMs: 0 }],
+    ['that is over', { until: 1_000_500 }, {}],
+  ])('that was said elsewhere, %s, does not', (_title, ruling, ask) => {
+    const { rulings, hold, advance } = scene();
+    const one = hold();
+    one.now = { ...ASK, ...ask };
+    rulings.found = { ruling: yes({ at: 1_000_000, ...ruling }), coolUntil: 0 };
+    advance(1_000);
+    expect(one.answers).toEqual([]);
+  });
+
+  it('that is just being said here is waited for, whatever was said elsewhere', () => {
+    const { rulings, hold, decide, advance } = scene();
+    const { answers } = hold();
+    const told = decide('id 1', { by: 'bob' });
+    rulings.found = { ruling: yes({ at: 1_000_000 }), coolUntil: 0 };
+    advance(1_000);
+    expect(answers).toEqual([]);
+    rulings.puts[0]?.told(null);
+    expect([told, answers]).toMatchObject([[{ kind: 'done', released: 1 }], [{ by: 'bob' }]]);
   });
 
   it('does not come when the desk is closed', () => {

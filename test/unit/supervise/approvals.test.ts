@@ -66,6 +66,14 @@ describe('the crew', () => {
     expect(await crewApprovals(() => [seat([], [])]).decide(decision)).toEqual({ kind: 'unknown' });
   });
 
+  it('does not say that nobody holds it while one of them does not answer', async () => {
+    const unanswered = { kind: 'unanswered' };
+    const crew = crewApprovals(() => [seat(null, []), seat([], [])]);
+    expect(await crew.decide(decision)).toEqual(unanswered);
+    const deaf = { ...seat([HELD], []), decide: async () => null };
+    expect(await crewApprovals(() => [seat([], []), deaf]).decide(decision)).toEqual(unanswered);
+  });
+
   it('takes one decision after the other', async () => {
     const asked: Decision[] = [];
     const crew = crewApprovals(() => [seat([HELD], asked)]);
