@@ -73,7 +73,7 @@ describe.each([1, 2])('approvals of a proxy of %i processes that is killed', (wo
       const put = await send(first, 'PUT /kept');
       const [entry] = (await held(first, 1)).approvals;
       expect((await allow(first, entry?.id ?? '')).status).toBe(200);
-      expect((await put.reply()).status).toBe(200);
+      expect((await put.reply({ limitMs: LIMIT_MS })).status).toBe(200);
       const lost = await send(first, 'POST /lost');
       const [waits] = (await held(first, 1)).approvals;
       const pids = [first.child.pid ?? 0, ...childrenOf(first.child.pid)];
@@ -90,13 +90,13 @@ describe.each([1, 2])('approvals of a proxy of %i processes that is killed', (wo
       expect((await allow(second, waits?.id ?? '')).status).toBe(410);
       // Each worker knows of the yes.
       for (let n = 0; n < 6; n += 1) {
-        expect((await (await send(second, 'PUT /kept')).reply()).status).toBe(200);
+        expect((await (await send(second, 'PUT /kept')).reply({ limitMs: LIMIT_MS })).status).toBe(200);
       }
       const again = await send(second, 'POST /lost');
       const [asked] = (await held(second, 1)).approvals;
       expect(asked?.id).not.toBe(waits?.id);
       expect((await allow(second, asked?.id ?? '')).status).toBe(200);
-      expect((await again.reply()).status).toBe(200);
+      expect((await again.reply({ limitMs: LIMIT_MS })).status).toBe(200);
       expect(web.seen.filter(({ url }) => url === '/lost')).toHaveLength(1);
       await eventually(
         () => second.records().some((one) => one['subject'] === asked?.id && one['origin'] === 'api'),
@@ -105,6 +105,7 @@ describe.each([1, 2])('approvals of a proxy of %i processes that is killed', (wo
       const verified = await second.home.run(['audit', 'verify']);
       expect([verified.status, verified.err]).toEqual([0, '']);
     },
-    2 * LIMIT_MS,
+    // Two starts, and some waits.
+    4 * LIMIT_MS,
   );
 });

@@ -67,7 +67,7 @@ export async function startProcess(opts: {
     await gone;
     // Workers that lost their supervisor drain first, and write while they do.
     for (const pid of workers) end(pid);
-    await eventually(() => !workers.some(alive));
+    await eventually(() => !workers.some(alive), START_MS);
     home.remove();
   };
   const ports = await eventually(
