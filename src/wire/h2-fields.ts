@@ -209,8 +209,12 @@ function requestStart(section: Section): { method: string; target: string; autho
       : bad('CONNECT with :scheme or :path');
   }
   if (scheme !== 'https') return bad(':scheme is not https');
-  if (path === undefined) return bad(':path is missing');
-  return { method, target: path, authority };
+  return isPath(path) ? { method, target: path, authority } : bad(':path is missing or no path');
+}
+
+/** `*` is for OPTIONS, as in HTTP/1.1. */
+function isPath(text: string | undefined): text is string {
+  return text !== undefined && (text.startsWith('/') || text === '*');
 }
 
 const REQUEST_PSEUDO: ReadonlySet<string> = new Set([':method', ':scheme', ':authority', ':path']);

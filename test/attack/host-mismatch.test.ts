@@ -66,6 +66,39 @@ describe('another host inside an intercepted connection', () => {
     expect(scene.other.connections() + scene.plain.connections()).toBe(0);
   });
 
+  it.each([
+    ['https://AT/abs?x=1', 'GET', '/abs?x=1'],
+    ['HTTPS://KEY.test:PORT', 'GET', '/'],
+    ['*', 'OPTIONS', '*'],
+    ['https://AT', 'OPTIONS', '*'],
+  ])('request target %s of a %s means this host, and goes up as %s', async (written, method, url) => {
+    const { bound } = scene.at;
+    const target = written.replace('AT', bound).replace('PORT', bound.replace(/^.*:/, ''));
+    const client = await connectTls(scene.world.port, bound, { ca: scene.world.caPem });
+    const reply = await client.ask(`${method} ${target} HTTP/1.1\r\nHost: ${bound}\r\n\r\n`);
+    client.destroy();
+    expect(reply.status).toBe(200);
+    expect(scene.bound.seen.at(-1)).toMatchObject({ method, url, headers: { host: bound } });
+  });
+
+  it.each([
+    ['http://AT/', 'GET', 'bad_request'],
+    ['https://key.test/', 'GET', 'bad_request'],
+    ['https://user@AT/', 'GET', 'bad_authority'],
+    ['wss://AT/', 'GET', 'bad_request'],
+    ['*', 'GET', 'bad_request'],
+  ])('request target %s of a %s does not mean this host: %s', async (written, method, reason) => {
+    const { bound } = scene.at;
+    const before = scene.bound.seen.length;
+    const client = await connectTls(scene.world.port, bound, { ca: scene.world.caPem });
+    const reply = await client.ask(
+      `${method} ${written.replace('AT', bound)} HTTP/1.1\r\nHost: ${bound}\r\n\r\n`,
+    );
+    client.destroy();
+    expect(reply.json()).toMatchObject({ reason });
+    expect(scene.bound.seen.length).toBe(before);
+  });
+
   it('two Host fields are refused on the proxy port as well', async () => {
     const reply = await askOnce(
       scene.world.port,

@@ -41,6 +41,8 @@ describe('an HTTP/2 request as an HTTP/1.1 head', () => {
     ['no :scheme', [':method', 'GET', ':authority', 'a.test', ':path', '/']],
     ['no :path', START.slice(0, 6)],
     ['an empty :path', START.with(7, '')],
+    ['a URL as :path', START.with(7, 'https://a.test/')],
+    ['a :path without its slash', START.with(7, 'x')],
     ['no :authority', [...START.slice(0, 4), ':path', '/']],
     [':scheme http', START.with(3, 'http')],
     ['a space in :path', START.with(7, '/ HTTP/1.1')],
