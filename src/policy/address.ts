@@ -58,7 +58,9 @@ const METADATA_RANGES: readonly Range[] = [
 const GLOBAL_UNICAST: Range = ipaddr.parseCIDR('2000::/3');
 const OCTET = '(?:0|[1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-5])';
 const STRICT_IPV4 = new RegExp(`^${OCTET}(?:\\.${OCTET}){3}$`);
-const IPV6_SHAPE = new RegExp(`^[0-9a-f:]*:(?:${OCTET}(?:\\.${OCTET}){3})?[0-9a-f:]*$`, 'i');
+const IPV6_GROUPS = /^[0-9a-f:]*:[0-9a-f:]*$/i;
+/** RFC 4291 section 2.2, third form: the last four bytes in decimal. */
+const IPV6_DOTTED = new RegExp(`^([0-9a-f:]*:)(${OCTET})\\.(${OCTET})\\.(${OCTET})\\.(${OCTET})$`, 'i');
 const MAX_ADDRESS_TEXT = 45;
 
 /**
@@ -133,8 +135,17 @@ export function parseCidr(text: string): { cidr: Cidr; bits: number; v6: boolean
 function parse(text: string): Ip | null {
   if (text.length > MAX_ADDRESS_TEXT) return null;
   if (STRICT_IPV4.test(text)) return ipaddr.IPv4.parse(text);
-  if (!IPV6_SHAPE.test(text) || !ipaddr.IPv6.isValid(text)) return null;
-  return ipaddr.IPv6.parse(text);
+  const groups = text.includes('.') ? withoutDots(text) : text;
+  if (groups === null || !IPV6_GROUPS.test(groups) || !ipaddr.IPv6.isValid(groups)) return null;
+  return ipaddr.IPv6.parse(groups);
+}
+
+/** In hex groups alone: ipaddr.js reads `::8.8.8.8` as if `::ffff:8.8.8.8` stood there, and takes leading zeros. */
+function withoutDots(text: string): string | null {
+  const [, head, ...octets] = IPV6_DOTTED.exec(text) ?? [];
+  if (head === undefined) return null;
+  const [a = 0, b = 0, c = 0, d = 0] = octets.map(Number);
+  return `${head}${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
 }
 
 function print(ip: Ip): string {

@@ -156,6 +156,27 @@ describe('classifyAddress', () => {
     );
   });
 
+  it('reads an IPv6 address with a decimal tail as the one with the same bytes in hex', () => {
+    const heads = fc.constantFrom('::', '::ffff:', '::ffff:0:', '64:ff9b::', '1:2:3:4:5:6:', '2002::');
+    fc.assert(
+      fc.property(heads, fc.ipV4(), (head, tail) => {
+        const [a = 0, b = 0, c = 0, d = 0] = tail.split('.').map(Number);
+        const hex = `${head}${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
+        expect(classifyAddress(head + tail)).toEqual(classifyAddress(hex));
+        expect(canonicalAddress(head + tail)).toBe(canonicalAddress(hex));
+      }),
+    );
+    // Nothing in ::/96 is public, whatever stands in its last four bytes (RFC 4291 section 2.5.5.1).
+    expect(classifyAddress('::8.8.8.8').public).toBe(false);
+  });
+
+  it.each(['::ffff:8.8.8.08', '::ffff:8.8.8.8.8', '::ffff:8.8.8', '8.8.8.8::', '::8.8.8.8:1'])(
+    '%s is no address',
+    (text) => {
+      expect(classifyAddress(text).kind).toBe('unparsable');
+    },
+  );
+
   it('calls an IPv4-mapped address exactly what it calls the IPv4 address', () => {
     fc.assert(
       fc.property(fc.ipV4(), (text) => {
