@@ -1,7 +1,7 @@
 /**
  * The file that is written to now. Appends whole batches or nothing: what a failed write left behind is cut
  * off again. Notices when the file vanished, was replaced, or holds bytes that we did not write. Used by
- * `writer.ts` alone; the file calls are an argument so that tests can make each of them fail.
+ * `segments.ts` alone; the file calls are an argument so that tests can make each of them fail.
  */
 import * as nodeFs from 'node:fs';
 import { dirname } from 'node:path';

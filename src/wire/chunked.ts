@@ -1,7 +1,6 @@
 /**
- * The chunked transfer coding (RFC 9112 section 7.1) as a machine over split input. Called by the readers
- * of `http1-reader.ts`. Extensions are checked, counted and dropped; trailers
- * are checked and kept for the end.
+ * The chunked transfer coding (RFC 9112 section 7.1) as a machine over split input. Used by `body-reader.ts`.
+ * Extensions are checked, counted and dropped; trailers are checked and kept for the end.
  *
  * Stricter than the RFC: no white space around the size, no bare LF anywhere, at most 16 digits.
  */
