@@ -6,7 +6,7 @@ import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Material, prepareMaterial } from './harness/material.ts';
 import { type Running, startPinned } from './harness/process.ts';
-import { goalTable, judge, markdown, type RowResult, rowTable } from './harness/report.ts';
+import { goalTable, joined, judge, markdown, type RowResult, rowTable } from './harness/report.ts';
 import { ROWS, type Row } from './harness/rows.ts';
 import { type Plan, runRow } from './harness/run.ts';
 import { externalPeer } from './peers/external.ts';
@@ -40,7 +40,9 @@ and compares processor time per operation, pairwise within each round.
   --peers a,b        built-in participants (${PEERS.map((peer) => peer.name).join(', ')})
   --peer name=host:port   another proxy that already runs on this machine; may be repeated
   --tree name=DIR    Sallyport of another checkout, for before and after; may be repeated
-  --rounds N         rounds per row, 1 to 50 (default 5)
+  --rounds N         rounds per row and start, 1 to 50 (default 5)
+  --starts N         times that all of a row's participants are started anew, 1 to 20 (default 1): two processes of the
+                     same program may differ by a fifth for as long as they run
   --seconds S        measured seconds per participant and round, 0.2 to 60 (default 3)
   --warm S           unmeasured load before the rounds, per participant and row, 0.2 to 60 (default 10)
   --json FILE        results with every sample
@@ -54,6 +56,7 @@ type Options = {
   rows: Row[];
   peers: Peer[];
   rounds: number;
+  starts: number;
   seconds: number;
   warm: number;
   json: string | undefined;
@@ -105,16 +108,10 @@ async function runRows(
   const results: RowResult[] = [];
   for (const row of options.rows) {
     if (signal.aborted) break;
-    const result = await runRow(row, {
-      setting,
-      peers,
-      rounds,
-      seconds,
-      warmSeconds,
-      loadCore: LOAD_CORE,
-      say,
-      signal,
-    });
+    const plan = { setting, peers, rounds, seconds, warmSeconds, loadCore: LOAD_CORE, say, signal };
+    const starts: RowResult[] = [];
+    while (starts.length < options.starts && !signal.aborted) starts.push(await runRow(row, plan));
+    const result = joined(row, starts);
     results.push(result);
     const skipped = result.skipped.map((line) => `skipped ${line}\n`).join('');
     process.stdout.write(`\n${row.title}\n${rowTable(result).join('\n')}\n${skipped}`);
@@ -126,7 +123,7 @@ function write(options: Options, results: readonly RowResult[]): number {
   process.stdout.write(`\nWhat is asked, and what was reached\n${goalTable(results).join('\n')}\n`);
   const about = [
     `${new Date().toISOString()}, Node ${process.version}, ${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores`,
-    `${options.rounds} rounds of ${options.seconds} s after ${options.warm} s of warm-up; medians; ratios are medians of ratios within a round`,
+    `${options.starts} times ${options.rounds} rounds of ${options.seconds} s, each time with processes of their own and after ${options.warm} s of warm-up; medians; ratios are medians of ratios within a round`,
     'proxy on one core; load generator and upstream together on another; all on 127.0.0.1',
   ];
   save(options.out, markdown(results, about));
@@ -213,6 +210,7 @@ function readOptions(): Options | null {
       peer: { type: 'string', multiple: true, default: [] },
       tree: { type: 'string', multiple: true, default: [] },
       rounds: { type: 'string', default: '5' },
+      starts: { type: 'string', default: '1' },
       seconds: { type: 'string', default: '3' },
       warm: { type: 'string', default: '10' },
       json: { type: 'string' },
@@ -232,6 +230,7 @@ function readOptions(): Options | null {
       ...values.peer.map(externalPeer),
     ],
     rounds: Math.floor(within('--rounds', values.rounds, 1, 50)),
+    starts: Math.floor(within('--starts', values.starts, 1, 20)),
     seconds: within('--seconds', values.seconds, 0.2, 60),
     warm: within('--warm', values.warm, 0.2, 60),
     json: values.json === undefined ? undefined : resolve(values.json),

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NOTHING } from './load.ts';
-import { compared, figureOf, judge, markdown, median, type Series } from './report.ts';
+import { compared, figureOf, joined, judge, markdown, median, type Series } from './report.ts';
 import { ROWS, type Row } from './rows.ts';
 
 const costs = (name: string, ...us: number[]): Series => ({
@@ -27,6 +27,18 @@ void test('a ratio is taken within a round: a machine that slows down for both d
   const theirs = costs('squid', 100, 200, 800);
   assert.equal(compared(ours, theirs, 'usPerOp', 'ratio'), 0.5);
   assert.equal(compared(ours, theirs, 'usPerOp', 'above'), -100);
+});
+
+void test('what was started several times is one row, without whoever was missing once', () => {
+  const row = keepalive();
+  const [first, second] = [
+    { row, series: [costs('sallyport', 50), costs('squid', 100), costs('nginx', 10)], skipped: [] },
+    { row, series: [costs('sallyport', 90), costs('squid', 100)], skipped: ['nginx: did not start'] },
+  ];
+  const { series, skipped } = joined(row, [first, second]);
+  assert.deepEqual(series, [costs('sallyport', 50, 90), costs('squid', 100, 100)]);
+  assert.deepEqual(skipped, ['nginx: did not start']);
+  assert.deepEqual(joined(row, []), { row, series: [], skipped: [] });
 });
 
 void test('a sample with a fault counts neither by itself nor in a pair', () => {

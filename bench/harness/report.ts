@@ -70,6 +70,15 @@ export function compared(
   return median(pairs);
 }
 
+/** Several starts of one row as one. Who did not come up each time is left out: rounds are compared in pairs. */
+export function joined(row: Row, starts: readonly RowResult[]): RowResult {
+  const series = (starts[0]?.series ?? []).flatMap(({ name }) => {
+    const each = starts.map((start) => named(start, name)?.samples);
+    return each.includes(undefined) ? [] : [{ name, samples: each.flatMap((samples) => samples ?? []) }];
+  });
+  return { row, series, skipped: [...new Set(starts.flatMap(({ skipped }) => skipped))] };
+}
+
 export function judge(result: RowResult): GoalResult[] {
   const ours = named(result, OURS);
   return result.row.goals.map((goal) => {
