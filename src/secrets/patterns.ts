@@ -29,7 +29,7 @@ type Known<T> = Pattern<T> & {
 export class PatternSet<T> {
   /** characters of the longest pattern */
   readonly longest: number;
-  /** by code: 1 where the character may be part of a match */
+  /** by code: 1 where the character may be part of a match, or wait for one */
   readonly codes = new Uint8Array(256);
   readonly #all: readonly Pattern<T>[];
   readonly #needles: NeedleIndex<Known<T>>;
@@ -117,10 +117,13 @@ function slotOf(first: number, second: number, third: number): number {
   return (first ^ (second << 3) ^ (third << 6)) & (TRIPLES - 1);
 }
 
-function enter({ lead, codes, trail }: Pattern<unknown>, into: Uint8Array): void {
+function enter({ lead, codes, trail, kind }: Known<unknown>, into: Uint8Array): void {
   for (const code of codes) into[code] = 1;
-  if (lead === null && trail === null) return;
-  for (let code = 0; code < into.length; code += 1) if (sextetOf(code) !== -1) into[code] = 1;
+  const hasEdge = lead !== null || trail !== null;
+  for (let code = 0; code < into.length; code += 1) {
+    // What may follow an opening waits in whichever way it is escaped.
+    if (kind?.[code] === 1 || (hasEdge && sextetOf(code) !== -1)) into[code] = 1;
+  }
 }
 
 function lengthOf({ lead, codes, trail }: Pattern<unknown>): number {

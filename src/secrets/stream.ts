@@ -46,6 +46,14 @@ const EMPTY = Buffer.alloc(0);
 const SEARCHED: readonly Escaped[] = ['percent', 'json', 'percent2', 'json2', 'html'];
 /** and where it is written for a reader of ours: what a peer unescapes again is not told by what it is in. */
 const WRITTEN: readonly Escaped[] = ['percent', 'json'];
+/** Who reads the same where nothing is escaped twice. */
+const ONCE: Readonly<Record<Escaped, Escaped>> = {
+  percent: 'percent',
+  json: 'json',
+  percent2: 'percent',
+  json2: 'json',
+  html: 'html',
+};
 
 export class StreamRewriter<T> {
   readonly #ask: StreamAsk<T>;
@@ -137,7 +145,9 @@ export class StreamRewriter<T> {
     const views = [plainView(text)];
     const wanted = this.#ask.passing === undefined ? codes : null;
     for (const spelling of this.#escaped) {
-      const view = decodedView(spelling, text, { skip: this.#skip[spelling], wanted, final });
+      const skip = this.#skip[spelling];
+      const differs = skip !== this.#skip[ONCE[spelling]];
+      const view = decodedView(spelling, text, { skip, wanted, final, differs });
       if (view !== null) views.push(view);
     }
     const folded = this.#ask.folds === true ? foldedView(text, { before: this.#base64, final }) : null;

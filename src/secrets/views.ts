@@ -36,6 +36,8 @@ export type DecodeAsk = {
   readonly wanted: Uint8Array | null;
   /** nothing follows: what is cut off means itself */
   readonly final: boolean;
+  /** without its sign the text is read otherwise all the same: what was cut before it is another escape here */
+  readonly differs?: boolean;
 };
 
 export function plainView(text: string): View {
@@ -45,7 +47,8 @@ export function plainView(text: string): View {
 /** @returns `null` where nothing is escaped in that spelling that is looked for */
 export function decodedView(spelling: Escaped, text: string, ask: DecodeAsk): View | null {
   const reader = READERS[spelling];
-  if (!text.includes(reader.sign) || !isWanted(text, reader, ask)) return null;
+  const isAlone = ask.differs === true || text.includes(reader.sign);
+  if (!isAlone || !isWanted(text, reader, ask)) return null;
   const { opening, read, utf8 } = reader;
   const breaks: Breaks = { from: [], to: [], index: [], count: [] };
   // No escape stands for more bytes than it has.

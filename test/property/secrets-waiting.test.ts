@@ -48,7 +48,8 @@ describe('what waits for the rest of a key', () => {
         fc.pre(right.length === wrong.length);
         expect(held(wrong, key)).toBe(held(right, key));
       }),
-      { numRuns: 6000 },
+      // The other character is in no spelling of the key.
+      { numRuns: 6000, examples: [[['=', 'AAAAAAAA/AAAAAAAA'], 'percent', 0]] },
     );
   });
 
