@@ -222,6 +222,8 @@ describe('a scrubbed stream', () => {
     fc.assert(
       fc.property(key, fc.nat(60), cuts, (one, length, lengths) => {
         const part = one.value.slice(0, Math.min(length, one.value.length - 1));
+        // Over two lines it would be all of the key.
+        fc.pre(!`${part}${part}`.includes(one.value));
         expect(scrub(`${part}\n${part}`, setOf([one]), lengths)).toBe(`${part}\n${part}`);
       }),
       { numRuns: 1000 },
