@@ -3,7 +3,7 @@
  * `crash`, so that every decision has one end (invariant I4). Called by `recover.ts`, after a crash alone.
  * An end stands behind its decision, so whatever part of the tail is read, none is ever ended twice.
  */
-import { REASONS, type Reason, type RuleRef } from '../flow/reason.ts';
+import { isReason, type Reason, type RuleRef } from '../flow/reason.ts';
 import type { Via } from '../flow/target.ts';
 import type { Treat } from '../flow/verdict.ts';
 import type { DecisionEvent, EndEvent } from './event.ts';
@@ -123,11 +123,7 @@ function ruleOf(value: unknown): RuleRef | null {
 }
 
 function reasonOf(value: unknown): Reason | null {
-  return isReason(value) ? value : null;
-}
-
-function isReason(value: unknown): value is Reason {
-  return typeof value === 'string' && Object.hasOwn(REASONS, value);
+  return typeof value === 'string' && isReason(value) ? value : null;
 }
 
 function oneOf<T extends string>(words: readonly T[], value: unknown): T | null {

@@ -69,6 +69,10 @@ export const REASONS = {
 
 export type Reason = keyof typeof REASONS;
 
+export function isReason(code: string): code is Reason {
+  return Object.hasOwn(REASONS, code);
+}
+
 /** A refusal as a value. Never holds a key, a resolved address or another group's name. */
 export type Denied = {
   readonly kind: 'deny';

@@ -6,7 +6,7 @@
  */
 import type { HeldShare } from '../base/held-bytes.ts';
 import { type Denied, denied } from '../flow/reason.ts';
-import { Scrubber, type ScrubSet, scrubWhole } from '../secrets/scrub.ts';
+import { Scrubber, type ScrubWith, scrubWhole } from '../secrets/scrub.ts';
 import { lengthOfPieces, type Pieces } from '../secrets/stream.ts';
 import { type Coding, codingOf } from '../wire/content-coding.ts';
 import { fieldValue, type ResponseHead } from '../wire/http1-parse.ts';
@@ -16,13 +16,9 @@ import { SmallPieces } from './small-pieces.ts';
 import { WholeBody } from './whole-body.ts';
 
 /** What an exchange gives the leg for a response that is to be scrubbed. */
-export type ScrubAsk = {
-  /** what must not pass, as of now */
-  patterns(): ScrubSet;
+export type ScrubAsk = ScrubWith & {
   /** bodies that are passed on to the byte all the same; null: none */
   readonly asIs: ((head: ResponseHead) => boolean) | null;
-  /** the name of a key that was taken out */
-  found(env: string): void;
   /** runs what happened outside of a read, and sends what is ready then */
   apart(step: () => void): void;
   /** the upstream may be read again */

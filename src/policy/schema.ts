@@ -4,7 +4,7 @@
  * one value (patterns, reachability, kinds of rules) is checked by `compile.ts`.
  */
 import { z } from 'zod';
-import { REASONS, type Reason } from '../flow/reason.ts';
+import { isReason, REASONS } from '../flow/reason.ts';
 import { awsSet } from './schema-aws.ts';
 import { mintBlocks } from './schema-mint.ts';
 import { BYTE_RATE, byteRate, DURATION, REQUEST_RATE } from './units.ts';
@@ -264,8 +264,4 @@ export type DenyFile = GuardrailsFile['rules'][number];
 export function jsonSchemaOf(kind: 'policy' | 'profile' | 'guardrails'): object {
   const schemas = { policy: policySchema, profile: profileSchema, guardrails: guardrailsSchema };
   return z.toJSONSchema(schemas[kind], { target: 'draft-7', io: 'input' });
-}
-
-function isReason(code: string): code is Reason {
-  return Object.hasOwn(REASONS, code);
 }

@@ -117,7 +117,7 @@ export class Scrubber {
   }
 }
 
-/** What is looked for, and who is told the name of each key that was taken out. */
+/** What is looked for, asked anew each time, and who is told the name of each key that was taken out. */
 export type ScrubWith = { patterns(): ScrubSet; found(env: string): void };
 
 /** All of a body at once: itself, where no key is in it. */

@@ -49,9 +49,7 @@ describeWith(['redis-server', 'redis-cli'], 'operators of several replicas', () 
   };
 
   it('get in at each, and are out at each once they are revoked at one', async () => {
-    const [a, b] = await machines(2, common());
-    const [here, there] = [operators(a), operators(b)];
-    try {
+    await withTwo(async (here, there) => {
       const token = here.add('ann', 'approver');
       await eventually(() => there.verify(token)?.role === 'approver', SOON_MS);
       there.revoke('ann');
@@ -60,20 +58,12 @@ describeWith(['redis-server', 'redis-cli'], 'operators of several replicas', () 
       const next = here.add('ann', 'viewer');
       await eventually(() => there.verify(next)?.role === 'viewer', SOON_MS);
       expect([here.verify(token), there.verify(token)]).toEqual([null, null]);
-    } finally {
-      here.close();
-      there.close();
-    }
+    });
   });
 
   it('have one second factor, whose codes are good once', async () => {
-    const [a, b] = await machines(2, common());
-    const [here, there] = [operators(a), operators(b)];
-    try {
-      here.add('ann', 'approver');
-      const app = URI.parse(here.enrol('ann'));
-      if (!(app instanceof TOTP)) throw new Error('not by time');
-      await eventually(() => there.list().some(({ totp }) => totp), SOON_MS);
+    await withTwo(async (here, there, _a, b) => {
+      const app = await enrolled(here, there);
       const code = app.generate();
       expect(await here.verifyCode('ann', code)).toBe('right');
       const used = (): string => readFileSync(path.join(b.dir, 'operators.json'), 'utf8');
@@ -82,16 +72,11 @@ describeWith(['redis-server', 'redis-cli'], 'operators of several replicas', () 
       expect(redis.cli('HVALS', 'sallyport:operators')).not.toContain(
         Secret.fromBase32(app.secret.base32).base32,
       );
-    } finally {
-      here.close();
-      there.close();
-    }
+    });
   });
 
   it('stay out whatever another replica did with them while Redis was away, and when it comes back empty', async () => {
-    const [a, b] = await machines(2, common());
-    const [here, there] = [operators(a), operators(b)];
-    try {
+    await withTwo(async (here, there) => {
       const token = here.add('ann', 'admin');
       await eventually(() => there.verify(token), SOON_MS);
       await redis.kill();
@@ -102,10 +87,7 @@ describeWith(['redis-server', 'redis-cli'], 'operators of several replicas', () 
       await eventually(() => there.verify(token) === null, SOON_MS);
       expect(there.list()).toMatchObject([{ name: 'ann', totp: false }]);
       expect(here.verify(token)).toBeNull();
-    } finally {
-      here.close();
-      there.close();
-    }
+    });
   });
 
   it('stand in the record of the other replica with who let them in, gave them a second factor and revoked them', async () => {
