@@ -23,7 +23,7 @@ const MAX_SESSION_ID_BYTES = 32;
 
 /** @param body the handshake message without its type and length */
 export function parseHelloBody(body: Buffer): HelloBody | string {
-  const cursor = new Cursor(body);
+  const cursor = new Cursor(body, 0, body.length);
   const version = cursor.number(2);
   if (version === null || version < 0x0301 || version > 0x0303) return 'unknown legacy version';
   if (cursor.take(RANDOM_BYTES) === null) return 'cut short';
@@ -33,7 +33,7 @@ export function parseHelloBody(body: Buffer): HelloBody | string {
   if (ciphers === null || ciphers.length === 0 || ciphers.length % 2 !== 0) return 'malformed cipher suites';
   const compression = cursor.vector(1);
   // Every version wants the null method among them.
-  if (compression === null || !compression.includes(0)) return 'malformed compression methods';
+  if (compression === null || !compression.holds(0)) return 'malformed compression methods';
   // Before TLS 1.3 the extensions may be missing altogether.
   if (cursor.atEnd) return { sni: null, alpn: [], ech: false };
   const extensions = cursor.vector(2);
@@ -41,8 +41,8 @@ export function parseHelloBody(body: Buffer): HelloBody | string {
   return readExtensions(extensions);
 }
 
-function readExtensions(bytes: Buffer): HelloBody | string {
-  const extensions = listExtensions(bytes);
+function readExtensions(list: Cursor): HelloBody | string {
+  const extensions = listExtensions(list);
   if (typeof extensions === 'string') return extensions;
   // Only ever inside the encrypted inner hello (RFC 9849 section 5.1).
   if (extensions.has(ECH_OUTER_EXTENSIONS)) return 'outer extensions in the outer hello';
@@ -56,9 +56,8 @@ function readExtensions(bytes: Buffer): HelloBody | string {
 }
 
 /** RFC 8446 section 4.2: none twice, pre_shared_key last. */
-function listExtensions(bytes: Buffer): Map<number, Buffer> | string {
-  const cursor = new Cursor(bytes);
-  const extensions = new Map<number, Buffer>();
+function listExtensions(cursor: Cursor): Map<number, Cursor> | string {
+  const extensions = new Map<number, Cursor>();
   while (!cursor.atEnd) {
     const type = cursor.number(2);
     const data = cursor.vector(2);
@@ -71,15 +70,13 @@ function listExtensions(bytes: Buffer): Map<number, Buffer> | string {
 }
 
 /** RFC 6066 section 3: a list, here of exactly one host name; no address, no trailing dot. */
-function readServerName(data: Buffer): Host | null {
-  const outer = new Cursor(data);
-  const list = outer.vector(2);
-  if (list === null || !outer.atEnd) return null;
-  const cursor = new Cursor(list);
-  if (cursor.number(1) !== HOST_NAME) return null;
-  const name = cursor.vector(2);
-  if (name === null || !cursor.atEnd) return null;
-  const text = name.toString('latin1');
+function readServerName(data: Cursor): Host | null {
+  const list = data.vector(2);
+  if (list === null || !data.atEnd) return null;
+  if (list.number(1) !== HOST_NAME) return null;
+  const name = list.vector(2);
+  if (name === null || !list.atEnd) return null;
+  const text = name.text();
   // A port is no part of a name: with a colon in the text, the one that we add is the second.
   const authority = parseAuthority(`${text}:443`);
   const valid = isAuthority(authority) && authority.kind === 'name' && !text.endsWith('.');
@@ -87,46 +84,69 @@ function readServerName(data: Buffer): Host | null {
 }
 
 /** RFC 7301 section 3.1. */
-function readAlpn(data: Buffer): string[] | null {
-  const outer = new Cursor(data);
-  const list = outer.vector(2);
-  if (list === null || list.length === 0 || !outer.atEnd) return null;
-  const cursor = new Cursor(list);
+function readAlpn(data: Cursor): string[] | null {
+  const list = data.vector(2);
+  if (list === null || list.length === 0 || !data.atEnd) return null;
   const names: string[] = [];
-  while (!cursor.atEnd) {
-    const name = cursor.vector(1);
+  while (!list.atEnd) {
+    const name = list.vector(1);
     if (name === null || name.length === 0) return null;
-    names.push(name.toString('latin1'));
+    names.push(name.text());
   }
   return names;
 }
 
-/** Reads numbers and length-prefixed vectors; null at the first one that is cut short. */
+/**
+ * A part of the message that is being read: numbers and length-prefixed vectors, null at the first one that is cut
+ * short. Vectors are cursors over the same bytes: a view of each would cost more than to read it.
+ */
 class Cursor {
-  #at = 0;
+  #at: number;
+  readonly #end: number;
   readonly #bytes: Buffer;
 
-  constructor(bytes: Buffer) {
+  constructor(bytes: Buffer, from: number, end: number) {
     this.#bytes = bytes;
+    this.#at = from;
+    this.#end = end;
   }
 
   get atEnd(): boolean {
-    return this.#at === this.#bytes.length;
+    return this.#at === this.#end;
+  }
+
+  /** bytes that are not read yet */
+  get length(): number {
+    return this.#end - this.#at;
   }
 
   number(size: 1 | 2): number | null {
-    const bytes = this.take(size);
-    return bytes === null ? null : bytes.readUIntBE(0, size);
+    const at = this.#at;
+    if (this.length < size) return null;
+    this.#at = at + size;
+    return size === 1 ? this.#bytes.readUInt8(at) : this.#bytes.readUInt16BE(at);
   }
 
-  vector(lengthSize: 1 | 2): Buffer | null {
+  vector(lengthSize: 1 | 2): Cursor | null {
     const length = this.number(lengthSize);
     return length === null ? null : this.take(length);
   }
 
-  take(length: number): Buffer | null {
-    if (this.#bytes.length - this.#at < length) return null;
-    this.#at += length;
-    return this.#bytes.subarray(this.#at - length, this.#at);
+  take(length: number): Cursor | null {
+    const from = this.#at;
+    if (this.length < length) return null;
+    this.#at = from + length;
+    return new Cursor(this.#bytes, from, from + length);
+  }
+
+  /** Does what is left hold the byte. */
+  holds(byte: number): boolean {
+    const found = this.#bytes.indexOf(byte, this.#at);
+    return found !== -1 && found < this.#end;
+  }
+
+  /** What is left, each byte a character. */
+  text(): string {
+    return this.#bytes.toString('latin1', this.#at, this.#end);
   }
 }

@@ -29,18 +29,25 @@ export class HelloGate {
 
   /** Takes bytes as they came, split anywhere; copies what it keeps. */
   feed(bytes: Buffer): HelloVerdict {
-    this.#seen.push(Buffer.from(bytes));
-    if (this.#protocol === 'any' && this.#seen[0]?.[0] !== TLS_HANDSHAKE) return this.release();
+    if (this.#protocol === 'any' && (this.#seen[0] ?? bytes)[0] !== TLS_HANDSHAKE) return this.#letAll(bytes);
     this.#reader ??= new HelloReader();
     const hello = this.#reader.feed(bytes);
     switch (hello.kind) {
       case 'more':
+        this.#seen.push(Buffer.from(bytes));
         return hello;
       case 'bad':
-        return this.#protocol === 'any' ? this.release() : denied('not_tls', hello.why);
+        if (this.#protocol === 'any') return this.#letAll(bytes);
+        this.#seen.push(Buffer.from(bytes));
+        return denied('not_tls', hello.why);
       case 'hello':
         return sniProblem(hello, this.#target) ?? { kind: 'pass', bytes: hello.bytes, alpn: hello.alpn };
     }
+  }
+
+  #letAll(bytes: Buffer): HelloVerdict {
+    this.#seen.push(Buffer.from(bytes));
+    return this.release();
   }
 
   /** What came first; empty before anything did. */

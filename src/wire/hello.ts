@@ -28,7 +28,6 @@ const RECORD_HEADER_BYTES = 5;
 const HANDSHAKE_HEADER_BYTES = 4;
 /** RFC 8446 section 5.1 allows 2^14 of plaintext; older stacks count what padding might add. */
 const MAX_RECORD_BYTES = 2 ** 14 + 256;
-const FIRST_CAPACITY = 2_048;
 const MORE: More = { kind: 'more' };
 const EMPTY: Buffer = Buffer.alloc(0);
 
@@ -112,14 +111,21 @@ export class HelloReader {
   #append(bytes: Buffer): boolean {
     const needed = this.#length + bytes.length;
     if (needed > this.#maxBytes * 2) return false;
-    if (needed > this.#bytes.length) {
-      const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.#bytes.length * 2, FIRST_CAPACITY));
-      this.#bytes.copy(grown, 0, 0, this.#length);
-      this.#bytes = grown;
+    if (this.#length === 0) {
+      // Most come whole.
+      this.#bytes = Buffer.from(bytes);
+    } else {
+      if (needed > this.#bytes.length) this.#grow(Math.max(needed, this.#bytes.length * 2));
+      bytes.copy(this.#bytes, this.#length);
     }
-    bytes.copy(this.#bytes, this.#length);
     this.#length = needed;
     return true;
+  }
+
+  #grow(size: number): void {
+    const grown = Buffer.allocUnsafeSlow(size);
+    this.#bytes.copy(grown, 0, 0, this.#length);
+    this.#bytes = grown;
   }
 
   #bad(why: string): Bad {
