@@ -8,6 +8,7 @@ import { answerSelf } from './accept/self.ts';
 import { serveSocks } from './accept/socks.ts';
 import type { TransparentDeps } from './accept/transparent.ts';
 import { FlowRecord } from './audit/flow-record.ts';
+import { FlowWords } from './audit/flow-words.ts';
 import { HeldBytes } from './base/held-bytes.ts';
 import type { ClientLink } from './base/link.ts';
 import { Rotation } from './base/rotation.ts';
@@ -20,7 +21,7 @@ import { createLeafMint } from './intercept/leaf.ts';
 import { mintOf } from './intercept/live-authority.ts';
 import { createInsideRefuser } from './intercept/refuse-inside.ts';
 import { HttpSession } from './intercept/session.ts';
-import type { SessionDeps } from './intercept/session-job.ts';
+import type { SessionAsk, SessionDeps } from './intercept/session-job.ts';
 import { createPlainCarrier, createTerminator } from './intercept/terminate.ts';
 import type { Parts } from './proxy.ts';
 import { holdsLeak } from './secrets/hidden.ts';
@@ -71,7 +72,8 @@ export function createFront(parts: Parts): Front {
   const socks = { ...ways, clock, credentialOfPassword: parseSocksPassword };
   const http = {
     ...ways,
-    openSession: (ask: ConstructorParameters<typeof HttpSession>[1]) => new HttpSession(session, ask),
+    openSession: (ask: Omit<SessionAsk, 'words'>) =>
+      new HttpSession(session, { ...ask, words: new FlowWords() }),
     credentialOf: parseProxyAuthorization,
     answerSelf: (ask: Parameters<Parameters<typeof serveHttp>[0]['answerSelf']>[0]) => {
       const bindings = 'kind' in ask.identity ? [] : session.bindings(ask.identity).bindings;

@@ -2,6 +2,7 @@
 import { hash } from 'node:crypto';
 import { EMPTY_HEAD, type Head, recordLine } from '../../src/audit/chain.ts';
 import type { DecisionEvent } from '../../src/audit/event.ts';
+import { FlowWords } from '../../src/audit/flow-words.ts';
 import { RecordText } from '../../src/audit/record-text.ts';
 import type { Piece } from './runner.ts';
 
@@ -28,6 +29,7 @@ const EVENT: DecisionEvent = {
   verdict: 'allow',
   rule: { file: 'policies/openclaw.yaml', line: 12, text: 'allow api.openai.com' },
   hostLabel: 'api.openai.com',
+  words: new FlowWords(),
 };
 
 export function auditPieces(): Piece[] {

@@ -8,6 +8,7 @@ import type { Reason, RuleRef } from '../flow/reason.ts';
 import type { Via } from '../flow/target.ts';
 import type { TraceParent } from '../flow/trace.ts';
 import type { Treat } from '../flow/verdict.ts';
+import type { FlowWords } from './flow-words.ts';
 
 /** `connect`: the CONNECT, SOCKS or transparent target; `request`: one HTTP request. */
 type Stage = 'connect' | 'request';
@@ -37,6 +38,8 @@ type Common = {
   readonly policy: string;
   /** the trace that the client says it is part of; looked for only where traces are exported, and not recorded */
   readonly trace?: TraceParent | null;
+  /** what the connection's records have in common; absent: written anew for this one */
+  readonly words?: FlowWords;
 };
 
 export type DecisionEvent = Common & {

@@ -10,6 +10,7 @@ import type { Authority, Via } from '../flow/target.ts';
 import type { TraceParent } from '../flow/trace.ts';
 import type { Allow, Treat } from '../flow/verdict.ts';
 import type { DecisionEvent, Ended } from './event.ts';
+import { FlowWords } from './flow-words.ts';
 import type { AuditTrail } from './writer.ts';
 
 export type FlowEnd = {
@@ -33,6 +34,8 @@ export type FlowOpening = {
   readonly via: Via | null;
   /** does a text hold a real key, current or revoked (invariant I5) */
   readonly holdsKey: (text: string) => boolean;
+  /** of the connection, where several records may share them */
+  readonly words?: FlowWords;
 };
 
 /** Stands in a record for a method or path that held a key. */
@@ -56,6 +59,7 @@ export class FlowRecord {
   /** of the client, where traces are exported */
   trace: TraceParent | null = null;
   readonly #open: FlowOpening;
+  readonly #words: FlowWords;
   #decided = false;
   #verdict: DecisionEvent['verdict'] | null = null;
   /** the person who decided */
@@ -65,6 +69,7 @@ export class FlowRecord {
 
   constructor(opening: FlowOpening) {
     this.#open = opening;
+    this.#words = opening.words ?? new FlowWords();
     this.flow = opening.flow;
     this.requestId = opening.requestId;
     this.client = opening.client;
@@ -176,6 +181,7 @@ export class FlowRecord {
       scrubbed: this.scrubbed,
       policy: this.policy,
       trace: this.trace,
+      words: this.#words,
     });
   }
 
@@ -212,6 +218,7 @@ export class FlowRecord {
         keys: this.keys,
         policy: this.policy,
         trace: this.trace,
+        words: this.#words,
         hostLabel,
       },
       written,

@@ -5,46 +5,14 @@
  */
 import type { RuleRef } from '../flow/reason.ts';
 import type { AuditEvent, DecisionEvent, EndEvent, OperatorEvent } from './event.ts';
+import type { AskedText, SharedText } from './flow-words.ts';
 import { capField, redactPath } from './redact.ts';
 
 /** Printable ASCII without `"` and `\`: stands in JSON as it is. */
 const PLAIN = /^[ !#-[\]-~]*$/;
 const BEYOND_ASCII = /[\x7f-\uffff]/g;
-/** Connections whose shared words are kept; beyond, the memory starts anew. */
-const MAX_KEPT = 8_192;
-
-/** What is the same in all records of a connection. */
-type Shared = {
-  readonly group: string | null;
-  readonly identity: string | null;
-  readonly client: string;
-  readonly via: string | null;
-  readonly host: string | null;
-  readonly port: number | null;
-  readonly policy: string;
-  readonly stage: string;
-  /** up to `request_id` */
-  readonly head: string;
-  /** from `group` to `port` */
-  readonly middle: string;
-  readonly tail: string;
-  /** the request that was decided last; null: its end was written as well */
-  request: Asked | null;
-};
-
-/** What a decision and its end say alike. */
-type Asked = {
-  readonly requestId: string;
-  readonly method: string | null;
-  readonly path: string | null;
-  readonly keys: readonly string[];
-  /** from `stage` to `path` */
-  readonly text: string;
-  readonly keysText: string;
-};
 
 export class RecordText {
-  readonly #shared = new Map<string, Shared>();
   readonly #rules = new WeakMap<RuleRef, string>();
 
   /**
@@ -53,7 +21,7 @@ export class RecordText {
    */
   of(event: AuditEvent, at: string): string {
     if (event.kind === 'operator') return operatorText(event, at);
-    const shared = this.#sharedOf(event);
+    const shared = sharedOf(event);
     const rule = this.#rule(event.rule ?? null);
     if (event.kind === 'decision') {
       const asked = askedOf(shared, event);
@@ -67,37 +35,12 @@ export class RecordText {
     return `,"at":"${at}"${asked.text}${endText(event, rule, asked.keysText)}${shared.tail}`;
   }
 
-  #sharedOf(event: DecisionEvent | EndEvent): Shared {
-    const known = this.#shared.get(event.flow);
-    if (known !== undefined && stillHolds(known, event)) return known;
-    if (this.#shared.size >= MAX_KEPT) this.#shared.clear();
-    const { group, identity, client, via, host, port, policy, stage } = event;
-    const made: Shared = {
-      group,
-      identity,
-      client,
-      via,
-      host,
-      port,
-      policy,
-      stage,
-      head: inOne(`,"stage":"${stage}","flow":${quoted(event.flow)},"request_id":`),
-      middle: inOne(
-        `,"group":${orNull(group)},"identity":${orNull(identity)},"client":${quoted(client)}` +
-          `,"via":${orNull(via)},"host":${orNull(host)},"port":${port ?? 'null'}`,
-      ),
-      tail: inOne(`,"policy":${quoted(policy)}`),
-      request: null,
-    };
-    this.#shared.set(event.flow, made);
-    return made;
-  }
-
   #rule(rule: RuleRef | null): string {
     if (rule === null) return 'null';
     const known = this.#rules.get(rule);
     if (known !== undefined) return known;
-    const text = inOne(`{"file":${quoted(rule.file)},"line":${rule.line},"text":${quoted(rule.text)}}`);
+    const file = quoted(rule.file);
+    const text = inOne(['{"file":', file, ',"line":', rule.line, ',"text":', quoted(rule.text), '}']);
     this.#rules.set(rule, text);
     return text;
   }
@@ -110,14 +53,38 @@ export function quoted(text: string): string {
   return JSON.stringify(capped).replace(BEYOND_ASCII, escapeUnit);
 }
 
-function askedOf(shared: Shared, event: DecisionEvent | EndEvent): Asked {
+/** What other records of the connection said already, or said anew. */
+function sharedOf(event: DecisionEvent | EndEvent): SharedText {
+  const known = event.words?.shared ?? null;
+  if (known !== null && stillHolds(known, event)) return known;
+  const made = makeShared(event);
+  if (event.words !== undefined) event.words.shared = made;
+  return made;
+}
+
+function makeShared(event: DecisionEvent | EndEvent): SharedText {
+  const { group, identity, client, via, host, port, policy, stage, flow } = event;
+  const who = [',"group":', orNull(group), ',"identity":', orNull(identity), ',"client":', quoted(client)];
+  const where = [',"via":', orNull(via), ',"host":', orNull(host), ',"port":', port ?? 'null'];
+  const head = inOne([',"stage":"', stage, '","flow":', quoted(flow), ',"request_id":']);
+  const middle = inOne([...who, ...where]);
+  const tail = inOne([',"policy":', quoted(policy)]);
+  return { group, identity, client, via, host, port, policy, stage, flow, head, middle, tail, request: null };
+}
+
+/** Text that is put together by `+` is a tree of its pieces, walked each time that a record with it is written. */
+function inOne(pieces: readonly (string | number)[]): string {
+  return pieces.join('');
+}
+
+function askedOf(shared: SharedText, event: DecisionEvent | EndEvent): AskedText {
   const { requestId, method, path, keys } = event;
   const pathText = path === null ? 'null' : quoted(redactPath(path, event.reason));
   const text = `${shared.head}${quoted(requestId)}${shared.middle},"method":${orNull(method)},"path":${pathText}`;
   return { requestId, method, path, keys, text, keysText: list(keys) };
 }
 
-function isSame(asked: Asked, event: EndEvent): boolean {
+function isSame(asked: AskedText, event: EndEvent): boolean {
   return (
     asked.requestId === event.requestId &&
     asked.path === event.path &&
@@ -127,11 +94,12 @@ function isSame(asked: Asked, event: EndEvent): boolean {
   );
 }
 
-function stillHolds(known: Shared, event: DecisionEvent | EndEvent): boolean {
+function stillHolds(known: SharedText, event: DecisionEvent | EndEvent): boolean {
   return (
     known.host === event.host &&
     known.identity === event.identity &&
     known.stage === event.stage &&
+    known.flow === event.flow &&
     known.port === event.port &&
     known.group === event.group &&
     known.client === event.client &&
@@ -189,11 +157,6 @@ function list(names: readonly string[]): string {
   const [first, second] = names;
   if (first === undefined) return '[]';
   return second === undefined ? `[${quoted(first)}]` : `[${names.map(quoted).join(',')}]`;
-}
-
-/** Joined text is a tree of its pieces, walked each time that a record with it is written: as one piece it is copied. */
-function inOne(text: string): string {
-  return Buffer.from(text, 'latin1').toString('latin1');
 }
 
 /** `.001` to `.999`, and nothing for a whole number: fractions take ten times as long to be written as these. */

@@ -5,7 +5,6 @@
  */
 import http2 from 'node:http2';
 import type tls from 'node:tls';
-import { FlowRecord } from '../audit/flow-record.ts';
 import { H2Wire } from '../base/h2-wire.ts';
 import type { SessionTurn } from '../base/stages.ts';
 import { type Denied, denied } from '../flow/reason.ts';
@@ -13,6 +12,7 @@ import type { H2Abuse } from '../wire/h2-abuse.ts';
 import { FRAME, type Frame } from '../wire/h2-frames.ts';
 import { HEAD_LIMITS } from '../wire/http1-fields.ts';
 import { H2Stream } from './h2-stream.ts';
+import { requestRecord } from './request-record.ts';
 import type { SessionAsk, SessionDeps } from './session-job.ts';
 
 export type H2SessionAsk = Omit<SessionAsk, 'side' | 'protocol'> & {
@@ -153,7 +153,7 @@ export class H2Session {
   #begin(stream: http2.ServerHttp2Stream, flags: number, raw: unknown): void {
     const { id = 0 } = stream;
     this.#unseen.delete(id);
-    const { client, flow, via, group, onFault } = this.#ask;
+    const { client, flow, words, via, group, onFault } = this.#ask;
     const shared = this.#deps.streams.take(group);
     const onHead = shared ? this.#ask.onHead : this.#overloaded;
     const fields = Array.isArray(raw) ? raw.map(String) : [];
@@ -161,7 +161,7 @@ export class H2Session {
     // Invariant I7: an exception in a stage ends its stream, not the connection of the others.
     try {
       const onRead = (): void => this.#wire.taken(id);
-      const ask = { stream, fields, ended, client, flow, via, onHead, onFault, onRead };
+      const ask = { stream, fields, ended, client, flow, words, via, onHead, onFault, onRead };
       const held = new H2Stream(this.#deps, ask);
       if (stream.destroyed) return this.#unused(id, shared);
       this.#streams.set(id, held);
@@ -247,20 +247,8 @@ export class H2Session {
   }
 
   #record(why: Denied): void {
-    const { client, flow, via, onFault } = this.#ask;
-    const { trail, clock, newId, holdsKey } = this.#deps;
-    const requestId = newId();
-    const record = new FlowRecord({
-      trail,
-      clock,
-      holdsKey,
-      stage: 'request',
-      flow,
-      requestId,
-      client,
-      via,
-    });
-    onFault(record);
+    const record = requestRecord(this.#deps, this.#ask);
+    this.#ask.onFault(record);
     record.deny(why);
     record.end({ status: 0, ended: 'refused', reason: why.reason });
   }

@@ -1,5 +1,6 @@
 /** What an HTTP session works with, and what it is asked to do. Types only. */
 import type { FlowRecord } from '../audit/flow-record.ts';
+import type { FlowWords } from '../audit/flow-words.ts';
 import type { AuditTrail } from '../audit/writer.ts';
 import type { FairShare } from '../base/fair-share.ts';
 import type { SessionSide, SessionTurn } from '../base/stages.ts';
@@ -34,6 +35,8 @@ export type SessionAsk = {
   readonly client: string;
   /** id that all records of this connection share */
   readonly flow: string;
+  /** of these records */
+  readonly words: FlowWords;
   readonly via: Via;
   /** what the client speaks; left out: HTTP/1.1 */
   readonly protocol?: Facts['protocol'];

@@ -3,7 +3,7 @@
  * exchange, keeps the deadlines. Serves intercepted TLS (owner: `terminate.ts`) and plain connections
  * (owner: `accept/http.ts`). Every request and every fault gets one record, whatever becomes of it.
  */
-import { FlowRecord } from '../audit/flow-record.ts';
+import type { FlowRecord } from '../audit/flow-record.ts';
 import type { Session, SessionSide, SessionTurn } from '../base/stages.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 import type { Via } from '../flow/target.ts';
@@ -15,6 +15,7 @@ import { type ExchangeJob, type ForwardTo, newJob, type OwnJob, ownJob } from '.
 import { HeldExchange } from './held-exchange.ts';
 import { Linger } from './linger.ts';
 import { mayFollow, refuseRequest } from './refuse-request.ts';
+import { requestRecord } from './request-record.ts';
 import type { Serving, SessionAsk, SessionDeps } from './session-job.ts';
 import { Valve } from './valve.ts';
 
@@ -177,10 +178,8 @@ export class HttpSession implements Session, RequestSink, SessionTurn {
   }
 
   record(via: Via | null = this.#ask.via): FlowRecord {
-    const { client, flow } = this.#ask;
-    const { trail, clock, newId, holdsKey } = this.#deps;
-    const requestId = newId();
-    return new FlowRecord({ trail, clock, holdsKey, stage: 'request', flow, requestId, client, via });
+    const { client, flow, words } = this.#ask;
+    return requestRecord(this.#deps, { client, flow, via, words });
   }
 
   forward(to: ForwardTo): void {

@@ -6,6 +6,7 @@
 import tls from 'node:tls';
 import type { Ended } from '../audit/event.ts';
 import type { FlowRecord } from '../audit/flow-record.ts';
+import { FlowWords } from '../audit/flow-words.ts';
 import { sendSuccess } from '../base/answer.ts';
 import { type ClientLink, type LinkUser, linkSide, sessionUser } from '../base/link.ts';
 import type { LiveFlow } from '../base/live.ts';
@@ -218,11 +219,12 @@ class Interception implements LinkUser, LiveFlow {
   }
 
   /** What the sessions of either protocol are told of this connection. */
-  #sessionAsk(): Pick<SessionAsk, 'client' | 'flow' | 'via' | 'onFault'> {
+  #sessionAsk(): Pick<SessionAsk, 'client' | 'flow' | 'words' | 'via' | 'onFault'> {
     const { permit } = this.#job;
     return {
       client: this.client,
       flow: permit.flow,
+      words: new FlowWords(),
       via: permit.target.via,
       onFault: (fault) => this.#describe(fault),
     };

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EMPTY_HEAD, type HashHex, type Head, recordLine } from '../../src/audit/chain.ts';
 import type { AuditEvent, DecisionEvent, EndEvent, OperatorEvent } from '../../src/audit/event.ts';
+import { FlowWords } from '../../src/audit/flow-words.ts';
 import { RecordText } from '../../src/audit/record-text.ts';
 import { capField, redactPath } from '../../src/audit/redact.ts';
 import { ChainVerifier, readLink } from '../../src/audit/verify.ts';
@@ -107,6 +108,44 @@ describe('any event with hostile strings', () => {
         });
       }),
       { numRuns: 300 },
+    );
+  });
+
+  it('is written the same whatever its connection had written before', () => {
+    const values = {
+      stage: ['connect', 'request'],
+      flow: ['A', 'B'],
+      requestId: ['A', 'B'],
+      group: [null, 'a'],
+      identity: [null, 'a'],
+      client: ['192.0.2.1', '192.0.2.2'],
+      via: ['connect', 'socks5'],
+      host: [null, 'a.test'],
+      port: [80, 443],
+      method: [null, 'GET'],
+      path: [null, '/'],
+      keys: [[], ['A_KEY']],
+      policy: ['a', 'b'],
+      kind: ['decision', 'end'],
+    } as const;
+    const rest = { reason: null, treat: null, verdict: 'allow', rule: null, hostLabel: null } as const;
+    const ended = { status: 200, bytesUp: 0, bytesDown: 0, ms: 0, overheadMs: null, ended: 'done' } as const;
+    const names = Object.keys(values) as (keyof typeof values)[];
+    const text = new RecordText();
+    // One field after the other: what is kept must be given up for each of them.
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom(...names), { maxLength: 40 }), (changes) => {
+        const words = new FlowWords();
+        const at = Object.fromEntries(names.map((name) => [name, 0]));
+        for (const change of changes) {
+          at[change] = 1 - (at[change] ?? 0);
+          const fields = Object.fromEntries(names.map((name) => [name, values[name][at[name] ?? 0]]));
+          const record = { ...rest, ...ended, scrubbed: [], ...fields } as unknown as AuditEvent;
+          const fresh = new RecordText().of(record, AT);
+          expect(text.of({ ...record, words } as AuditEvent, AT)).toBe(fresh);
+        }
+      }),
+      { numRuns: 200 },
     );
   });
 
