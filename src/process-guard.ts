@@ -11,12 +11,12 @@ import { url as inspectorUrl } from 'node:inspector';
 const SHELL = '/bin/sh';
 const NO_SIGNAL = '--disable-sigusr1';
 /**
- * Not for safety, but only a new image can have it: V8 lets the young generation grow to three times this many MiB,
- * by itself 16. What a connection leaves behind is gone with it; more room holds garbage, of which less stays in the
- * caches of the processor. Whoever sets it otherwise is heard.
+ * Not for safety, but only a new image can have it: V8 lets the young generation grow to three times this many MiB, by
+ * itself to several times that where the machine has much memory. What a connection leaves behind is gone with it:
+ * more room holds garbage, less copies connections that are about to end. Whoever sets it otherwise is heard.
  */
 const YOUNG = '--max-semi-space-size';
-const YOUNG_MIB = 8;
+const YOUNG_MIB = 16;
 /** The second image knows by it that it is the second. */
 const TRIED = 'SALLYPORT_STARTED_AGAIN';
 /** Commands that hold keys for as long as they run. */

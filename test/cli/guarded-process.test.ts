@@ -49,7 +49,7 @@ describe.each([
     expect(readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('--disable-sigusr1')).toHaveLength(2);
     expect(running.said()).not.toContain('core dumps');
     for (const one of processes) {
-      expect(readFileSync(`/proc/${one}/cmdline`, 'utf8')).toContain('\0--max-semi-space-size=8\0');
+      expect(readFileSync(`/proc/${one}/cmdline`, 'utf8')).toContain('\0--max-semi-space-size=16\0');
     }
     for (const one of processes) {
       expect(readFileSync(`/proc/${one}/limits`, 'utf8')).toMatch(/^Max core file size +0 /m);
