@@ -43,7 +43,7 @@ export class PatternSet<T> {
     const sorted = distinct(patterns).sort((a, b) => a.codes.length - b.codes.length);
     const alike = new Alike<Pattern<T>>();
     const known = sorted.map((one) => {
-      const kind = one.codes.every((code) => IN_TOKENS[code] === 1) ? IN_TOKENS : null;
+      const kind = kindOf(one.codes);
       const inner = alike.to(one.codes).filter((other) => endsLike(one.codes, other.codes));
       alike.add(one);
       return { ...one, length: lengthOf(one), kind, inner };
@@ -105,10 +105,13 @@ export class PatternSet<T> {
   }
 }
 
+const SPACE = 0x20;
 /** By code: 1 where the character may stand in a token (RFC 6750 section 2.1, and the colon), so in base64 and hex. */
 const IN_TOKENS = Uint8Array.from({ length: 256 }, (_, code) =>
   /[A-Za-z0-9\-._~+/=:]/.test(String.fromCharCode(code)) ? 1 : 0,
 );
+/** The same, and what stands between them in UTF-16, in AWS's hex and in a passphrase: NUL and space. */
+const IN_WORDS = IN_TOKENS.map((isIn, code) => (code === 0 || code === SPACE ? 1 : isIn));
 const NOTHING: readonly never[] = [];
 const TRIPLES = 8192;
 const END_BYTES = 4;
@@ -117,12 +120,16 @@ function slotOf(first: number, second: number, third: number): number {
   return (first ^ (second << 3) ^ (third << 6)) & (TRIPLES - 1);
 }
 
+function kindOf(codes: Buffer): Uint8Array | null {
+  return [IN_TOKENS, IN_WORDS].find((kind) => codes.every((code) => kind[code] === 1)) ?? null;
+}
+
 function enter({ lead, codes, trail, kind }: Known<unknown>, into: Uint8Array): void {
   for (const code of codes) into[code] = 1;
   const hasEdge = lead !== null || trail !== null;
   for (let code = 0; code < into.length; code += 1) {
     // What may follow an opening waits in whichever way it is escaped.
-    if (kind?.[code] === 1 || (hasEdge && sextetOf(code) !== -1)) into[code] = 1;
+    if (kind === null || kind[code] === 1 || (hasEdge && sextetOf(code) !== -1)) into[code] = 1;
   }
 }
 
