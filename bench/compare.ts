@@ -11,7 +11,7 @@ import { ROWS, type Row } from './harness/rows.ts';
 import { type Plan, runRow } from './harness/run.ts';
 import { externalPeer } from './peers/external.ts';
 import { nginx } from './peers/nginx.ts';
-import { mockttp, proxyChain } from './peers/node-peers.ts';
+import { floor, mockttp, proxyChain } from './peers/node-peers.ts';
 import type { Peer, Upstream } from './peers/peer.ts';
 import { otherTree, sallyport, withoutKeys } from './peers/sallyport.ts';
 import { squid, squidRsa } from './peers/squid.ts';
@@ -27,6 +27,7 @@ const PEERS: readonly Peer[] = [
   squidRsa,
   nginx,
   tinyproxy,
+  floor,
   proxyChain,
   mockttp,
 ];

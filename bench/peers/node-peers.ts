@@ -1,13 +1,33 @@
-/** Proxies from npm, each in a Node process of its own: proxy-chain and mockttp. */
+/** Proxies in a Node process of their own: proxy-chain and mockttp from npm, and the floor that this runtime has. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort, startPinned } from '../harness/process.ts';
 import { type Feature, type Path, type Peer, PLACEHOLDER, type Setting, type Started } from './peer.ts';
 
 const FOLDER = join(import.meta.dirname, '..');
+/** Those in which something is asked of Sallyport: the floor knows no more than they need. */
+const ASKED = [
+  'keepalive',
+  'post',
+  'handshake',
+  'tunnel',
+  'bulk',
+  'idle-tunnel',
+  'idle-intercepted',
+  'latency',
+];
 
 export const proxyChain: Peer = nodePeer('proxy-chain', ['tunnel', 'intercept'], []);
 export const mockttp: Peer = nodePeer('mockttp', ['intercept'], ['h2', 'h2-h2', 'websocket']);
+
+export const floor: Peer = {
+  name: 'floor',
+  paths: ['tunnel', 'intercept'],
+  features: [],
+  rows: ASKED,
+  missing: () => [],
+  start: (setting, path) => start('floor', 'floor.ts', setting, path),
+};
 
 function nodePeer(name: string, paths: readonly Path[], features: readonly Feature[]): Peer {
   return {
@@ -15,17 +35,18 @@ function nodePeer(name: string, paths: readonly Path[], features: readonly Featu
     paths,
     features,
     missing: () => (existsSync(join(FOLDER, 'node_modules', name)) ? [] : [`${name} (npm ci in bench/)`]),
-    start: (setting, path) => start(name, setting, path),
+    start: (setting, path) => start(name, `${name}.js`, setting, path),
   };
 }
 
-async function start(name: string, { material, upstream, core }: Setting, path: Path): Promise<Started> {
+async function start(name: string, file: string, setting: Setting, path: Path): Promise<Started> {
+  const { material, upstream, core } = setting;
   const port = await freePort();
   const running = await startPinned({
     name,
     core,
     command: process.execPath,
-    args: [join(FOLDER, 'peers', 'servers', `${name}.js`)],
+    args: [join(FOLDER, 'peers', 'servers', file)],
     port,
     log: join(material.dir, `${name}-${port}.log`),
     env: {
