@@ -70,26 +70,10 @@ export type KeyringOptions = {
 };
 
 export function createKeyring(opts: KeyringOptions): Keyring {
-  const ring = new Ring(opts);
-  return {
-    load: (refs) => ring.load(refs),
-    current: (ref) => ring.use(ref),
-    peek: (ref) => ring.peek(ref),
-    former: (ref) => ring.former(ref),
-    refresh: () => ring.refresh(),
-    refreshSoon: (refs) => ring.refreshSoon(refs),
-    reread: () => ring.reread(),
-    subscribe: (listener) => ring.subscribe(listener),
-    problem: (ref) => ring.problem(ref),
-    ages: () => ring.ages(),
-    close: () => ring.close(),
-    leaks: () => ring.leaks,
-    minted: () => ring.minted(),
-    learn: (minted) => ring.learn(minted),
-  };
+  return new FetchedKeys(opts);
 }
 
-class Ring {
+class FetchedKeys implements Keyring {
   readonly #asking: Asking;
   readonly #opts: KeyringOptions;
   readonly #held = new Map<string, Held>();
@@ -108,7 +92,7 @@ class Ring {
   #waiting = false;
   #loaded = false;
   #closed = false;
-  leaks: LeakIndex = buildLeakIndex({ current: [], revoked: [] });
+  #leaks: LeakIndex = buildLeakIndex({ current: [], revoked: [] });
 
   constructor(opts: KeyringOptions) {
     this.#opts = opts;
@@ -150,7 +134,7 @@ class Ring {
     return this.#gone.former(idOf(ref));
   }
 
-  use(ref: SourceRef): SecretValue | null {
+  current(ref: SourceRef): SecretValue | null {
     const value = this.peek(ref);
     if (value !== null) this.#asking.sources.get(ref.kind)?.used?.(ref.name, this.#opts.clock.now());
     return value;
@@ -177,6 +161,10 @@ class Ring {
         seconds: Math.max(0, now - held.changedAt) / 1000,
       };
     });
+  }
+
+  leaks(): LeakIndex {
+    return this.#leaks;
   }
 
   minted(): readonly MintedValue[] {
@@ -208,8 +196,8 @@ class Ring {
   }
 
   #replaceLeaks(next: LeakIndex): void {
-    this.leaks.wipe();
-    this.leaks = next;
+    this.#leaks.wipe();
+    this.#leaks = next;
   }
 
   #enqueue(): Promise<void> {

@@ -52,19 +52,10 @@ const MAX_DOUBLINGS = 10;
 const ANSWERS: readonly string[] = ['not_found', 'denied', 'empty', 'too_large'];
 
 export function createUnit(opts: UnitOptions): Unit {
-  const unit = new CachedUnit(opts);
-  return {
-    get: (field, label) => unit.get(field, label),
-    tick: () => unit.tick(),
-    soon: () => unit.soon(),
-    again: () => unit.again(),
-    changedAt: (field) => unit.changedAt(field),
-    keep: (fields) => unit.keep(fields),
-    close: () => unit.close(),
-  };
+  return new CachedUnit(opts);
 }
 
-class CachedUnit {
+class CachedUnit implements Unit {
   readonly #opts: UnitOptions;
   readonly #abort = new AbortController();
   /** fields that somebody asked for: no others are kept */
