@@ -1,9 +1,10 @@
 /**
- * The state of one cached fetch: its last good answer, its last failure, when it is due again, and the fetch under
- * way, which everybody who asks meanwhile shares. Made by `cached.ts`.
+ * The state of one cached fetch: its last good answer, its last failure, and the fetch under way, which everybody who
+ * asks meanwhile shares. Made by `cached.ts`; `due.ts` says when to fetch again.
  */
 import type { Clock } from '../base/clock.ts';
 import type { CacheLimits } from './cached.ts';
+import { Due } from './due.ts';
 import { SecretSourceError } from './source.ts';
 
 export type Fetched = {
@@ -47,7 +48,6 @@ type UnitOptions = {
   readonly onChange: () => void;
 };
 
-const MAX_DOUBLINGS = 10;
 /** They tell of a source that answered: what it gave before is not valid any more. */
 const ANSWERS: readonly string[] = ['not_found', 'denied', 'empty', 'too_large'];
 
@@ -63,16 +63,11 @@ class CachedUnit implements Unit {
   #good: (Fetched & { readonly at: number }) | null = null;
   #failure: SecretSourceError | null = null;
   #flight: Promise<void> | null = null;
-  #startedAt = Number.NEGATIVE_INFINITY;
-  #dueAt = Number.NEGATIVE_INFINITY;
-  /** fetches in a row that `soon` brought about */
-  #early = 0;
-  #hurried = false;
-  /** `again` was called during the fetch */
-  #stillDue = false;
+  readonly #due: Due;
 
   constructor(opts: UnitOptions) {
     this.#opts = opts;
+    this.#due = new Due(opts.clock, opts.limits.soonMs);
   }
 
   get #now(): number {
@@ -83,9 +78,9 @@ class CachedUnit implements Unit {
     if (!this.#wanted.has(field)) {
       this.#wanted.add(field);
       // The answer that is here was stripped of it; one that is on its way will not be.
-      this.#dueAt = Number.NEGATIVE_INFINITY;
+      this.#due.lacking();
     }
-    if (this.#now >= this.#dueAt) this.#start();
+    if (this.#due.isDue) this.#start();
     if (this.#flight !== null) {
       const patience = this.#good?.values.has(field) === true ? this.#opts.limits.patienceMs : null;
       await within(this.#flight, patience);
@@ -99,21 +94,15 @@ class CachedUnit implements Unit {
       this.#opts.onProblem(`${this.#opts.what}: no answer for too long, its keys are not used any more`);
       this.#opts.onChange();
     }
-    if (this.#now >= this.#dueAt) this.#start();
+    if (this.#due.isDue) this.#start();
   }
 
   soon(): void {
-    // Twice as long each time: values that are refused though they are new are not outdated.
-    const wait = this.#opts.limits.soonMs * 2 ** Math.min(this.#early, MAX_DOUBLINGS);
-    if (this.#startedAt + wait >= this.#dueAt) return;
-    this.#dueAt = this.#startedAt + wait;
-    this.#hurried = true;
+    this.#due.soon();
   }
 
   again(): void {
-    this.#hurried = false;
-    this.#dueAt = this.#now;
-    this.#stillDue = this.#flight !== null;
+    this.#due.atOnce();
   }
 
   changedAt(field: string): number | null {
@@ -138,10 +127,7 @@ class CachedUnit implements Unit {
 
   #start(): void {
     if (this.#flight !== null || this.#abort.signal.aborted) return;
-    this.#startedAt = this.#now;
-    this.#early = this.#hurried ? this.#early + 1 : 0;
-    this.#hurried = false;
-    this.#stillDue = false;
+    this.#due.begin();
     this.#flight = this.#fetch().finally(() => {
       this.#flight = null;
     });
@@ -155,21 +141,17 @@ class CachedUnit implements Unit {
       const fetched = await fetch(this.#abort.signal);
       if (this.#abort.signal.aborted) return wipe(fetched.values.values());
       changed = this.#adopt(fetched);
-      this.#due(fetched.freshMs ?? limits.ttlMs);
+      this.#due.ended(fetched.freshMs ?? limits.ttlMs);
       onFetch('ok');
     } catch (error) {
       if (this.#abort.signal.aborted) return;
       // Only our own messages are known to hold no value.
       const known = error instanceof SecretSourceError ? error : null;
       changed = this.#fail(known ?? new SecretSourceError('unreadable', 'the source failed'));
-      this.#due(limits.failureTtlMs);
+      this.#due.ended(limits.failureTtlMs);
       onFetch('error');
     }
     if (changed) onChange();
-  }
-
-  #due(inMs: number): void {
-    this.#dueAt = this.#stillDue ? this.#now : this.#now + inMs;
   }
 
   #adopt(fetched: Fetched): boolean {
