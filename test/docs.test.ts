@@ -11,7 +11,7 @@ import { RecordText } from '../src/audit/record-text.ts';
 import { runProgram } from '../src/cli/program.ts';
 import { type LoadedPolicies, loadPolicies } from '../src/config/load.ts';
 import { runTests } from '../src/config/run-tests.ts';
-import { settingsJsonSchema } from '../src/config/settings.ts';
+import { settingsJsonSchema } from '../src/config/settings-schema.ts';
 import { REASONS } from '../src/flow/reason.ts';
 import { createMetrics } from '../src/metrics/metrics.ts';
 import { jsonSchemaOf } from '../src/policy/schema.ts';

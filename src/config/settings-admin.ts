@@ -1,4 +1,4 @@
-/** `admin.names` of the settings: under which hosts the admin side is reached beside its own. Part of `settings.ts`. */
+/** `admin.names` of the settings: under which hosts the admin side is reached beside its own. Part of `settings-schema.ts`. */
 import { z } from 'zod';
 
 /** Letters, digits and inner hyphens in labels; no port, no wildcard: each name is one that a browser may be led to. */

@@ -1,4 +1,4 @@
-/** The `notify` section of the settings: where operators hear of calls that wait for them. Part of `settings.ts`. */
+/** The `notify` section of the settings: where operators hear of calls that wait for them. Part of `settings-schema.ts`. */
 import { z } from 'zod';
 
 export type NotifySettings = {

@@ -5,15 +5,20 @@
  */
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { z } from 'zod';
 import type { Problem } from '../policy/model.ts';
-import { DURATION, durationMs } from '../policy/units.ts';
+import { durationMs } from '../policy/units.ts';
 import { type EndpointText, parseEndpoint, parsePeer } from './endpoint.ts';
 import { applyEnvironment, withVariableForm } from './environment.ts';
 import { problemsOf } from './issues.ts';
-import { adminNames } from './settings-admin.ts';
 import { fixedAnswers, transparentProblem } from './settings-checks.ts';
-import { type NotifySettings, notifyShape } from './settings-notify.ts';
+import type { NotifySettings } from './settings-notify.ts';
+import {
+  DNS_PORT,
+  SECTIONS,
+  type SettingsFile,
+  settingsJsonSchema,
+  settingsSchema,
+} from './settings-schema.ts';
 import { type Locate, readYaml, type YamlFile } from './yaml-file.ts';
 
 /** A listening or peer address; IPv6 without brackets. */
@@ -78,107 +83,6 @@ export type SettingsSource = {
 };
 
 const DEFAULT_FILE = 'sallyport.yaml';
-const DNS_PORT = 53;
-const SECTIONS = ['proxy', 'transparent', 'admin', 'metrics', 'notify', 'state', 'dns', 'tls', 'audit'];
-
-const listen = z
-  .string()
-  .refine((text) => parseEndpoint(text) !== null, 'is no address such as 127.0.0.1:8080 or "[::]:8080"');
-const duration = z.string().regex(DURATION, 'is no duration such as 30s, 5m, 24h or 90d');
-const folder = z
-  .string()
-  .min(1)
-  .regex(/^[^\0]*$/, 'holds a NUL byte');
-const address = z
-  .string()
-  .refine((text) => parsePeer(`${text.includes(':') ? `[${text}]` : text}`, 1) !== null, 'is no IP address');
-const dnsServer = z
-  .string()
-  .refine((text) => parsePeer(text, DNS_PORT) !== null, 'is no server such as 10.0.0.2 or 127.0.0.1:5300');
-const url = (schemes: readonly string[]) =>
-  z
-    .string()
-    .refine(
-      (text) => isUrl(text, schemes),
-      `is no ${schemes.map((scheme) => `${scheme}//`).join(' or ')} URL`,
-    );
-const off = { description: 'Off by default.' };
-
-const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).prefault(emptyInput<T>());
-
-const settingsSchema = z
-  .strictObject({
-    proxy: section({
-      listen: listen
-        .default('127.0.0.1:8080')
-        .meta({ description: 'HTTP CONNECT, absolute-form HTTP and SOCKS5 on one port.' }),
-      workers: z
-        .union([z.int().min(1).max(256), z.literal('auto')])
-        .default(1)
-        .meta({ description: 'Processes; auto: one per core.' }),
-      drain: duration.default('30s').meta({ description: 'How long open work may take after SIGTERM.' }),
-    }),
-    transparent: section({
-      tls: listen.nullable().default(null).meta(off),
-      http: listen.nullable().default(null).meta(off),
-      dns: listen.nullable().default(null).meta(off),
-      address: address.nullable().default(null).meta({ description: 'What the DNS listener answers.' }),
-    }),
-    admin: section({
-      listen: listen
-        .default('127.0.0.1:9090')
-        .meta({ description: 'Console, API, metrics, health; never on the sandbox network.' }),
-      names: adminNames,
-    }),
-    metrics: section({
-      listen: listen
-        .nullable()
-        .default(null)
-        .meta({ description: 'Second address that serves /metrics alone, for Prometheus.' }),
-    }),
-    notify: section(notifyShape),
-    policies: folder.default('policies').meta({ description: 'Folder of the policy files.' }),
-    certs: folder.default('certs').meta({ description: 'Folder of the interception CA.' }),
-    state: section({
-      dir: folder.default('.sallyport').meta({ description: 'Vault, tokens, audit log, lockdown state.' }),
-      redis: url(['redis:', 'rediss:'])
-        .nullable()
-        .default(null)
-        .meta({ description: 'redis:// shares state between replicas.' }),
-    }),
-    dns: section({
-      servers: z
-        .array(dnsServer)
-        .max(16)
-        .default([])
-        .meta({ description: "Empty: the system's; else addresses, with or without a port." }),
-      hosts: z
-        .record(z.string(), z.array(address).min(1).max(64))
-        .default({})
-        .meta({ description: 'Fixed answers: { "api.test": ["127.0.0.1"] }.' }),
-    }),
-    tls: section({
-      extra_ca: z
-        .array(folder)
-        .max(100)
-        .default([])
-        .meta({ description: "PEM files trusted for upstreams beside the system's roots." }),
-    }),
-    parent_proxy: url(['http:', 'https:', 'socks5:'])
-      .nullable()
-      .default(null)
-      .meta({ description: 'http://, https:// or socks5:// proxy that all egress goes through.' }),
-    audit: section({
-      sync: z
-        .enum(['batch', 'always'])
-        .default('batch')
-        .meta({ description: 'When records reach the disk: many at once, or each by itself.' }),
-      retain: duration.default('90d').meta({ description: 'How long audit files are kept.' }),
-    }),
-  })
-  .meta({ title: 'Sallyport settings' });
-
-type SettingsFile = z.output<typeof settingsSchema>;
 
 /**
  * Loads the settings: `file`, else SALLYPORT_CONFIG (either must exist), else ./sallyport.yaml where there is
@@ -202,11 +106,6 @@ export function loadSettings(
   if ('problems' in hosts) return { problems: hosts.problems.map(withVariableForm) };
   const locate: Locate = (path) => ({ file: overridden.yaml.file, ...overridden.yaml.locate(path) });
   return { settings: resolved(parsed.data, read, hosts.hosts), locate };
-}
-
-/** The JSON Schema (draft 7) of sallyport.yaml. */
-export function settingsJsonSchema(): object {
-  return z.toJSONSchema(settingsSchema, { target: 'draft-7', io: 'input' });
 }
 
 type ReadFile = { readonly file: string | null; readonly root: string; readonly yaml: YamlFile };
@@ -282,13 +181,4 @@ function endpoint(text: string): Endpoint {
 
 function optional(text: string | null): Endpoint | null {
   return text === null ? null : endpoint(text);
-}
-
-function isUrl(text: string, schemes: readonly string[]): boolean {
-  return URL.canParse(text) && schemes.includes(new URL(text).protocol) && new URL(text).hostname !== '';
-}
-
-/** A section that is left out is a section of defaults; every key of every section has one. */
-function emptyInput<T extends z.ZodRawShape>(): z.input<z.ZodObject<T, z.core.$strict>> {
-  return {} as z.input<z.ZodObject<T, z.core.$strict>>;
 }

@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { jsonSchemaOf } from '../policy/schema.ts';
-import { settingsJsonSchema } from './settings.ts';
+import { settingsJsonSchema } from './settings-schema.ts';
 
 const FOLDER = join(import.meta.dirname, '../../policies/schema');
 

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { runProgram } from '../../src/cli/program.ts';
-import { settingsJsonSchema } from '../../src/config/settings.ts';
+import { settingsJsonSchema } from '../../src/config/settings-schema.ts';
 import { isLoose } from '../helpers/compose.ts';
 import { ROOT } from '../helpers/import-table.ts';
 
