@@ -14,10 +14,9 @@ import {
   guardrailsSchema,
   jsonSchemaOf,
   type PolicyFile,
-  type ProfileFile,
   policySchema,
-  profileSchema,
 } from '../policy/schema.ts';
+import { type ProfileFile, profileSchema } from '../policy/schema-profile.ts';
 import { type Issue, problemsOf } from './issues.ts';
 import { suggest } from './nearest.ts';
 import { readYaml, type YamlFile } from './yaml-file.ts';

@@ -4,7 +4,7 @@
  */
 import { compileHosts, type FilePath, type Reporter } from './compile-rule.ts';
 import type { AwsSet, PlaceholderShape, SecretSpec, SourceRef } from './model.ts';
-import type { AwsSetFile } from './schema.ts';
+import type { AwsSetFile } from './schema-profile.ts';
 
 type Role = NonNullable<SecretSpec['aws']>['role'];
 

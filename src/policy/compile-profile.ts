@@ -7,7 +7,7 @@ import { compileAwsSet } from './compile-aws.ts';
 import { compileMint } from './compile-mint.ts';
 import { compileHosts, type FilePath, type Reporter } from './compile-rule.ts';
 import type { Place, SecretSpec, SourceKind, SourceRef } from './model.ts';
-import type { ProfileFile, SecretFile } from './schema.ts';
+import type { ProfileFile, SecretFile } from './schema-profile.ts';
 
 export type CompiledProfile = {
   readonly name: string;

@@ -10,7 +10,8 @@ import { compileCidrs, compileRule, type FilePath, type Reporter } from './compi
 import { lintSet } from './lint.ts';
 import type { CompiledGroup, CompiledRule, GroupLimits, PolicySet, PolicyTest, Problem } from './model.ts';
 import { tunnelConflict, unreachable } from './reach.ts';
-import type { GuardrailsFile, PolicyFile, ProfileFile } from './schema.ts';
+import type { GuardrailsFile, PolicyFile } from './schema.ts';
+import type { ProfileFile } from './schema-profile.ts';
 import { sourceOverlaps } from './source-table.ts';
 import { byteRate, requestRate } from './units.ts';
 

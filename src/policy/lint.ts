@@ -5,7 +5,8 @@ import { parseCidr } from './address.ts';
 import { coversHost, type HostPattern } from './host-pattern.ts';
 import { lintLimits } from './lint-limits.ts';
 import type { CompiledGroup, CompiledRule, PolicySet, Problem } from './model.ts';
-import type { PolicyFile, ProfileFile } from './schema.ts';
+import type { PolicyFile } from './schema.ts';
+import type { ProfileFile } from './schema-profile.ts';
 import { isCatchAll, isConditional } from './survey.ts';
 
 type Files = {

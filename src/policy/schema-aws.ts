@@ -1,4 +1,4 @@
-/** The `aws:` sets of a profile as they are written. Part of `schema.ts`. */
+/** The `aws:` sets of a profile as they are written. Part of `schema-profile.ts`. */
 import { z } from 'zod';
 
 const MAX_HOSTS = 1000;

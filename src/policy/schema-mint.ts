@@ -1,4 +1,4 @@
-/** The `mint:` blocks of a profile as they are written: keys that an authority makes for a while. Part of `schema.ts`. */
+/** The `mint:` blocks of a profile as they are written: keys that an authority makes for a while. Part of `schema-profile.ts`. */
 import { z } from 'zod';
 
 /** What is sent as it stands, in a form field or a header. */

@@ -5,7 +5,8 @@ import { parseWrittenRequest } from '../../src/config/request-url.ts';
 import { readYaml } from '../../src/config/yaml-file.ts';
 import { isHostPattern, parseHostPattern } from '../../src/policy/host-pattern.ts';
 import { canonicalPath, parsePathPattern } from '../../src/policy/path-pattern.ts';
-import { guardrailsSchema, jsonSchemaOf, policySchema, profileSchema } from '../../src/policy/schema.ts';
+import { guardrailsSchema, jsonSchemaOf, policySchema } from '../../src/policy/schema.ts';
+import { profileSchema } from '../../src/policy/schema-profile.ts';
 import { isAuthority, parseAuthority } from '../../src/wire/authority.ts';
 import { load } from '../unit/policy/policy-folder.ts';
 
