@@ -16,7 +16,14 @@ export type Pattern<T> = {
 };
 
 /** `text.slice(start, end)` matches; the edges are part of it. */
-export type Found<T> = { readonly start: number; readonly end: number; readonly tag: T };
+export type Found<T> = {
+  readonly start: number;
+  readonly end: number;
+  readonly tag: T;
+  /** its first, its last character may be another match's as well */
+  readonly lead: boolean;
+  readonly trail: boolean;
+};
 
 type Known<T> = Pattern<T> & {
   readonly length: number;
@@ -189,7 +196,8 @@ function matchAt<T>(text: string, codesEnd: number, pattern: Pattern<T>): readon
   const codesStart = codesEnd - codes.length;
   const start = lead === null ? codesStart : codesStart - 1;
   if (start < 0 || !fits(text, start, lead) || !fits(text, codesEnd, trail)) return NOTHING;
-  return [{ start, end: trail === null ? codesEnd : codesEnd + 1, tag }];
+  const end = trail === null ? codesEnd : codesEnd + 1;
+  return [{ start, end, tag, lead: lead !== null, trail: trail !== null }];
 }
 
 function fits(text: string, at: number, edge: Edge | null): boolean {

@@ -5,7 +5,9 @@
  * Used by `scrub.ts` for responses and `body-swap.ts` for requests.
  */
 
+import { Cutter } from './cutter.ts';
 import { foldedView, runBefore } from './folded.ts';
+import { Front } from './front.ts';
 import type { Found, PatternSet } from './patterns.ts';
 import type { Escaped, Spelling } from './spellings.ts';
 import { decodedView, endAt, escapedAt, indexAt, plainView, startAt, type View } from './views.ts';
@@ -103,7 +105,7 @@ export class StreamRewriter<T> {
 
   #passOn(bytes: Buffer, { text, to }: { text: string; to: number }, out: Pieces): true {
     if (this.#held === '' && to === text.length) out.push(bytes);
-    else new Cutter(text, this.#held.length, bytes, out).pass(0, to);
+    else new Cutter(text, this.#held.length, bytes, out).pass(new Front(), to);
     this.#keep(text, to);
     return true;
   }
@@ -112,33 +114,41 @@ export class StreamRewriter<T> {
     const hits = allHits(views, patterns);
     const limit = final ? text.length : Math.min(...views.map(({ incomplete }) => incomplete));
     const pieces = new Cutter(text, this.#held.length, bytes, out);
-    let done = 0;
+    const front = new Front();
     let hold = final ? text.length : pendingFrom(views, patterns, 0);
     for (const hit of hits) {
-      if (hit.start < done) continue;
-      if (hold < done) hold = pendingFrom(views, patterns, done);
+      if (!front.takes(hit)) continue;
+      hold = holdFrom(hold, views, patterns, front);
       // A longer one, or one that begins before it, may still come.
       if (hit.start >= hold) break;
       if (hit.end > limit) {
         hold = Math.min(hold, hit.start);
         break;
       }
-      const replaced = this.#replaced(views, done, hit);
-      if (replaced === null) return false;
-      pieces.pass(done, hit.start);
-      out.push(replaced);
-      done = hit.end;
+      if (!this.#put(hit, views, front, pieces)) return false;
     }
-    if (hold < done) hold = pendingFrom(views, patterns, done);
-    const to = Math.min(hold, limit);
-    if (!this.#pass(views, done, to)) return false;
-    pieces.pass(done, to);
-    this.#keep(text, to);
+    const to = Math.min(holdFrom(hold, views, patterns, front), limit);
+    if (to < front.done) this.#keep(front.cut(text), to);
+    else if (!this.#pass(views, front.done, to)) return false;
+    else {
+      pieces.pass(front, to);
+      this.#keep(text, to);
+    }
     return true;
   }
 
-  #replaced(views: readonly View[], from: number, hit: Hit<T>): string | null {
-    return this.#pass(views, from, hit.start) ? this.#ask.replace(hit.match()) : null;
+  /** What belongs in place of the match, and all that stands before it. */
+  #put(hit: Hit<T>, views: readonly View[], front: Front, pieces: Cutter): boolean {
+    const isJoined = hit.start < front.done;
+    if (!isJoined && !this.#pass(views, front.done, hit.start)) return false;
+    const match = hit.match();
+    const replaced = this.#ask.replace(
+      isJoined && hit.lead ? { ...match, text: front.joined(match.text) } : match,
+    );
+    if (replaced === null) return false;
+    if (!isJoined) pieces.pass(front, hit.start);
+    pieces.put(front.advance(hit, replaced));
+    return true;
   }
 
   #views(text: string, codes: Uint8Array, final: boolean): readonly View[] {
@@ -211,7 +221,14 @@ export function rewriteText<T>(text: string, ask: StreamAsk<T>): string | null {
 }
 
 /** A match, its place in the source. */
-type Hit<T> = { readonly start: number; readonly end: number; readonly match: () => Match<T> };
+type Hit<T> = {
+  readonly start: number;
+  readonly end: number;
+  readonly lead: boolean;
+  /** where its last character begins, if that may be another's first as well */
+  readonly shared: number | null;
+  readonly match: () => Match<T>;
+};
 
 /** By their beginning, longer ones first. */
 function allHits<T>(views: readonly View[], patterns: PatternSet<T>): readonly Hit<T>[] {
@@ -219,12 +236,24 @@ function allHits<T>(views: readonly View[], patterns: PatternSet<T>): readonly H
   return hits.length < 2 ? hits : hits.sort((a, b) => a.start - b.start || b.end - a.end);
 }
 
-function hitOf<T>(view: View, { start, end, tag }: Found<T>): readonly Hit<T>[] {
+function hitOf<T>(view: View, { start, end, tag, lead, trail }: Found<T>): readonly Hit<T>[] {
   const at = { start: startAt(view, start), end: endAt(view, end) };
   // Nothing in it is escaped: the plain view has it, too.
   if (view.breaks !== null && at.end - at.start === end - start) return [];
   const match = (): Match<T> => ({ tag, spelling: view.spelling, text: view.text.slice(start, end) });
-  return [{ ...at, match }];
+  return [{ ...at, lead, shared: trail ? startAt(view, end - 1) : null, match }];
+}
+
+/** The same for what follows the front. */
+function holdFrom<T>(
+  hold: number,
+  views: readonly View[],
+  patterns: PatternSet<T>,
+  { from, done }: Front,
+): number {
+  if (hold >= done || hold === from) return hold;
+  const at = pendingFrom(views, patterns, from);
+  return at === from || at >= done ? at : pendingFrom(views, patterns, done);
 }
 
 /** Where the first beginning of a match begins that the end of the text cuts off. */
@@ -237,25 +266,4 @@ function pendingFrom<T>(views: readonly View[], patterns: PatternSet<T>, from: n
     least = Math.min(least, at === view.text.length ? view.incomplete : startAt(view, at));
   }
   return least;
-}
-
-/** Hands on ranges of the text: of what was held as text, of what came as slices of its bytes. */
-class Cutter {
-  readonly #text: string;
-  readonly #heldLength: number;
-  readonly #bytes: Buffer;
-  readonly #out: Pieces;
-
-  constructor(text: string, heldLength: number, bytes: Buffer, out: Pieces) {
-    this.#text = text;
-    this.#heldLength = heldLength;
-    this.#bytes = bytes;
-    this.#out = out;
-  }
-
-  pass(from: number, to: number): void {
-    const held = this.#heldLength;
-    if (from < held && from < to) this.#out.push(this.#text.slice(from, Math.min(to, held)));
-    if (to > held && to > from) this.#out.push(this.#bytes.subarray(Math.max(0, from - held), to - held));
-  }
 }

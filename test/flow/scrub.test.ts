@@ -120,6 +120,17 @@ describe('an answer from a host with a key', () => {
     own.destroy();
   });
 
+  it('has both placeholders where two keys touch one another in the credentials that it repeats', async () => {
+    const basic = (credentials: string): string => `Basic ${Buffer.from(credentials).toString('base64')}`;
+    for (const user of ['u', 'us', 'use']) {
+      answer = sized(`{"authorization":"${basic(`${user}:${REAL}${REAL}`)}"}`);
+      const sent = basic(`${user}:${placeholder}${placeholder}`);
+      const reply = await ask(`Authorization: ${sent}\r\n`);
+      expect(asked.at(-1)).toContain(basic(`${user}:${REAL}${REAL}`));
+      expect(reply.body.toString()).toBe(`{"authorization":"${sent}"}`);
+    }
+  });
+
   it('in one encoding and none at all is decoded', async () => {
     for (const coding of [
       'gzip, identity',
