@@ -4,10 +4,18 @@
  */
 import { runProgram } from './cli/program.ts';
 
+/** Commands that work for others, whoever reads what they say. */
+const SERVING: ReadonlySet<string | undefined> = new Set(['start', 'worker']);
+/** From the end of such a command to that of its process, where an output takes nothing. */
+const LAST_WORDS_MS = 500;
+const serving = SERVING.has(process.argv[2]);
+
 // `sallyport audit tail | head` closes our output early: that is its reader's right, not an error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === 'EPIPE' ? 0 : 1);
+  if (!serving) process.exit(error.code === 'EPIPE' ? 0 : 1);
 });
+// A collector of logs that ended, a full disk behind the log: no reason to end, and nowhere to say so.
+process.stderr.on('error', () => {});
 
 const status = await runProgram(process.argv.slice(2), {
   stdin: process.stdin,
@@ -16,5 +24,6 @@ const status = await runProgram(process.argv.slice(2), {
   env: process.env,
   cwd: process.cwd(),
 });
+if (serving) setTimeout(() => process.exit(status), LAST_WORDS_MS).unref();
 // An empty write is done when everything before it is: output to a pipe must not be cut off.
 process.stdout.write('', () => process.exit(status));

@@ -5,6 +5,7 @@
  */
 import type { Writable } from 'node:stream';
 import { type Logger, pino, stdTimeFunctions } from 'pino';
+import { openLogSink } from './log-sink.ts';
 
 /** Fields first, then the message: `log.warn({ file }, 'policy not reloaded')`. */
 export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
@@ -51,15 +52,20 @@ export function createLog(opts: LogOptions): Log {
   const pretty = opts.pretty ?? opts.stream.isTTY === true;
   const colour = opts.colour ?? false;
   const line = (json: string): string => redact(pretty ? prettyLine(json, colour) : json);
+  const { worker } = opts;
+  const lostLine = (lost: number): string =>
+    line(
+      `${JSON.stringify({ level: 40, time: new Date().toISOString(), worker, lost, msg: 'log: lines were lost, since nobody read them' })}\n`,
+    );
   return pino(
     {
       level: opts.level ?? 'info',
-      base: opts.worker === undefined ? null : { worker: opts.worker },
+      base: worker === undefined ? null : { worker },
       timestamp: stdTimeFunctions.isoTime,
       redact: { paths: SECRET_FIELDS.flatMap(redactPaths), censor: '[redacted]' },
       hooks: { streamWrite: line },
     },
-    opts.stream,
+    openLogSink(opts.stream, lostLine),
   );
 }
 

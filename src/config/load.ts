@@ -4,7 +4,7 @@
  * start, at every reload, and by the `check`, `explain` and `test` commands. Never throws.
  */
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { domainToASCII } from 'node:url';
 import { compilePolicies, type Located } from '../policy/compile.ts';
@@ -20,6 +20,7 @@ import { type ProfileFile, profileSchema } from '../policy/schema-profile.ts';
 import { type Issue, problemsOf } from './issues.ts';
 import { suggest } from './nearest.ts';
 import { readYaml, type YamlFile } from './yaml-file.ts';
+import { yamlNames } from './yaml-names.ts';
 
 export type LoadedPolicies =
   | { readonly ok: true; readonly set: PolicySet }
@@ -28,7 +29,6 @@ export type LoadedPolicies =
 type Kind = 'policy' | 'profile' | 'guardrails';
 type Source = { readonly kind: Kind; readonly path: string; readonly file: string };
 
-const YAML_NAME = /^[^.].*\.ya?ml$/;
 const GUARDRAILS_NAME = /^guardrails\.ya?ml$/;
 const MAX_FILES = 1000;
 const HASH_DIGITS = 12;
@@ -70,25 +70,21 @@ function listSources(
   problems: Problem[],
 ): readonly Source[] {
   const shown = basename(resolve(dir));
-  const names = yamlNames(dir);
-  if (names === null) {
+  const listed = yamlNames(dir, shown, problems);
+  if ('code' in listed) {
     const message = 'the policies folder cannot be read';
-    problems.push({
-      file: dir,
-      line: 0,
-      column: 0,
-      message,
-      fix: 'create it, or set `policies` in sallyport.yaml',
-    });
+    const fix = 'create it, or set `policies` in sallyport.yaml';
+    problems.push({ file: dir, line: 0, column: 0, message, fix });
     return [];
   }
+  const { names } = listed;
   const groups = only ?? names.filter((name) => !GUARDRAILS_NAME.test(name)).map((name) => join(dir, name));
   const rails = names.filter((name) => GUARDRAILS_NAME.test(name));
   if (rails.length > 1) {
     const message = 'there are two guardrails files';
     problems.push({ file: `${shown}/${rails[1]}`, line: 0, column: 0, message, fix: 'keep guardrails.yaml' });
   }
-  const profiles = yamlNames(join(dir, 'profiles')) ?? [];
+  const profiles = profileNames(dir, shown, problems);
   const sources: Source[] = [
     ...rails.map((name): Source => ({ kind: 'guardrails', path: join(dir, name), file: `${shown}/${name}` })),
     ...profiles.map((name): Source => {
@@ -104,14 +100,16 @@ function listSources(
   return sources;
 }
 
-/** Names of the YAML files of a folder, sorted; hidden ones (editors' and Kubernetes' own) are left out. */
-function yamlNames(dir: string): readonly string[] | null {
-  try {
-    const names = readdirSync(dir).filter((name) => YAML_NAME.test(name));
-    return names.filter((name) => statSync(join(dir, name), { throwIfNoEntry: false })?.isFile()).sort();
-  } catch {
-    return null; // no such folder, or not readable: the caller says so where the folder is needed
+/** Without the folder there are none; one that cannot be read may hold what a group needs. */
+function profileNames(dir: string, shown: string, problems: Problem[]): readonly string[] {
+  const file = `${shown}/profiles`;
+  const listed = yamlNames(join(dir, 'profiles'), file, problems);
+  if ('names' in listed) return listed.names;
+  if (listed.code !== 'ENOENT') {
+    const message = `the folder cannot be read (${listed.code})`;
+    problems.push({ file, line: 0, column: 0, message, fix: 'check its name and permissions' });
   }
+  return [];
 }
 
 function readSource(

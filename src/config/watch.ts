@@ -5,6 +5,7 @@
  */
 import { type FSWatcher, readdirSync, statSync, watch } from 'node:fs';
 import { join } from 'node:path';
+import { errorCode } from '../base/error-code.ts';
 
 export type WatchOptions = {
   /** quiet time before the change is told */
@@ -91,17 +92,28 @@ function folders(dir: string): readonly string[] {
   return [dir, ...found].slice(0, MAX_FOLDERS);
 }
 
-/** Names, sizes, inodes and times of everything in the folder and one level below; links are followed. */
+/**
+ * Names, sizes, inodes and times of everything in the folder and one level below; links are followed. Hidden names are
+ * left out: nothing is read from them by that name, and editors write theirs all the time.
+ */
 function fingerprint(dir: string): string {
   const lines: string[] = [];
   for (const folder of folders(dir)) {
     for (const name of entries(folder)) {
-      const stat = statSync(join(folder, name), { throwIfNoEntry: false, bigint: true });
-      if (stat === undefined || stat.isDirectory()) continue;
-      lines.push(`${folder}/${name}\0${stat.ino}\0${stat.size}\0${stat.mtimeNs}\0${stat.ctimeNs}`);
+      if (!name.startsWith('.')) lines.push(`${folder}/${name}\0${stateOf(join(folder, name))}`);
     }
   }
   return lines.join('\n');
+}
+
+/** What cannot be looked at has a state as well: the policy is read again when that changes. */
+function stateOf(path: string): string {
+  try {
+    const stat = statSync(path, { bigint: true });
+    return stat.isDirectory() ? 'folder' : `${stat.ino}\0${stat.size}\0${stat.mtimeNs}\0${stat.ctimeNs}`;
+  } catch (error) {
+    return errorCode(error);
+  }
 }
 
 function isFolder(path: string): boolean {

@@ -62,6 +62,39 @@ describe('the snapshot holder', () => {
     expect(holder.current()).toBe(before);
   });
 
+  it.each([
+    [
+      'a folder, as Docker makes where the source of a mount is missing',
+      () => mkdirSync(join(dir, 'guardrails.yaml')),
+    ],
+    ['a link that leads nowhere', () => symlinkSync('nowhere', join(dir, 'guardrails.yaml'))],
+    ['a link that leads to itself', () => symlinkSync('guardrails.yaml', join(dir, 'guardrails.yaml'))],
+  ])('does without no guardrails because they are %s', (_what, act) => {
+    write(policy('a.test'));
+    write('version: 1\nrules: [{ deny: b.test }]\n', 'guardrails.yaml');
+    const holder = createSnapshotHolder(dir, clock);
+    holder.reload();
+    const before = holder.current();
+    expect(before?.set.guardrails).toHaveLength(1);
+    rmSync(join(dir, 'guardrails.yaml'));
+    act();
+    const file: unknown = expect.stringMatching(/\/guardrails\.yaml$/);
+    expect(holder.reload()).toMatchObject({ ok: false, problems: [{ file }] });
+    expect(holder.current()).toBe(before);
+  });
+
+  it('takes no profiles folder that it cannot read for an empty one', () => {
+    write(policy('a.test'));
+    symlinkSync('profiles', join(dir, 'profiles'));
+    const holder = createSnapshotHolder(dir, clock);
+    expect(holder.reload()).toMatchObject({
+      ok: false,
+      problems: [{ message: 'the folder cannot be read (ELOOP)' }],
+    });
+    rmSync(join(dir, 'profiles'));
+    expect(holder.reload().ok).toBe(true);
+  });
+
   it('keeps the snapshot, and its id, when nothing changed', () => {
     write(policy('a.test'));
     const holder = createSnapshotHolder(dir, clock);
@@ -113,6 +146,27 @@ describe('watching the folder', () => {
       symlinkSync('..v2', join(dir, '..tmp'));
       renameSync(join(dir, '..tmp'), join(dir, '..data'));
     });
+  });
+
+  it('tells of a link that leads nowhere or in a circle, and of its going, as of any file', async () => {
+    for (const to of ['nowhere', 'g.yaml']) {
+      await changesAfter(() => symlinkSync(to, join(dir, 'g.yaml')));
+      await changesAfter(() => rmSync(join(dir, 'g.yaml')));
+    }
+    await changesAfter(() => symlinkSync('profiles', join(dir, 'profiles')));
+  });
+
+  it('says nothing of what an editor keeps beside a file', async () => {
+    const onChange = vi.fn();
+    const edited = join(dir, 'edited');
+    mkdirSync(edited);
+    const stop = watchFolder(edited, onChange, quick);
+    writeFileSync(join(edited, '.g.yaml.swp'), 'swap');
+    symlinkSync('ann@host.1', join(edited, '.#g.yaml'));
+    // Whoever began to watch later, and whose folder changed later, has heard by now.
+    await changesAfter(() => write('a'));
+    expect(onChange).not.toHaveBeenCalled();
+    stop();
   });
 
   it('finds a folder that was away', async () => {
