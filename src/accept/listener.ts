@@ -58,8 +58,8 @@ export function createAcceptor(
     if (!seated) {
       const record = deps.faultRecord(link, flow);
       const why = denied('overloaded');
-      refuseLink(link, { record, why, answer: answers.refusal(record, why) });
-      if (deps.live.connections > deps.maxLinks) link.reset();
+      const crowded = deps.live.connections > deps.maxLinks;
+      refuseLink(link, { record, why, answer: crowded ? null : answers.refusal(record, why) });
       return undefined;
     }
     link.user = link.address === '' ? new Gone(deps, link, flow) : begin(link, flow);

@@ -6,6 +6,7 @@
 import net from 'node:net';
 import type { Denied } from '../flow/reason.ts';
 import { Outlet } from './outlet.ts';
+import { resetSocket } from './reset.ts';
 import { UNLISTED } from './roster.ts';
 import type { Scratch } from './scratch.ts';
 import type { Seat } from './seats.ts';
@@ -150,9 +151,9 @@ export class ClientLink {
     this.socket.resume();
   }
 
-  /** Ends it so that nothing sent may look complete: what is still on the way is thrown away. */
-  reset(): void {
-    if (!this.socket.destroyed) this.socket.resetAndDestroy();
+  /** Ends it so that nothing sent may look complete: what is still on the way is thrown away. `top`: TLS on it. */
+  reset(top: net.Socket = this.socket): void {
+    resetSocket(this.socket, top);
   }
 
   /** Writes bytes that stand in a shared buffer. False: pause the other side until `onDrain`. */

@@ -152,7 +152,7 @@ class Interception implements LinkUser, LiveFlow {
   cut(why: Denied): void {
     this.#end('cut', why);
     // The reset has to leave on the plain socket: what was sent must not look complete.
-    this.#job.link.reset();
+    this.#job.link.reset(this.#tls ?? undefined);
     // TLS would tell of its close within the call, before the requests inside hear why they are cut.
     process.nextTick(() => void this.#tls?.destroy());
   }
@@ -258,7 +258,7 @@ function tlsSide(link: ClientLink, secure: tls.TLSSocket): SessionSide {
     write: (bytes, encoding) => secure.write(bytes, encoding),
     end: () => void secure.end(),
     destroy: () => {
-      link.reset();
+      link.reset(secure);
       secure.destroy();
     },
     unsent: secure,

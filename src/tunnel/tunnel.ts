@@ -24,6 +24,7 @@ import { type Denied, denied, REASONS } from '../flow/reason.ts';
 import type { Target } from '../flow/target.ts';
 import { HelloGate, type HelloVerdict } from '../wire/hello-gate.ts';
 import { endSide } from './end-side.ts';
+import { part } from './part.ts';
 
 export type TunnelDeps = {
   readonly open: OpenTcp;
@@ -40,8 +41,6 @@ export type TunnelDeps = {
 
 /** From the 200 to a whole ClientHello. */
 const HELLO_MS = 10_000;
-/** How long an upstream may take what the client sent last. */
-const FLUSH_MS = 60_000;
 const NO_ROOM = denied('overloaded', 'Too much was sent ahead of answers to this group.');
 
 export function createTunnel(deps: TunnelDeps): Carry {
@@ -281,19 +280,6 @@ class Tunnel implements LinkUser, LiveFlow {
       bytesUp: this.bytesUp,
       bytesDown: this.bytesDown,
     });
-    if (this.#upstream !== null) this.#part(this.#upstream, ended, last);
-  }
-
-  /** What ended well is sent to its end, within limits; what did not must not look complete to either side. */
-  #part(upstream: net.Socket, ended: Ended, last: Buffer | null): void {
-    const { link } = this.#job;
-    if (ended !== 'done') {
-      if (!upstream.destroyed) upstream.resetAndDestroy();
-      return sendRefusal(link, last);
-    }
-    upstream.destroySoon();
-    if (!upstream.destroyed) upstream.setTimeout(FLUSH_MS, () => upstream.destroy());
-    if (!link.socket.destroyed) link.finishWith(null);
-    return undefined;
+    if (this.#upstream !== null) part(this.#job.link, this.#upstream, { well: ended === 'done', last });
   }
 }
