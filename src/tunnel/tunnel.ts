@@ -148,6 +148,7 @@ class Tunnel implements LinkUser, LiveFlow {
     // A client that leaves before it has said what it wants gets no connection used in its name.
     if (this.#gate !== null && this.#job.permit.verdict.protocol === 'tls')
       return this.#cutOff(denied('not_tls'), 'refused');
+    this.#letHeld();
     endSide(this.#upstream, this.#upstream.readableEnded);
   }
 
@@ -227,9 +228,14 @@ class Tunnel implements LinkUser, LiveFlow {
   #helloLate(): void {
     if (this.#job.permit.verdict.protocol === 'tls') return this.#cutOff(denied('client_timeout'), 'timeout');
     // A protocol in which the server speaks first, or bytes that only look like the start of TLS.
+    this.#helloBy = Number.POSITIVE_INFINITY;
+    this.#letHeld();
+  }
+
+  /** No ClientHello comes of what is held any more. */
+  #letHeld(): void {
     const held = this.#gate?.release();
     if (held !== undefined && held.bytes.length > 0) this.#afterGate(held);
-    else this.#helloBy = Number.POSITIVE_INFINITY;
   }
 
   cut(why: Denied): void {

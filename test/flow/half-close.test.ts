@@ -58,6 +58,15 @@ describe('half-close through a tunnel', () => {
     expect((await client.rest()).toString()).toBe('and the end');
   });
 
+  it('bytes that begin like TLS and go no further arrive with the FIN behind them', async () => {
+    for (const begun of ['\x16', '\x16\x03\x01\x00\x05abc']) {
+      const { client } = await fresh();
+      client.socket.end(Buffer.from(begun, 'latin1'));
+      await eventually(() => ended && heard === begun);
+      client.destroy();
+    }
+  });
+
   it('bytes sent after the upstream’s FIN still arrive at the upstream', async () => {
     const { client, server } = await fresh();
     server.end('greeting');
