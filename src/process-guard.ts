@@ -52,6 +52,8 @@ export function guardProcess(script: string): 2 | null {
   }
   // Where the option is missing (a Node that cannot be replaced): the listener takes the signal from the inspector.
   process.on('SIGUSR1', () => {});
+  // A manager may reload what it has only just started: what is to be read again has not been read yet.
+  process.on('SIGHUP', () => {});
   if (command === 'start') startAgain(script);
   process.on('uncaughtException', dieQuietly);
   return null;

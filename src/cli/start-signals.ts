@@ -1,8 +1,14 @@
-/** What signals do to a running `start`, whether it serves by itself or supervises workers. */
+/**
+ * What signals do to `start`, whether it serves by itself or supervises workers. They are heard from its first step on:
+ * one that comes while it starts is obeyed as soon as there is something that can obey.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
 
 /** From the second signal to the end of the process, whatever it is doing then. */
 const HURRY_MS = 1_000;
+/** Reloads that are asked for faster than this are one: each reads every file. */
+const RELOAD_GAP_MS = 200;
 
 export type Signalled = {
   readonly reload: () => unknown;
@@ -14,34 +20,66 @@ export type Signalled = {
   readonly kill: () => void;
 };
 
-/** Resolves when work is to end. From then on another signal means: at once, with the records written. */
-export async function untilStopped(running: Signalled, log: Log): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<string>();
-  let signals = 0;
-  // The handler stays while work drains: without one, SIGHUP would end the process there and then.
-  const reload = (): void => {
-    if (signals === 0) void running.reload();
+export type Signals = {
+  /** Resolves when work is to end. From then on another signal means: at once, with the records written. */
+  readonly untilStopped: (running: Signalled) => Promise<void>;
+};
+
+/** Takes the signals of this process, for good. */
+export function hearSignals(log: Log): Signals {
+  const stopped = Promise.withResolvers<NodeJS.Signals>();
+  let running: Signalled | null = null;
+  let stops = 0;
+  let wanted = { reload: false, lockdown: false };
+  let reloading = false;
+  const reload = async (): Promise<void> => {
+    wanted.reload = true;
+    if (running === null || reloading) return;
+    reloading = true;
+    // The handler stays while work drains: without one, SIGHUP would end the process there and then.
+    while (wanted.reload && stops === 0) {
+      wanted.reload = false;
+      await running.reload();
+      await pause(RELOAD_GAP_MS, undefined, { ref: false });
+    }
+    reloading = false;
+  };
+  const lockdown = (): void => {
+    if (running === null) wanted.lockdown = true;
+    else void running.lockdown();
   };
   const stop = (signal: NodeJS.Signals): void => {
-    signals += 1;
-    if (signals === 1) resolve(signal);
-    if (signals === 2) hurry(running, { signal, log });
+    stops += 1;
+    if (stops === 1) stopped.resolve(signal);
+    if (stops === 2) hurry(running, { signal, log });
   };
-  process.on('SIGHUP', reload);
-  process.on('SIGUSR2', () => void running.lockdown());
+  process.on('SIGHUP', () => void reload());
+  process.on('SIGUSR2', lockdown);
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
-  const signal = await promise;
-  log.info({ signal }, 'stopping: no new connections, open work may end');
+  return {
+    async untilStopped(now) {
+      running = now;
+      const before = wanted;
+      wanted = { reload: false, lockdown: false };
+      if (before.lockdown) lockdown();
+      if (before.reload) void reload();
+      const signal = await stopped.promise;
+      log.info({ signal }, 'stopping: no new connections, open work may end');
+    },
+  };
 }
 
 /** Cuts all flows; their end records are written and the trail is closed by the stop that is under way. */
-function hurry(running: Signalled, { signal, log }: { signal: NodeJS.Signals; log: Log }): void {
+function hurry(
+  running: Signalled | null,
+  { signal, log }: { readonly signal: NodeJS.Signals; readonly log: Log },
+): void {
   log.info({ signal }, 'stopping at once: open work is cut');
   // Whatever hangs (a disk, a client of the admin side): a person who asked twice is not kept waiting.
   setTimeout(() => {
-    running.kill();
+    running?.kill();
     process.kill(process.pid, 'SIGKILL');
   }, HURRY_MS).unref();
-  void running.stopNow();
+  void running?.stopNow();
 }

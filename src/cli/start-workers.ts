@@ -24,7 +24,7 @@ import type { CliIo } from './io.ts';
 import { openAdmin } from './start-admin.ts';
 import { openPeopleRecord } from './start-record.ts';
 import { joinReplicas } from './start-replicas.ts';
-import { untilStopped } from './start-signals.ts';
+import type { Signals } from './start-signals.ts';
 import { greeting, toCliError } from './start-text.ts';
 
 /** The program itself, beside this folder in the sources and in the package. */
@@ -41,13 +41,14 @@ export async function startWorkers(
   io: CliIo,
   about: {
     readonly log: Log;
+    readonly signals: Signals;
     readonly token: string;
     readonly version: string;
     readonly telemetry: Opened | null;
     readonly replicas: Replicas | null;
   },
 ): Promise<void> {
-  const { log, token, version, telemetry, replicas } = about;
+  const { log, signals, token, version, telemetry, replicas } = about;
   const workers = workersOf(settings);
   const counted = createMetrics({ version });
   const notices = createNotices({ settings, clock: systemClock, log, metrics: counted });
@@ -109,7 +110,7 @@ export async function startWorkers(
       await spreadLockdown(crew, lockdown);
     };
     const stopNow = (): void => crew.stopNow();
-    await untilStopped({ reload: () => crew.reload(), lockdown: lock, stopNow, kill }, log);
+    await signals.untilStopped({ reload: () => crew.reload(), lockdown: lock, stopNow, kill });
   } finally {
     for (const stop of stops) await stop();
   }

@@ -18,7 +18,7 @@ import type { CliIo } from './io.ts';
 import { CONFIG, settingsFor } from './load.ts';
 import { openAdmin } from './start-admin.ts';
 import { joinReplicas, openReplicasOf } from './start-replicas.ts';
-import { untilStopped } from './start-signals.ts';
+import { hearSignals } from './start-signals.ts';
 import { telemetryFor } from './start-telemetry.ts';
 import { greeting, toCliError } from './start-text.ts';
 import { startWorkers, workersOf } from './start-workers.ts';
@@ -35,6 +35,7 @@ export function addStart(program: Command, io: CliIo): void {
 
 async function start(settings: Settings, io: CliIo): Promise<void> {
   const log = createLog({ stream: io.stderr });
+  const signals = hearSignals(log);
   const installed = ensureInstall(settings, { now: Date.now(), env: io.env });
   await tendOldChains(settings, log);
   const { authority, placeholderKey, adminToken: token } = installed;
@@ -42,7 +43,7 @@ async function start(settings: Settings, io: CliIo): Promise<void> {
   const telemetry = await telemetryFor(io.env, version);
   const replicas = await openReplicasOf(settings, { env: io.env, log, version });
   if (workersOf(settings) > 1)
-    return startWorkers(settings, io, { log, token, version, telemetry, replicas });
+    return startWorkers(settings, io, { log, signals, token, version, telemetry, replicas });
   const proxy = await startProxy({
     settings,
     log,
@@ -80,10 +81,8 @@ async function start(settings: Settings, io: CliIo): Promise<void> {
     const set = snapshots.current()?.set ?? null;
     io.stdout.write(greeting(settings, { version, proxy: proxy.address, admin: own[0], set, workers: 1 }));
     const lockdown = (): Promise<void> => lockBySignal(proxy.parts.lockdown, { record, log });
-    await untilStopped(
-      { reload: () => proxy.reload(), lockdown, stopNow: () => proxy.stopNow(), kill: () => {} },
-      log,
-    );
+    const stopNow = (): Promise<void> => proxy.stopNow();
+    await signals.untilStopped({ reload: () => proxy.reload(), lockdown, stopNow, kill: () => {} });
   } finally {
     for (const stop of stops) await stop();
   }

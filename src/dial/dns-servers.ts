@@ -27,7 +27,7 @@ export function parseNameServer(text: string): NameServer {
   throw badServer(text);
 }
 
-/** A function that says the system's servers as of now; empty when the file is missing or names none. */
+/** A function that says the system's servers as of now; empty when the file is missing, cannot be read or names none. */
 export function systemNameServers(path: string, clock: Clock): () => readonly NameServer[] {
   let servers: readonly NameServer[] = [];
   let stamp = '';
@@ -35,11 +35,15 @@ export function systemNameServers(path: string, clock: Clock): () => readonly Na
   return () => {
     if (clock.mono() - checkedAt < RECHECK_MS) return servers;
     checkedAt = clock.mono();
-    const stat = statSync(path, { throwIfNoEntry: false });
-    const now = stat === undefined ? '' : `${stat.ino} ${stat.size} ${stat.mtimeMs}`;
-    if (now !== stamp) {
+    try {
+      const { ino, size, mtimeMs } = statSync(path);
+      const now = `${ino} ${size} ${mtimeMs}`;
+      if (now !== stamp) servers = parseResolvConf(readFileSync(path, 'utf8'));
       stamp = now;
-      servers = now === '' ? [] : parseResolvConf(readFileSync(path, 'utf8'));
+    } catch {
+      // Missing, a folder, or not for us: a lookup must fail as one, not with an exception. Looked at again soon.
+      servers = [];
+      stamp = '';
     }
     return servers;
   };

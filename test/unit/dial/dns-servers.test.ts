@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -53,5 +53,21 @@ describe('the system’s name servers', () => {
     rmSync(file);
     clock.tick(2_000);
     expect(servers()).toEqual([]);
+  });
+
+  it('are none while the file cannot be read, and those of the file when it can', () => {
+    const file = join(folder, 'resolv.conf');
+    const clock = stillClock();
+    const servers = systemNameServers(file, clock);
+    for (const bad of [() => mkdirSync(file), () => symlinkSync(file, file)]) {
+      bad();
+      clock.tick(2_000);
+      expect(servers()).toEqual([]);
+      rmSync(file, { recursive: true });
+      writeFileSync(file, 'nameserver 10.0.0.1\n');
+      clock.tick(2_000);
+      expect(servers()).toEqual([{ host: '10.0.0.1', port: 53 }]);
+      rmSync(file);
+    }
   });
 });
