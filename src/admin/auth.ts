@@ -5,8 +5,8 @@
  * always passes, so that nobody who shares an address can lock the operators out. Used by `server.ts`.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
 import type { Clock } from '../base/clock.ts';
+import { Failures } from '../base/failures.ts';
 import type { Operator } from '../base/operator.ts';
 import type { AdminProblem } from './problem.ts';
 
@@ -60,7 +60,7 @@ export function createAuth(opts: AuthOptions): Auth {
     '::1',
     ...[opts.listenHost, ...opts.names].map(plainHost),
   ]);
-  const failures = new LRUCache<string, { count: number; since: number }>({ max: MAX_ADDRESSES });
+  const failures = new Failures({ clock: opts.clock, windowMs: FAILURE_WINDOW_MS, max: MAX_ADDRESSES });
   return {
     checkOrigin(caller) {
       const host = hostName(caller.host);
@@ -76,10 +76,9 @@ export function createAuth(opts: AuthOptions): Auth {
       const builtIn = timingSafeEqual(digest(token), expected) ? BUILT_IN : null;
       const who = builtIn ?? opts.verify(token);
       if (who !== null && scheme.toLowerCase() === 'bearer') return who;
-      const now = opts.clock.mono();
-      const here = countFailure(failures, caller.remote, { now, max: MAX_FAILURES });
-      const all = countFailure(failures, EVERYWHERE, { now, max: MAX_FAILURES_IN_ALL });
-      return here || all ? TOO_MANY : TOKEN_WRONG;
+      const here = failures.add(caller.remote);
+      const all = failures.add(EVERYWHERE);
+      return here > MAX_FAILURES || all > MAX_FAILURES_IN_ALL ? TOO_MANY : TOKEN_WRONG;
     },
   };
 }
@@ -113,21 +112,6 @@ function foreignPage(caller: Caller): boolean {
   const own = caller.host?.toLowerCase();
   const origin = caller.origin.toLowerCase();
   return origin !== `http://${own}` && origin !== `https://${own}`;
-}
-
-/** True once the address, or all of them, has failed too often in the current window. */
-function countFailure(
-  failures: LRUCache<string, { count: number; since: number }>,
-  remote: string,
-  { now, max }: { readonly now: number; readonly max: number },
-): boolean {
-  const entry = failures.get(remote);
-  if (entry === undefined || now - entry.since > FAILURE_WINDOW_MS) {
-    failures.set(remote, { count: 1, since: now });
-    return false;
-  }
-  entry.count += 1;
-  return entry.count > max;
 }
 
 /** Digests have one length, which `timingSafeEqual` needs, and tell nothing of the token's. */

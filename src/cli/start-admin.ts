@@ -6,7 +6,8 @@ import { systemClock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Endpoint, Settings } from '../config/settings.ts';
 import { openTokenStore } from '../identify/token.ts';
-import { type ClaimCode, openOperators } from '../operators/store.ts';
+import type { ClaimCode } from '../operators/code-check.ts';
+import { openOperators } from '../operators/store.ts';
 import { toCliError } from './start-text.ts';
 
 type Shown = Pick<

@@ -4,23 +4,13 @@
  */
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { join } from 'node:path';
-import { LRUCache } from 'lru-cache';
 import type { Clock } from '../base/clock.ts';
 import type { Operator, Role } from '../base/operator.ts';
 import { followFiles } from '../base/watch-file.ts';
+import { type ClaimCode, CodeCheck, type CodeVerdict } from './code-check.ts';
 import { changeOperators, OPERATORS_FILE, OperatorError, readOperators } from './file.ts';
 import { type OperatorsFile, operatorName, type StoredOperator } from './schema.ts';
-import { enrolmentUri, newSecret, stepOf } from './totp.ts';
-
-/** What became of a one-time code. A right one is taken once. `unshared`: nobody can tell whether another replica took it. */
-export type CodeVerdict = 'right' | 'wrong' | 'not_enrolled' | 'too_many' | 'unshared';
-
-/**
- * Takes the code of a step for this replica alone. `used`: another one has it; `away`: nobody knows. Never rejects.
- * `secret`: of the second factor.
- */
-export type ClaimCode = (code: CodeOf) => Promise<'mine' | 'used' | 'away'>;
-type CodeOf = { readonly name: string; readonly secret: string; readonly step: number };
+import { enrolmentUri, newSecret } from './totp.ts';
 
 export type OperatorView = Operator & {
   /** ISO 8601 */
@@ -60,10 +50,6 @@ export type OperatorStoreOptions = {
 const TOKEN = /^spo_([a-z0-9][a-z0-9._-]{0,63})_([0-9A-Za-z_-]{43})$/;
 const SECRET_BYTES = 32;
 const WRITE_WAIT_MS = 500;
-/** Of one operator; together with the window, guessing takes years. */
-export const MAX_WRONG_CODES = 5;
-export const CODE_WINDOW_MS = 300_000;
-const MAX_COUNTED = 1_000;
 /** What the token of an unknown name is compared with, so that it takes as long as a known one. */
 const NOBODY = Buffer.alloc(32);
 const BUILT_IN = 'admin';
@@ -75,7 +61,7 @@ export function openOperators(opts: OperatorStoreOptions): OperatorStore {
 
 class FileOperators implements OperatorStore {
   readonly #opts: OperatorStoreOptions;
-  readonly #wrong = new LRUCache<string, { count: number; since: number }>({ max: MAX_COUNTED });
+  readonly #codes: CodeCheck;
   readonly #stop: () => void;
   #file: OperatorsFile = { operators: [], factors: [] };
   #trouble = '';
@@ -83,6 +69,12 @@ class FileOperators implements OperatorStore {
   constructor(opts: OperatorStoreOptions) {
     this.#opts = opts;
     this.#load();
+    this.#codes = new CodeCheck({
+      clock: opts.clock,
+      claim: opts.claim ?? null,
+      file: () => this.#file,
+      change: (change) => this.#change(change),
+    });
     if (!opts.watch) {
       this.#stop = () => {};
       return;
@@ -158,41 +150,8 @@ class FileOperators implements OperatorStore {
     return enrolmentUri(name, secret);
   }
 
-  async verifyCode(name: string, code: string): Promise<CodeVerdict> {
-    if (this.#guessing(name)) return 'too_many';
-    const taken = this.#takeHere(name, code);
-    if (taken === 'not_enrolled') return taken;
-    const verdict = taken === 'wrong' ? taken : await this.#takeEverywhere(taken);
-    if (verdict === 'wrong') this.#countWrong(name);
-    if (verdict === 'right') this.#wrong.delete(name);
-    return verdict;
-  }
-
-  /** Under the lock, and written before it counts: no two processes take the same code, no restart takes it again. */
-  #takeHere(name: string, code: string): CodeOf | 'wrong' | 'not_enrolled' {
-    const told: { taken: CodeOf | 'wrong' | 'not_enrolled' } = { taken: 'not_enrolled' };
-    this.#change((file) => {
-      const factor = file.factors.find((one) => one.name === name);
-      if (factor === undefined) return null;
-      const step = stepOf(factor.secret, code, this.#opts.clock.now());
-      told.taken = 'wrong';
-      if (step === null || step <= factor.used) return null;
-      told.taken = { name, secret: factor.secret, step };
-      const factors = file.factors.map((one) => (one === factor ? { ...one, used: step } : one));
-      return { ...file, factors };
-    });
-    return told.taken;
-  }
-
-  async #takeEverywhere(code: CodeOf): Promise<'right' | 'wrong' | 'unshared'> {
-    const { claim = null } = this.#opts;
-    if (claim === null) return 'right';
-    const answer = await claim(code);
-    if (answer === 'away') return 'unshared';
-    // They may have been revoked, or enrolled anew, while it was asked.
-    const { name, secret } = code;
-    const still = this.#file.factors.some((one) => one.name === name && one.secret === secret);
-    return answer === 'mine' && still ? 'right' : 'wrong';
+  verifyCode(name: string, code: string): Promise<CodeVerdict> {
+    return this.#codes.verify(name, code);
   }
 
   close(): void {
@@ -201,20 +160,6 @@ class FileOperators implements OperatorStore {
 
   #live(name: string): StoredOperator | undefined {
     return this.#file.operators.find((one) => one.name === name && one.revoked === null);
-  }
-
-  #guessing(name: string): boolean {
-    const wrong = this.#wrong.get(name);
-    if (wrong === undefined || this.#opts.clock.mono() - wrong.since > CODE_WINDOW_MS) return false;
-    return wrong.count >= MAX_WRONG_CODES;
-  }
-
-  #countWrong(name: string): void {
-    const wrong = this.#wrong.get(name);
-    const now = this.#opts.clock.mono();
-    if (wrong === undefined || now - wrong.since > CODE_WINDOW_MS)
-      this.#wrong.set(name, { count: 1, since: now });
-    else wrong.count += 1;
   }
 
   #change(change: (file: OperatorsFile) => OperatorsFile | null): void {

@@ -1,5 +1,5 @@
 /** One-time codes of operators: of all replicas the one that Redis hears first takes a code, before it counts anywhere. */
-import type { ClaimCode } from '../operators/store.ts';
+import type { ClaimCode } from '../operators/code-check.ts';
 import type { RedisBoard } from '../state/redis-board.ts';
 
 /** A code is right for 90 seconds, by clocks that differ. */

@@ -9,7 +9,7 @@ import type { OperatorEvent } from '../audit/event.ts';
 import type { Clock } from '../base/clock.ts';
 import type { ReplicasView } from '../base/control.ts';
 import type { Log } from '../base/log.ts';
-import type { ClaimCode } from '../operators/store.ts';
+import type { ClaimCode } from '../operators/code-check.ts';
 import { hasShared } from '../state/lockdown-shared.ts';
 import { RedisBoard } from '../state/redis-board.ts';
 import { NOT_THERE, RedisLine, type RedisPlace } from '../state/redis-line.ts';

@@ -5,12 +5,8 @@ import { Secret, TOTP, URI } from 'otpauth';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { systemClock } from '../../../src/base/clock.ts';
 import { mayAct, ROLES } from '../../../src/base/operator.ts';
-import {
-  CODE_WINDOW_MS,
-  MAX_WRONG_CODES,
-  type OperatorStore,
-  openOperators,
-} from '../../../src/operators/store.ts';
+import { CODE_WINDOW_MS, MAX_WRONG_CODES } from '../../../src/operators/code-check.ts';
+import { type OperatorStore, openOperators } from '../../../src/operators/store.ts';
 import { eventually } from '../../helpers/world.ts';
 import { heldClock, stateDir } from '../audit/samples.ts';
 
