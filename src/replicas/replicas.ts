@@ -18,8 +18,10 @@ import type { StateStore } from '../state/store.ts';
 import type { ApprovalSeat } from '../supervise/approvals.ts';
 import { type Approvals, Calls } from './calls.ts';
 import { codeClaimer } from './codes.ts';
+import { DueSharers } from './due-sharers.ts';
 import { lockdownSharer } from './lockdown.ts';
 import { operatorSharer } from './operators.ts';
+import { Paced } from './paced.ts';
 import { rulingSharer } from './rulings.ts';
 import type { Common, Sharer } from './sharer.ts';
 import { TakenRecord } from './taken.ts';
@@ -68,8 +70,6 @@ const ANSWER_MS = 100;
 const LOOK_ANSWER_MS = 2_000;
 /** Messages get lost: this often it is looked at without one. */
 const LOOK_EVERY_MS = 1_000;
-/** Read as a whole this often, whatever the marks say: who may write there may leave them alone. */
-const READ_EVERY_MS = 15_000;
 /** Whoever may write there cannot make us look more often. */
 const LOOK_AGAIN_MS = 100;
 const LEAVE_MS = 500;
@@ -87,7 +87,8 @@ class OpenReplicas implements Replicas {
   readonly #lines: readonly RedisLine[];
   readonly #board: RedisBoard;
   readonly #calls: Calls;
-  readonly #sharers: readonly Sharer[];
+  readonly #due: DueSharers;
+  readonly #looks = new Paced(() => this.#look(), LOOK_AGAIN_MS);
   readonly #stops: (() => void)[] = [];
   readonly #id = randomUUID();
   readonly #about: Omit<Words, 'policies'>;
@@ -98,16 +99,8 @@ class OpenReplicas implements Replicas {
   #sharedAt: number | null = null;
   #policies: Words['policies'] = null;
   #askPolicies: (() => Promise<void>) | null = null;
-  #looking = false;
-  #again = false;
-  /** sharers with something that changed here or that someone told of */
-  readonly #news = new Set<Sharer>();
-  #marks: ReadonlyMap<string, string> = new Map();
-  /** monotonic milliseconds */
-  #readAt = 0;
   #closed = false;
   readonly #troubles: Troubles;
-  #timer: NodeJS.Timeout | null = null;
   readonly #taken: TakenRecord;
 
   constructor(opts: ReplicasOptions) {
@@ -121,14 +114,13 @@ class OpenReplicas implements Replicas {
     };
     const line = (answerMs: number, onReady: () => void): RedisLine =>
       new RedisLine({ place, clock, answerMs, onReady, onProblem });
-    const look = (): void => this.#look();
     const counts = line(opts.answerMs ?? ANSWER_MS, () => this.store.refresh());
     const looks = line(LOOK_ANSWER_MS, () => this.#lookAtAll());
     const hears: RedisLine = line(LOOK_ANSWER_MS, () => {
       // What was told while nobody listened is not told again: so all is looked at.
       const mine = this.#board.channelOf(this.#id);
       const heard = hears.listen([this.#board.channel, mine], (channel, message) =>
-        channel === mine ? this.#calls.heard(message) : look(),
+        channel === mine ? this.#calls.heard(message) : this.#looks.ask(),
       );
       heard.then(
         () => this.#lookAtAll(),
@@ -146,15 +138,16 @@ class OpenReplicas implements Replicas {
     const common: Common = { board: this.#board, dir, clock, log, name, onTaken, onDropped };
     const lockdown = lockdownSharer(common);
     // A lock first: it is what cannot wait.
-    this.#sharers = [lockdown, tokenSharer(common), operatorSharer(common), rulingSharer(common)];
+    const sharers = [lockdown, tokenSharer(common), operatorSharer(common), rulingSharer(common)];
+    this.#due = new DueSharers(sharers, clock);
     const timer = setInterval(() => {
       this.store.refresh();
-      this.#look();
+      this.#looks.ask();
     }, opts.lookEveryMs ?? LOOK_EVERY_MS);
     timer.unref();
     this.#stops.push(
       () => clearInterval(timer),
-      ...this.#sharers.map((sharer) => sharer.watch(() => this.#lookAt(sharer))),
+      ...sharers.map((sharer) => sharer.watch(() => this.#lookAt(sharer))),
       () => lockdown.close(),
     );
   }
@@ -195,7 +188,7 @@ class OpenReplicas implements Replicas {
         const told = await policies();
         const changed = told.join() !== this.#policies?.join();
         this.#policies = told;
-        if (changed) this.#look();
+        if (changed) this.#looks.ask();
       } catch {
         // Who does not answer now is asked again with the next look.
       } finally {
@@ -211,7 +204,7 @@ class OpenReplicas implements Replicas {
 
   async close(): Promise<void> {
     this.#closed = true;
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#looks.close();
     for (const stop of this.#stops) stop();
     // The others need not wait until this one is missed; a Redis that hangs does not keep it.
     const late = new Promise((resolve) => setTimeout(resolve, LEAVE_MS).unref());
@@ -220,34 +213,17 @@ class OpenReplicas implements Replicas {
   }
 
   #lookAt(sharer: Sharer): void {
-    this.#news.add(sharer);
-    this.#look();
+    this.#due.add(sharer);
+    this.#looks.ask();
   }
 
   #lookAtAll(): void {
-    for (const sharer of this.#sharers) this.#news.add(sharer);
-    this.#look();
-  }
-
-  /** Looks now, or as soon as the look that is under way has ended. */
-  #look(): void {
-    if (this.#closed) return;
-    this.#again = true;
-    if (this.#looking || this.#timer !== null) return;
-    this.#looking = true;
-    this.#again = false;
-    void this.#lookOnce().finally(() => {
-      this.#looking = false;
-      if (this.#closed) return;
-      this.#timer = setTimeout(() => {
-        this.#timer = null;
-        if (this.#again) this.#look();
-      }, LOOK_AGAIN_MS).unref();
-    });
+    this.#due.addAll();
+    this.#looks.ask();
   }
 
   /** Never rejects. */
-  async #lookOnce(): Promise<void> {
+  async #look(): Promise<void> {
     const waiting = [...this.#waiting];
     void this.#askPolicies?.();
     const troubles = await this.#share();
@@ -263,32 +239,14 @@ class OpenReplicas implements Replicas {
 
   /** What went wrong, in words; empty: everything is shared. */
   async #share(): Promise<string[]> {
-    const { clock } = this.#opts;
-    const troubles: string[] = [];
     try {
       const { marks, said } = await this.#board.beat(this.#id, wordsOf(this.#about, this.#policies));
       this.#said = parseSaid(said);
-      if (clock.mono() - this.#readAt >= READ_EVERY_MS) {
-        this.#readAt = clock.mono();
-        for (const sharer of this.#sharers) this.#news.add(sharer);
-      }
-      for (const sharer of this.#sharers) {
-        if (sharer.kinds.some((kind) => marks.get(kind) !== this.#marks.get(kind))) this.#news.add(sharer);
-      }
-      this.#marks = marks;
+      this.#due.compare(marks);
     } catch (error) {
       return [textOf(error)];
     }
-    for (const sharer of this.#sharers) {
-      if (this.#closed || !this.#news.delete(sharer)) continue;
-      try {
-        await sharer.share();
-      } catch (error) {
-        this.#news.add(sharer);
-        troubles.push(textOf(error));
-      }
-    }
-    return troubles;
+    return (await this.#due.run(() => this.#closed)).map(textOf);
   }
 }
 
