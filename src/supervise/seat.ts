@@ -12,7 +12,6 @@ import {
   type AboutOf,
   type Addresses,
   type Answers,
-  type AnswerTo,
   type Asked,
   type Begin,
   type Counted,
@@ -22,7 +21,8 @@ import {
   type ToWorker,
   type WorkerReport,
 } from './messages.ts';
-import { Pending } from './pending.ts';
+import { Questions } from './questions.ts';
+import { watchForSilence } from './silence.ts';
 
 export type SeatOptions = {
   readonly worker: number;
@@ -45,17 +45,8 @@ export type SeatOptions = {
 
 export type SeatState = 'starting' | 'ready' | 'waiting' | 'over';
 
-/**
- * A worker that hangs keeps its part of the connections and does nothing for them, so it is replaced like a dead one.
- * Long, and twice: one that is merely flooded must not be killed for it.
- */
-const LOOK_EVERY_MS = 10_000;
-const MAX_SILENT = 2;
 /** From the fork to serving: reading policies and keys, verifying the end of the chain. */
 const START_MS = 60_000;
-const QUICK_MS = 2_000;
-/** A reload reads and compiles every policy. */
-const RELOAD_MS = 15_000;
 /** The first replacement comes at once for a person, the next ones twice as late each, up to the longest wait. */
 const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 30_000;
@@ -72,19 +63,7 @@ export class Seat {
   /** counters of the process that sits here, as they were told last */
   lastMetrics: MetricsJson = [];
   readonly #opts: SeatOptions;
-  readonly #waiting: { readonly [K in Question]: Pending<Answers[K]> } = {
-    report: new Pending(),
-    flows: new Pending(),
-    reload: new Pending(),
-    metrics: new Pending(),
-    lockdown: new Pending(),
-    approvals: new Pending(),
-    decide: new Pending(),
-    forget: new Pending(),
-    blocked: new Pending(),
-    cut: new Pending(),
-    explain: new Pending(),
-  };
+  readonly #questions = new Questions((asked) => this.#ask(asked));
   readonly #over = Promise.withResolvers<void>();
   #child: ChildProcess | null = null;
   #started = Promise.withResolvers<Addresses>();
@@ -94,9 +73,7 @@ export class Seat {
   #failed = '';
   #crashesInARow = 0;
   #next: NodeJS.Timeout | null = null;
-  #look: NodeJS.Timeout | undefined;
-  /** looks in a row without an answer */
-  #silent = 0;
+  #stopWatching = (): void => {};
 
   constructor(opts: SeatOptions) {
     this.#opts = opts;
@@ -131,9 +108,7 @@ export class Seat {
 
   /** null: it is not there, or did not answer in time. */
   ask<K extends Question>(what: K, about: AboutOf<K>, limitMs?: number): Promise<Answers[K] | null> {
-    const limit = limitMs ?? (what === 'reload' ? RELOAD_MS : QUICK_MS);
-    // One of the union, whichever `K` is: TypeScript cannot tell.
-    return this.#waiting[what].ask((id) => this.#ask({ kind: 'ask', id, what, about } as Asked), limit);
+    return this.#questions.ask(what, about, limitMs);
   }
 
   tell(message: ToWorker): void {
@@ -156,7 +131,7 @@ export class Seat {
 
   #ask(asked: Asked): void {
     if (this.state === 'ready') this.tell(asked);
-    else this.#failQuestions();
+    else this.#questions.fail();
   }
 
   #fork(): void {
@@ -209,7 +184,7 @@ export class Seat {
         return this.#opts.onMinted(this, message);
       case 'metrics':
         this.lastMetrics = message.value;
-        return this.#answer(message);
+        return this.#questions.answer(message);
       case 'report':
       case 'flows':
       case 'reload':
@@ -220,40 +195,31 @@ export class Seat {
       case 'blocked':
       case 'cut':
       case 'explain':
-        return this.#answer(message);
+        return this.#questions.answer(message);
     }
   }
 
-  #answer<K extends Question>(message: AnswerTo<K>): void {
-    this.#waiting[message.kind].answer(message.id, message.value);
-  }
-
   #watch(): void {
-    const { lookEveryMs = LOOK_EVERY_MS, log } = this.#opts;
-    const child = this.#child;
-    this.#silent = 0;
-    clearTimeout(this.#look);
-    const look = async (): Promise<void> => {
-      const report = await this.ask('report', null, lookEveryMs);
-      if (this.#child !== child) return;
-      this.#silent = report === null ? this.#silent + 1 : 0;
-      if (this.#silent >= MAX_SILENT) {
+    const { lookEveryMs: everyMs, log } = this.#opts;
+    this.#stopWatching();
+    this.#stopWatching = watchForSilence({
+      everyMs,
+      ask: async (limitMs) => (await this.ask('report', null, limitMs)) !== null,
+      onSilent: () => {
         log.error({ worker: this.worker, pid: this.pid }, 'a worker does not answer any more: it is killed');
-        return this.kill();
-      }
-      this.#look = setTimeout(() => void look(), lookEveryMs).unref();
-    };
-    this.#look = setTimeout(() => void look(), lookEveryMs).unref();
+        this.kill();
+      },
+    });
   }
 
   #gone(how: string): void {
-    clearTimeout(this.#look);
+    this.#stopWatching();
     const { log, clock, onGone } = this.#opts;
     const served = this.state === 'ready' ? clock.mono() - this.#readyAt : 0;
     this.#child = null;
     this.state = 'waiting';
     this.own = [];
-    this.#failQuestions();
+    this.#questions.fail();
     this.#started.reject(new Error(`worker ${this.worker} ended (${how}) before it served`));
     onGone(this);
     this.lastMetrics = [];
@@ -276,9 +242,5 @@ export class Seat {
   #end(): void {
     this.state = 'over';
     this.#over.resolve();
-  }
-
-  #failQuestions(): void {
-    for (const questions of Object.values(this.#waiting)) questions.fail();
   }
 }
