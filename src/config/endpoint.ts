@@ -1,5 +1,5 @@
 /** Addresses with ports as they stand in the settings: listeners and DNS servers. */
-import { parseLiteral } from '../policy/address.ts';
+import { parseLiteral } from '../policy/address-text.ts';
 
 /** A listening or peer address; IPv6 without brackets. */
 export type EndpointText = { readonly host: string; readonly port: number };

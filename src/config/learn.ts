@@ -3,7 +3,8 @@
  * What they would not let through (a guardrail, an address that is not public) is told, not proposed. Used by the
  * `learn` command.
  */
-import { classifyAddress, parseLiteral } from '../policy/address.ts';
+import { classifyAddress } from '../policy/address-class.ts';
+import { parseLiteral } from '../policy/address-text.ts';
 import { compileRule, type Reporter } from '../policy/compile-rule.ts';
 import { type Explanation, explain } from '../policy/explain.ts';
 import { type LearnedRule, type Left, learnRules, type Observation } from '../policy/learn.ts';

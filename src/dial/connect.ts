@@ -10,7 +10,7 @@ import type { OpenTcp, Vet, VetNow } from '../base/upstream.ts';
 import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 import { type Authority, authorityText } from '../flow/target.ts';
-import type { OwnAddresses } from '../policy/address.ts';
+import type { OwnAddresses } from '../policy/address-guard.ts';
 import { Deadlines } from './deadlines.ts';
 import {
   type ConnectAsk,

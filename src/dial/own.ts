@@ -6,7 +6,7 @@
  */
 import { networkInterfaces } from 'node:os';
 import type { Clock } from '../base/clock.ts';
-import type { OwnAddresses } from '../policy/address.ts';
+import type { OwnAddresses } from '../policy/address-guard.ts';
 
 /** Interfaces come and go (VPNs, container networks), but not per request. */
 const CACHE_MS = 2_000;

@@ -5,7 +5,7 @@
 import type { Vet, VetNow, Vetted } from '../base/upstream.ts';
 import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied } from '../flow/reason.ts';
-import { judgeAddress, type OwnAddresses } from '../policy/address.ts';
+import { judgeAddress, type OwnAddresses } from '../policy/address-guard.ts';
 import type { Answers, Resolver } from './resolve.ts';
 
 export type Vetting = {

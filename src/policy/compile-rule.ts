@@ -3,7 +3,7 @@
  * cannot be kept refused. Called by `compile.ts` for groups and guardrails.
  */
 import type { Cidr } from '../flow/verdict.ts';
-import { parseCidr } from './address.ts';
+import { parseCidr } from './address-text.ts';
 import { type HostPattern, isHostPattern, parseHostPattern } from './host-pattern.ts';
 import type { AllowRule, ApproveRule, CompiledRule, DenyRule, Grant } from './model.ts';
 import { type PathPattern, parsePathPattern } from './path-pattern.ts';

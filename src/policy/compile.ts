@@ -3,7 +3,7 @@
  * calls this; a set with any problem is never used (fail closed, the old one stays).
  */
 import { LRUCache } from 'lru-cache';
-import { inRanges } from './address.ts';
+import { inRanges } from './address-text.ts';
 import { withoutExcluded } from './compile-aws.ts';
 import { type CompiledProfile, compileProfile } from './compile-profile.ts';
 import { compileCidrs, compileRule, type FilePath, type Reporter } from './compile-rule.ts';

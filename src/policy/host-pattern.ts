@@ -5,7 +5,7 @@
  */
 import { getPublicSuffix, parse as parseDomain } from 'tldts';
 import type { Authority } from '../flow/target.ts';
-import { guessIpv4, parseLiteral } from './address.ts';
+import { guessIpv4, parseLiteral } from './address-text.ts';
 
 export type HostPattern = {
   readonly kind: 'exact' | 'below' | 'any';

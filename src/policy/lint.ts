@@ -1,7 +1,7 @@
 /**
  * What is legal but unwise in a policy set: warnings of `sallyport check`. Never stops a policy from loading.
  */
-import { parseCidr } from './address.ts';
+import { parseCidr } from './address-text.ts';
 import { coversHost, type HostPattern } from './host-pattern.ts';
 import { lintLimits } from './lint-limits.ts';
 import type { CompiledGroup, CompiledRule, PolicySet, Problem } from './model.ts';

@@ -3,7 +3,7 @@
  * tunnelled unread holds no key and is judged by no rule. Asked by `compile.ts` once per group.
  */
 import type { Authority, Host } from '../flow/target.ts';
-import { parseLiteral } from './address.ts';
+import { parseLiteral } from './address-text.ts';
 import { fitsPort, type HostPattern, hostsOverlap } from './host-pattern.ts';
 import type { AllowRule, CompiledGroup, CompiledRule, HostRules, PolicySet, SecretSpec } from './model.ts';
 import { isConditional, survey } from './survey.ts';

@@ -4,7 +4,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Cidr } from '../flow/verdict.ts';
-import { canonicalAddress, inRanges, parseCidr } from './address.ts';
+import { canonicalAddress, inRanges, parseCidr } from './address-text.ts';
 
 export type SourceTable = {
   /** the group whose `identify.sources` hold this client address by the longest prefix, or null */

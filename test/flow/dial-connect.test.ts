@@ -6,7 +6,7 @@ import { type ConnectResult, createDialer, type DialLimits } from '../../src/dia
 import { connectFirst } from '../../src/dial/happy-eyeballs.ts';
 import { createResolver } from '../../src/dial/resolve.ts';
 import type { Denied } from '../../src/flow/reason.ts';
-import type { OwnAddresses } from '../../src/policy/address.ts';
+import type { OwnAddresses } from '../../src/policy/address-guard.ts';
 import { blackHole } from '../helpers/black-hole.ts';
 import { startDnsStub } from '../helpers/dns-stub.ts';
 import { deadPort } from '../helpers/ports.ts';

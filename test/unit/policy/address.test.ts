@@ -1,14 +1,9 @@
 import { isIP } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  canonicalAddress,
-  classifyAddress,
-  inRanges,
-  judgeAddress,
-  type OwnAddresses,
-  parseCidr,
-} from '../../../src/policy/address.ts';
+import { classifyAddress } from '../../../src/policy/address-class.ts';
+import { judgeAddress, type OwnAddresses } from '../../../src/policy/address-guard.ts';
+import { canonicalAddress, inRanges, parseCidr } from '../../../src/policy/address-text.ts';
 
 const NOBODY: OwnAddresses = { addresses: [], local: [], listeners: [] };
 const judge = (address: string, allowed: string[] = [], own = NOBODY, port = 443) =>

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { classifyAddress, judgeAddress, type OwnAddresses } from '../../../src/policy/address.ts';
+import { classifyAddress } from '../../../src/policy/address-class.ts';
+import { judgeAddress, type OwnAddresses } from '../../../src/policy/address-guard.ts';
 import { decideConnect } from '../../../src/policy/decide.ts';
 import { isHostPattern, parseHostPattern } from '../../../src/policy/host-pattern.ts';
 import type { CompiledRule, PolicySet } from '../../../src/policy/model.ts';
