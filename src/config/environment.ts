@@ -4,6 +4,7 @@
  * as good as not set. Called by `settings.ts`.
  */
 import type { Problem } from '../policy/model.ts';
+import { isRecord } from './known-keys.ts';
 import { nearestWord } from './nearest.ts';
 import type { Position, YamlFile, YamlPath } from './yaml-file.ts';
 
@@ -114,8 +115,4 @@ function put(root: unknown, path: readonly string[], value: unknown): boolean {
   }
   const last = path.at(-1);
   return isRecord(node) && last !== undefined && Reflect.set(node, last, value);
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -3,8 +3,10 @@
  * so that only the schema files know zod. Called by `load.ts` and `settings.ts`.
  */
 import type { Problem } from '../policy/model.ts';
+import { choiceFix, typeFix, typeWord } from './fixes.ts';
+import { isRecord, knownKeys, RULE_KINDS, valueAt } from './known-keys.ts';
 import { suggest } from './nearest.ts';
-import type { YamlFile } from './yaml-file.ts';
+import type { YamlFile, YamlPath } from './yaml-file.ts';
 
 /** What is used of a zod issue. */
 export type Issue = {
@@ -17,10 +19,13 @@ export type Issue = {
   readonly errors?: readonly (readonly Issue[])[];
 };
 
-type Path = readonly (string | number)[];
-type Found = { readonly path: Path; readonly key?: string; readonly message: string; readonly fix: string };
+type Found = {
+  readonly path: YamlPath;
+  readonly key?: string;
+  readonly message: string;
+  readonly fix: string;
+};
 
-const RULE_KINDS = ['allow', 'deny', 'approve'];
 const MAX_PROBLEMS = 50;
 const MAX_PORT = 65_535;
 const PORT_FIX = `write a port from 1 to ${MAX_PORT}`;
@@ -35,7 +40,7 @@ export function problemsOf(yaml: YamlFile, issues: readonly Issue[], schema: obj
   return placed.slice(0, MAX_PROBLEMS);
 }
 
-function wordsFor(issue: Issue, base: Path, root: unknown, schema: object): readonly Found[] {
+function wordsFor(issue: Issue, base: YamlPath, root: unknown, schema: object): readonly Found[] {
   const path = [...base, ...issue.path.map((step) => (typeof step === 'number' ? step : String(step)))];
   const value = valueAt(root, path);
   switch (issue.code) {
@@ -46,7 +51,8 @@ function wordsFor(issue: Issue, base: Path, root: unknown, schema: object): read
     case 'invalid_value':
     case 'invalid_type': {
       if (value === undefined) return [missing(path)];
-      const fix = issue.code === 'invalid_type' ? typeFix(issue, { path, value }) : choiceFix(issue, value);
+      const fix =
+        issue.code === 'invalid_type' ? typeFix(issue, path.at(-1), value) : choiceFix(issue, value);
       return [{ path, message: `${name(path)} cannot be ${show(value)}`, fix }];
     }
     case 'invalid_format':
@@ -60,17 +66,12 @@ function wordsFor(issue: Issue, base: Path, root: unknown, schema: object): read
 }
 
 /** Too much or too little of something. */
-function limitWords({ message }: Issue, path: Path, value: unknown): Found {
+function limitWords({ message }: Issue, path: YamlPath, value: unknown): Found {
   if (path.at(-2) === 'ports') return { path, message: `${show(value)} is no port`, fix: PORT_FIX };
   return { path, message: `${name(path)}: ${message}`, fix: 'correct the value' };
 }
 
-function choiceFix(issue: Issue, value: unknown): string {
-  const known = (issue.values ?? []).map(String);
-  return known.length === 1 ? `write ${known[0]}` : suggest(typeof value === 'string' ? value : '', known);
-}
-
-function unknownKey(path: Path, key: string, root: unknown, schema: object): Found {
+function unknownKey(path: YamlPath, key: string, root: unknown, schema: object): Found {
   const known = knownKeys(schema, path, root);
   const inRule = path.includes('rules');
   if (inRule && RULE_KINDS.includes(key) && known.includes('deny') && !known.includes('allow')) {
@@ -86,7 +87,7 @@ function unknownKey(path: Path, key: string, root: unknown, schema: object): Fou
   return { path, key, message: `unknown key \`${key}\``, fix: suggest(key, known) };
 }
 
-function unionWords(issue: Issue, path: Path, root: unknown, schema: object): readonly Found[] {
+function unionWords(issue: Issue, path: YamlPath, root: unknown, schema: object): readonly Found[] {
   const value = valueAt(root, path);
   if (value === undefined) return [missing(path)];
   const branches = issue.errors ?? [];
@@ -106,7 +107,7 @@ function wrongKind(issue: Issue): boolean {
 
 function ruleWords(
   branches: readonly (readonly Issue[])[],
-  path: Path,
+  path: YamlPath,
   root: unknown,
   schema: object,
 ): readonly Found[] {
@@ -140,11 +141,11 @@ const KIND_KEYS: Readonly<Record<string, string>> = {
   reason: 'a `deny`',
 };
 
-function missing(path: Path): Found {
+function missing(path: YamlPath): Found {
   return { path, message: `${name(path)} is missing`, fix: `add \`${String(path.at(-1) ?? '')}:\`` };
 }
 
-function name(path: Path): string {
+function name(path: YamlPath): string {
   const last = path.at(-1);
   if (last === undefined) return 'the file';
   return typeof last === 'number' ? `entry ${last + 1} of \`${String(path.at(-2))}\`` : `\`${last}\``;
@@ -161,88 +162,4 @@ function show(value: unknown): string {
 /** `host:port` with a number that is no port. */
 function portTooHigh(value: unknown): boolean {
   return typeof value === 'string' && Number(/:([0-9]{1,9})$/.exec(value)?.[1] ?? 0) > MAX_PORT;
-}
-
-function typeFix({ expected }: Issue, { path, value }: { path: Path; value: unknown }): string {
-  if (expected === 'string' && (typeof value === 'number' || typeof value === 'boolean')) {
-    return unitFix(path.at(-1), value) ?? `quote it: "${value}"`;
-  }
-  if (expected === 'array' && !Array.isArray(value) && typeof value !== 'object') {
-    // Methods are compared as they are written, and all that clients send are upper case.
-    const written = path.at(-1) === 'methods' && typeof value === 'string' ? value.toUpperCase() : value;
-    return `write a list: [${JSON.stringify(written) ?? '...'}]`;
-  }
-  return `write ${typeWord({ expected: expected ?? '' })}`;
-}
-
-/** What a bare number lacks, where the text needs a unit or a host: quoting it would not help. `N`: the number. */
-const LACKING: ReadonlyMap<unknown, string> = new Map(
-  Object.entries({
-    requests: 'say per what: N/m',
-    upload: 'say of what, and per what: NGiB/d',
-    download: 'say of what, and per what: NGiB/d',
-    idle: 'give it a unit: Ns',
-    drain: 'give it a unit: Ns',
-    wait: 'give it a unit: Ns',
-    remember: 'give it a unit: Ns',
-    cooldown: 'give it a unit: Ns',
-    retain: 'give it a unit: Nd',
-    listen: 'name an address, too: 127.0.0.1:N',
-  }),
-);
-
-function unitFix(key: PropertyKey | undefined, value: number | boolean): string | null {
-  if (typeof value === 'boolean') return null;
-  return LACKING.get(key)?.replace('N', String(value)) ?? null;
-}
-
-function typeWord(issue: { readonly expected?: string; readonly values?: readonly unknown[] }): string {
-  const words: Readonly<Record<string, string>> = {
-    string: 'a text',
-    array: 'a list',
-    object: 'a block of keys',
-    record: 'a block of keys',
-    number: 'a number',
-    int: 'a whole number',
-    boolean: 'true or false',
-  };
-  if (issue.values !== undefined) return issue.values.map(String).join(' or ');
-  return words[issue.expected ?? ''] ?? 'another value';
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function valueAt(root: unknown, path: Path): unknown {
-  let value = root;
-  for (const step of path) {
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return undefined;
-    value = Reflect.get(value, step);
-  }
-  return value;
-}
-
-/** The keys that the JSON Schema knows for the object at `path`; for a rule, those of its kind. */
-function knownKeys(schema: object, path: Path, root: unknown): readonly string[] {
-  let nodes: readonly unknown[] = [schema];
-  for (const step of path)
-    nodes = nodes.flatMap((node) => branchesOf(node).map((one) => stepInto(one, step)));
-  const value = valueAt(root, path);
-  const tables = nodes
-    .flatMap(branchesOf)
-    .map((node) => (isRecord(node) && isRecord(node['properties']) ? Object.keys(node['properties']) : []));
-  const kind = isRecord(value) ? RULE_KINDS.find((key) => Object.hasOwn(value, key)) : undefined;
-  const own = tables.filter((keys) => kind === undefined || tables.length === 1 || keys.includes(kind));
-  return [...new Set(own.flat())];
-}
-
-function branchesOf(node: unknown): readonly unknown[] {
-  return isRecord(node) && Array.isArray(node['anyOf']) ? node['anyOf'].flatMap(branchesOf) : [node];
-}
-
-function stepInto(node: unknown, step: string | number): unknown {
-  if (!isRecord(node)) return undefined;
-  if (typeof step === 'number') return node['items'];
-  return isRecord(node['properties']) ? node['properties'][step] : undefined;
 }
