@@ -4,6 +4,7 @@
  */
 import type { Approval } from '../flow/approval.ts';
 import type { Identity } from '../flow/identity.ts';
+import type { Permit } from '../flow/permit.ts';
 import type { Denied } from '../flow/reason.ts';
 import type { Target } from '../flow/target.ts';
 import type { Facts, Treat } from '../flow/verdict.ts';
@@ -25,6 +26,8 @@ export type LiveFlow = Listed & {
   readonly facts: Facts | null;
   /** the person's yes that it lives by; `waits`: it needs one and has none yet */
   readonly approval?: Approval | 'waits' | null;
+  /** of what may be sent upstream; null: nothing yet */
+  readonly permit?: Permit | null;
   readonly bytesUp: number;
   readonly bytesDown: number;
   cut(why: Denied): void;

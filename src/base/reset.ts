@@ -8,7 +8,7 @@ import type net from 'node:net';
 /** `top`: what ends `socket`, where TLS stands on it. Does nothing to one that is gone. */
 export function resetSocket(socket: net.Socket, top: net.Socket = socket): void {
   if (socket.destroyed) return;
-  if (isEnding(top)) socket.destroy();
+  if (isEnding(socket) || isEnding(top)) socket.destroy();
   else socket.resetAndDestroy();
 }
 

@@ -6,7 +6,10 @@ import type { LiveFlow } from '../base/live.ts';
 import type { Gate } from '../base/stages.ts';
 import type { Identity } from '../flow/identity.ts';
 import { type Denied, denied } from '../flow/reason.ts';
+import type { Allow } from '../flow/verdict.ts';
 
+const CARRIED = 'The policy changed how this host is carried; connect again.';
+const NARROWED = 'The policy changed which addresses this host may have; connect again.';
 const NOW_ASKS = 'The policy changed: a person has to approve this call now. Send it again.';
 
 export type Revoker = {
@@ -43,12 +46,14 @@ function judgeAgain(flow: LiveFlow, gate: Gate): Denied | null {
     if (permit.kind === 'deny') return permit;
     return approval === 'waits' ? null : denied('approval_denied', NOW_ASKS, permit.rule);
   }
-  if (facts === null && permit.verdict.treat !== treat) {
-    return denied(
-      'rule_denied',
-      'The policy changed how this host is carried; connect again.',
-      permit.verdict.rule,
-    );
-  }
-  return null;
+  if (facts === null && permit.verdict.treat !== treat)
+    return denied('rule_denied', CARRIED, permit.verdict.rule);
+  return flow.permit == null ? null : narrowed(flow.permit.verdict, permit.verdict);
+}
+
+/** What is connected to, and what was let through, was judged by the old verdict: the new one must give as much. */
+function narrowed(before: Allow, now: Allow): Denied | null {
+  if (before.protocol === 'any' && now.protocol === 'tls') return denied('rule_denied', CARRIED, now.rule);
+  const isOpen = before.addresses.every((range) => now.addresses.includes(range));
+  return isOpen ? null : denied('address_not_allowed', NARROWED, now.rule);
 }

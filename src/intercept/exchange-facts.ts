@@ -2,6 +2,7 @@
 import { UNLISTED } from '../base/roster.ts';
 import type { Approval } from '../flow/approval.ts';
 import type { Identity } from '../flow/identity.ts';
+import type { Permit } from '../flow/permit.ts';
 import type { Target } from '../flow/target.ts';
 import type { Facts, Treat } from '../flow/verdict.ts';
 import type { ExchangeDeps, ExchangeJob } from './exchange-job.ts';
@@ -18,6 +19,8 @@ export class ExchangeFacts {
   readonly upgrade: Upgrade | null;
   /** the person's yes that it lives by */
   readonly approval: Approval | null;
+  /** null before it was judged */
+  permit: Permit | null = null;
   place = UNLISTED;
 
   constructor(deps: ExchangeDeps, job: ExchangeJob) {

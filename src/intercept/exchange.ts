@@ -28,7 +28,6 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
   /** kept with the upstream connection; null before there is one */
   #down: ResponseLeg | null = null;
   readonly #slot: UpstreamSlot;
-  #permit: Permit | null = null;
   #head = '';
   #keys: HostKeys | null = null;
   #retried = false;
@@ -65,7 +64,7 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
     this.#deps.live.add(this);
     if ('kind' in ready) return this.#refuse(ready, 'refused');
     const { permit, head, keys } = ready;
-    this.#permit = permit;
+    this.permit = permit;
     this.#head = head;
     this.#keys = keys;
     if (keys === null || !(keys.inBody || ready.resigning !== null)) return this.#slot.reserve(permit);
@@ -108,15 +107,15 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
 
   clientGone(): void {
     if (this.#breaking) return;
-    if (this.#permit !== null && !this.#job.record.decided) this.#allow(this.#permit, () => {});
+    if (this.permit !== null && !this.#job.record.decided) this.#allow(this.permit, () => {});
     this.#settle('client_abort', null, this.#down?.status ?? 0);
   }
 
   /** Ends an exchange in which nothing moves, or one side takes nothing, for as long as the rule allows. */
   tick(now: number): void {
-    if (this.#permit === null) return;
+    if (this.permit === null) return;
     this.#stall ??= new StallWatch();
-    const { idleMs } = this.#permit.verdict;
+    const { idleMs } = this.permit.verdict;
     const upstream = this.#slot.conn?.socket ?? null;
     const activeAt = Math.max(this.#activeAt, this.upgrade?.activeAt ?? 0);
     const stalled = this.#stall.look(now, { activeAt, idleMs, client: this.#job.side.unsent, upstream });
@@ -141,20 +140,22 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
   granted(problem: Denied | null): void {
     try {
       if (problem !== null) this.#refuse(problem, 'refused');
-      else if (this.#job.record.decided) this.#send();
-      else if (this.#permit !== null) this.#allow(this.#permit, this.#recorded);
+      else if (this.permit === null) return;
+      else if (!this.#job.record.decided) this.#allow(this.permit, this.#recorded);
+      else if (this.permit.snapshotId !== this.#deps.snapshotId()) this.#refuse(OUTDATED, 'cut');
+      else this.#send();
     } catch (error) {
       this.#fail(error);
     }
   }
 
   readonly #recorded = (failed: Error | null): void => {
-    if (this.#over || this.#permit === null) return;
+    if (this.#over || this.permit === null) return;
     try {
       if (failed !== null) this.#refuse(denied('audit_unavailable'), 'refused');
       // Judged, swapped and recorded under a policy that is gone: the client asks again.
-      else if (this.#permit.snapshotId !== this.#deps.snapshotId()) this.#refuse(OUTDATED, 'cut');
-      else if (this.#slot.conn === null) this.#slot.open(this.#permit);
+      else if (this.permit.snapshotId !== this.#deps.snapshotId()) this.#refuse(OUTDATED, 'cut');
+      else if (this.#slot.conn === null) this.#slot.open(this.permit);
       else this.#send();
     } catch (error) {
       this.#fail(error);
@@ -222,11 +223,11 @@ export class Exchange extends ExchangeFacts implements UpstreamUser, LiveFlow {
    */
   #repeat(): boolean {
     const reused = this.#up.mayRepeat(this.#slot.conn) && this.#down?.started !== true;
-    if (!reused || this.#retried || this.#permit?.snapshotId !== this.#deps.snapshotId()) return false;
+    if (!reused || this.#retried || this.permit?.snapshotId !== this.#deps.snapshotId()) return false;
     this.#retried = true;
     this.#up.again();
     this.#slot.drop();
-    this.#slot.open(this.#permit);
+    this.#slot.open(this.permit);
     return true;
   }
 

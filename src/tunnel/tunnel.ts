@@ -20,6 +20,7 @@ import type { Admitted, Carry, RefuseInside } from '../base/stages.ts';
 import { StallWatch } from '../base/stall.ts';
 import type { OpenTcp } from '../base/upstream.ts';
 import type { Identity } from '../flow/identity.ts';
+import type { Permit } from '../flow/permit.ts';
 import { type Denied, denied, REASONS } from '../flow/reason.ts';
 import type { Target } from '../flow/target.ts';
 import { HelloGate, type HelloVerdict } from '../wire/hello-gate.ts';
@@ -84,6 +85,9 @@ class Tunnel implements LinkUser, LiveFlow {
 
   get id(): string {
     return this.#job.permit.flow;
+  }
+  get permit(): Permit {
+    return this.#job.permit;
   }
   get identity(): Identity {
     return this.#job.permit.identity;
