@@ -12,6 +12,7 @@ import { FlowWords } from './audit/flow-words.ts';
 import { HeldBytes } from './base/held-bytes.ts';
 import type { ClientLink } from './base/link.ts';
 import { Rotation } from './base/rotation.ts';
+import { createSparing } from './base/sparing.ts';
 import type { Carry, RefuseInside } from './base/stages.ts';
 import { type Identity, NO_CREDENTIAL } from './flow/identity.ts';
 import type { Via } from './flow/target.ts';
@@ -182,6 +183,7 @@ function carriers(
 ): Readonly<Record<Treat, Carry>> {
   const { clock, live, limits, scratch, early, dialer, metrics, options } = parts;
   const onMint = (): void => metrics.leafCertificate();
+  const untrusting = createSparing(clock);
   const mint = mintOf(parts.authority, (authority) => createLeafMint({ authority, clock, onMint }));
   return {
     tunnel: createTunnel({
@@ -198,9 +200,11 @@ function carriers(
       ...session,
       contextFor: mint.contextFor,
       onHandshakeError: (host, error) =>
-        options.log.warn(
-          { host, error: error.message },
-          'TLS with the client failed; does the sandbox trust our CA?',
+        untrusting((more) =>
+          options.log.warn(
+            { host, error: error.message, ...(more === 0 ? {} : { more }) },
+            'TLS with the client failed; does the sandbox trust our CA?',
+          ),
         ),
     }),
     plain: createPlainCarrier(session),

@@ -37,6 +37,19 @@ const CLOSE_MS = 500;
 export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const parts = createParts(options);
   const stops: (() => void)[] = [];
+  try {
+    return await begin(parts, stops);
+  } catch (error) {
+    for (const stop of stops) stop();
+    // Its lock would tell the next start of a crash.
+    await parts.trail.close();
+    throw error;
+  }
+}
+
+/** `stops`: gets what ends when the proxy does, or when this rejects. */
+async function begin(parts: Parts, stops: (() => void)[]): Promise<RunningProxy> {
+  const { options } = parts;
   stops.push(parts.snapshots.subscribe((now) => adopt(parts, now)));
   stops.push(parts.tokens.subscribe(() => adoptIdentities(parts)));
   stops.push(parts.lockdown.subscribe(() => adoptLockdown(parts)));

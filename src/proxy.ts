@@ -5,6 +5,7 @@
 import path from 'node:path';
 import { workerChain } from './audit/chains.ts';
 import { checkpointKeyPath } from './audit/checkpoint.ts';
+import { tellFailures } from './audit/failure-log.ts';
 import { type AuditTrail, openAuditTrail } from './audit/writer.ts';
 import { type Clock, systemClock } from './base/clock.ts';
 import { tuneEngine } from './base/engine.ts';
@@ -131,10 +132,7 @@ export function createParts(options: ProxyOptions): Parts {
     sync: settings.audit.sync,
     retainMs: settings.audit.retainMs,
     clock,
-    onFailure: (error) => {
-      metrics.auditFailure();
-      log.error({ error: error.message }, 'audit: a record could not be written');
-    },
+    onFailure: tellFailures({ log, clock, count: () => metrics.auditFailure() }),
   });
   trail.onEvent((event) => metrics.observe(event));
   const exported = options.telemetry?.begin(metrics);

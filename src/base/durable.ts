@@ -77,11 +77,17 @@ function writeTemporary(path: string, content: Uint8Array | string, mode: number
     fsyncSync(fd);
   } catch (error) {
     unlinkQuietly(temporary);
-    throw error;
+    throw named(error, path);
   } finally {
     closeSync(fd);
   }
   return temporary;
+}
+
+/** A full disk is told of by the write, which knows no name of what it writes. */
+function named(error: unknown, path: string): unknown {
+  if (!(error instanceof Error)) return error;
+  return Object.assign(new Error(`${error.message}: ${path}`, { cause: error }), { code: errorCode(error) });
 }
 
 /** What was created, renamed or removed in it stays so. */

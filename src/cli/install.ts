@@ -4,9 +4,10 @@
  * time from two processes.
  */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { accessSync, chmodSync, constants, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { createFileDurable } from '../base/durable.ts';
+import { errorCode } from '../base/error-code.ts';
 import { type Closed, exposure } from '../base/private-file.ts';
 import type { Settings } from '../config/settings.ts';
 import { authorityPaths, type CertificateAuthority } from '../intercept/authority.ts';
@@ -115,6 +116,17 @@ function closeFolder(dir: string): void {
   }
   // A service manager may put a link there (systemd's DynamicUser does).
   refuseOpen(dir, { link: true });
+  refuseReadOnly(dir);
+}
+
+/** Asked before anything is made in it: the errors of a read-only file system name what is missing, not why. */
+function refuseReadOnly(dir: string): void {
+  try {
+    accessSync(dir, constants.W_OK);
+  } catch (error) {
+    const message = `${dir} cannot be written (${errorCode(error)}): put state.dir where this user can write`;
+    throw new CliError(message, 1, { cause: error });
+  }
 }
 
 function refuseOpen(path: string, closed: Closed = {}): void {

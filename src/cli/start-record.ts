@@ -5,6 +5,7 @@
 import path from 'node:path';
 import { checkpointKeyPath } from '../audit/checkpoint.ts';
 import type { OperatorEvent } from '../audit/event.ts';
+import { tellFailures } from '../audit/failure-log.ts';
 import { openAuditTrail } from '../audit/writer.ts';
 import { systemClock } from '../base/clock.ts';
 import type { AuditView } from '../base/control.ts';
@@ -41,10 +42,7 @@ export function openPeopleRecord(
     sync: settings.audit.sync,
     retainMs: settings.audit.retainMs,
     clock: systemClock,
-    onFailure: (error) => {
-      metrics.auditFailure();
-      log.error({ error: error.message }, 'audit: a record could not be written');
-    },
+    onFailure: tellFailures({ log, clock: systemClock, count: () => metrics.auditFailure() }),
   });
   trail.onEvent((event) => metrics.observe(event));
   const exported = of.telemetry?.begin(metrics);
