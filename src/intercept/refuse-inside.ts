@@ -104,9 +104,10 @@ class InsideRefusal implements LinkUser {
     if (this.#gate === null) return false;
     const verdict = this.#gate.feed(bytes);
     if (verdict.kind === 'more') return true;
-    if (verdict.kind === 'deny') this.#refuseHello(verdict.reason);
-    else this.#secure(verdict.bytes);
-    return false;
+    if (verdict.kind === 'pass') this.#secure(verdict.bytes);
+    else this.#refuseHello(verdict.reason);
+    // Whoever is refused is read on, by the link; what passed is read by TLS.
+    return verdict.kind === 'deny';
   }
 
   /** Before TLS: what begins like HTTP gets the answer in the clear; there is nothing that another client would read. */

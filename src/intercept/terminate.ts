@@ -127,9 +127,10 @@ class Interception implements LinkUser, LiveFlow {
     if (this.#gate === null || this.#over) return false;
     const verdict = this.#gate.feed(bytes);
     if (verdict.kind === 'more') return true;
-    if (verdict.kind === 'deny') this.#refuseHello(verdict);
-    else this.#secure(verdict.bytes, verdict.alpn);
-    return false;
+    if (verdict.kind === 'pass') this.#secure(verdict.bytes, verdict.alpn);
+    else this.#refuseHello(verdict);
+    // Whoever is refused is read on, by the link; what passed is read by TLS.
+    return verdict.kind === 'deny';
   }
 
   onEnd(): void {

@@ -179,7 +179,8 @@ class Tunnel implements LinkUser, LiveFlow {
     if (verdict.kind === 'deny') {
       // The 200 has gone out: to a client that speaks HTTP in the clear more can be told.
       this.#cutOff(verdict, 'refused', answerInTheClear(this.#job.record, verdict, this.#gate?.first));
-      return false;
+      // By the link, so that the client comes to reading it.
+      return true;
     }
     this.#gate = null;
     this.#activeAt = this.#deps.clock.mono();
