@@ -5,9 +5,11 @@
 import { type Denied, denied } from '../flow/reason.ts';
 import { scrubFields } from '../secrets/scrub.ts';
 import type { Pieces } from '../secrets/stream.ts';
+import { codingOf } from '../wire/content-coding.ts';
 import type { RequestHead, ResponseFraming, ResponseHead } from '../wire/http1-parse.ts';
 import { ResponseReader, type ResponseSink } from '../wire/http1-response-reader.ts';
 import { chunkHeader, lastChunk, rebuildResponseHead } from '../wire/http1-write.ts';
+import { tellsEncoding } from '../wire/reframe.ts';
 import { keepTrailers } from '../wire/trailers.ts';
 import { Output, type Sink } from './output.ts';
 import { type ScrubAsk, ScrubbedBody, type ScrubbedSink } from './scrubbed-body.ts';
@@ -30,6 +32,18 @@ export function beginLeg(conn: { kept: object | null }, ask: LegAsk): ResponseLe
   conn.kept = leg;
   leg.begin(ask);
   return leg;
+}
+
+/**
+ * How long an encoded body would be tells of a key in it, beside text that a sandbox chose (BREACH). To GET none is
+ * told either, since what is decoded goes in chunks.
+ */
+function bodilessDrop(head: ResponseHead): ((name: string) => boolean) | undefined {
+  return codingOf(head.text) === null ? undefined : tellsCodedBody;
+}
+
+function tellsCodedBody(name: string): boolean {
+  return name === 'content-length' || tellsEncoding(name);
 }
 
 const NO_BODY: ResponseFraming = { kind: 'none' };
@@ -138,8 +152,8 @@ export class ResponseLeg implements ResponseSink, ScrubbedSink {
     if (head.status === 101) return this.#switch(head);
     this.#upstreamKeepAlive = head.keepAlive && head.framing.kind !== 'eof';
     const { scrub } = this.#ask;
-    const asIs = scrub === null || head.framing.kind === 'none' || scrub.asIs?.(head) === true;
-    if (asIs) return this.#begin(head, head.framing);
+    if (scrub === null || scrub.asIs?.(head) === true) return this.#begin(head, head.framing);
+    if (head.framing.kind === 'none') return this.#begin(head, NO_BODY, bodilessDrop(head));
     this.#final = head;
     const scrubbed = ScrubbedBody.of(head, scrub, this);
     if ('kind' in scrubbed) return this.fault(scrubbed);

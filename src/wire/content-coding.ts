@@ -16,15 +16,15 @@ const KNOWN: Readonly<Record<string, Coding>> = {
 /** Most heads hold none: looking for one costs a fraction of taking them out. */
 const ANY_CODING = /\r\ncontent-encoding:/i;
 const ANY_ASK =
-  /\r\n(?:accept-encoding|range|if-range|request-range|a-im|available-dictionary|dictionary-id):/i;
+  /\r\n(?:accept-encoding|range|if-range|request-range|x-ms-range|a-im|available-dictionary|dictionary-id):/i;
 const CODING_LINE = /\r\ncontent-encoding:([^\r\n]*)/gi;
 const ACCEPT_LINE = /(\r\naccept-encoding:)([^\r\n]*)/gi;
 /**
  * What asks for pieces of an answer, or for its difference to another: no key could be found there. RFC 9110
- * section 14.2, RFC 3229, RFC 9842.
+ * section 14.2, RFC 3229, RFC 9842; Azure's storage takes a range of its own before that.
  */
 const PIECES_LINES =
-  /\r\n(?:range|if-range|request-range|a-im|available-dictionary|dictionary-id):[^\r\n]*/gi;
+  /\r\n(?:range|if-range|request-range|x-ms-range|a-im|available-dictionary|dictionary-id):[^\r\n]*/gi;
 
 /** `null`: in none; `unknown`: in one that is not undone here, or in several. @param text head, latin-1 */
 export function codingOf(text: string): Coding | 'unknown' | null {

@@ -35,7 +35,7 @@ export type ResponseRebuild = {
   readonly keepAlive: boolean;
   /** how the body goes to the client; `eof` closes */
   readonly framing: ResponseFraming;
-  /** more fields to remove, by lower-case name; never asked about framing */
+  /** more fields to remove, by lower-case name; of framing it is asked about a length without a body alone */
   readonly drop?: ((name: string) => boolean) | undefined;
 };
 
@@ -62,7 +62,7 @@ export function rebuildResponseHead(head: ResponseHead, to: ResponseRebuild): st
   let bodyLength: string | null = null;
   let upgrade: string | null = null;
   for (const field of head.special) {
-    if (field.name === 'content-length') bodyLength = decimal(field.value);
+    if (field.name === 'content-length' && to.drop?.(field.name) !== true) bodyLength = decimal(field.value);
     if (field.name === 'upgrade') upgrade = field.value;
     if (dropsFromResponse(field.name)) cuts.push({ start: field.start, end: field.end, line: '' });
   }
