@@ -88,8 +88,10 @@ export function covers(places: readonly Place[], spot: Spot): boolean {
       return places.some(
         (place) => place.kind === 'query' && (place.name === undefined || place.name === spot.name),
       );
-    case 'header':
-      return !NEVER.has(spot.name) && places.some((place) => coversHeader(place, spot.name));
+    case 'header': {
+      const { name } = spot;
+      return !NEVER.has(asRead(name)) && places.some((place) => coversHeader(place, name));
+    }
     case 'none':
       return false;
   }
@@ -98,5 +100,11 @@ export function covers(places: readonly Place[], spot: Spot): boolean {
 function coversHeader(place: Place, name: string): boolean {
   if (place.kind !== 'header') return false;
   if (place.name !== undefined) return place.name.toLowerCase() === name;
-  return !NOT_A_HEADER.has(name) && !name.startsWith('x-forwarded-');
+  const read = asRead(name);
+  return !NOT_A_HEADER.has(read) && !read.startsWith('x-forwarded-');
+}
+
+/** CGI and its heirs know no dashes (RFC 3875 section 4.1.18): there `User_Agent` is User-Agent. */
+function asRead(name: string): string {
+  return name.replaceAll('_', '-');
 }

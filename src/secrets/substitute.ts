@@ -143,7 +143,13 @@ function finished(text: string, edits: readonly Edit[]): Substituted | Denied {
 }
 
 function editOfBasic(ask: SubstituteAsk, basic: BasicValue): Edit | Denied | null {
+  const written = ask.head.slice(basic.start, basic.end);
   const hits = ask.bindings.known.find(basic.text);
+  if (hits.length === 0) {
+    // Nothing was encoded: the text itself is a placeholder.
+    const bare = ask.bindings.known.find(written).find((hit) => !isCoded(written, hit));
+    if (bare !== undefined) return unfit(ask, bare.tag);
+  }
   const hidden = hiddenInHead(basic.text, { bindings: ask.bindings, hits });
   if (hidden !== null) return refusalOf(ask, hidden);
   if (!basic.exact) return hits.length > 0 || hasMarker(basic.text) ? unfit(ask, hits[0]?.tag ?? null) : null;
@@ -151,7 +157,7 @@ function editOfBasic(ask: SubstituteAsk, basic: BasicValue): Edit | Denied | nul
   if ('kind' in found) return found;
   const { edits } = found;
   if (edits.length === 0) return null;
-  const text = encodeLike(ask.head.slice(basic.start, basic.end), apply(basic.text, disjoint(edits)));
+  const text = encodeLike(written, apply(basic.text, disjoint(edits)));
   return { start: basic.start, end: basic.end, text, used: edits.flatMap((edit) => edit.used) };
 }
 

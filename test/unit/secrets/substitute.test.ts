@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { MARKER } from '../../../src/secrets/placeholder.ts';
+import { ALPHABETS, MARKER } from '../../../src/secrets/placeholder.ts';
 import { tailSum } from '../../../src/secrets/revoked.ts';
 import { MAX_SUBSTITUTED_HEAD } from '../../../src/secrets/substitute.ts';
 import { basic, HEADER_AND_BASIC, headOf, KEYS, SHAPES, substitute, used, world } from './world.ts';
@@ -23,6 +23,16 @@ describe('a placeholder that may be swapped', () => {
   it('is reported by the name of its variable, once', () => {
     const head = headOf([`Authorization: Bearer ${OPENAI}`, `X-Key: ${OPENAI}`]);
     expect(used(mine, head, 'api.openai.com')).toEqual(['OPENAI_API_KEY']);
+  });
+
+  it('is refused where it stands as it is in place of Basic credentials, also without a marker', () => {
+    const shape = { prefix: '', length: 32, alphabet: ALPHABETS.hex };
+    const { mine: one, holder: of } = world([
+      { env: 'K', shape, host: 'api.openai.com', places: HEADER_AND_BASIC, value: Buffer.from(REAL_OPENAI) },
+    ]);
+    const head = headOf(['Host: api.openai.com', `Authorization: Basic ${of('K')}`]);
+    expect(substitute(one, head)).toBe('placeholder_wrong_place');
+    expect(substitute(one, head, { host: 'api.telegram.org' })).toBe('placeholder_wrong_host');
   });
 
   it('is found in the middle of a field value', () => {
@@ -179,6 +189,10 @@ describe('a placeholder that may not be swapped', () => {
     'Via',
     'Forwarded',
     'X-Forwarded-For',
+    // For CGI and WSGI an underscore is a dash.
+    'User_Agent',
+    'x_forwarded_for',
+    'X_Real-IP',
     'X-Forwarded-Host',
     'X-Real-IP',
     'Content-Length',
