@@ -5,6 +5,7 @@
  * for them (`revoked.ts`). Called by `substitute.ts`.
  */
 import { base64Forms, hexForms } from './coded.ts';
+import { coreOf } from './core.ts';
 import { inOtherLetters } from './letters.ts';
 import { buildNeedles } from './needles.ts';
 import { spellings } from './placeholder-index.ts';
@@ -29,7 +30,7 @@ export function buildLeakIndex(ask: {
   current: readonly SecretValue[];
   revoked: readonly RevokedDigest[];
 }): LeakIndex {
-  const copies = ask.current.flatMap((value) => formsOf(value.expose()));
+  const copies = ask.current.flatMap((value) => formsOf(coreOf(value.expose(), MIN_LEAK_BYTES)));
   const needles = buildNeedles(copies.map((bytes) => ({ bytes, tag: null })));
   const revoked = ask.revoked.filter((digest) => digest.length >= MIN_LEAK_BYTES);
   const holdsRevoked = revoked.length === 0 ? () => false : revokedFinder(revoked);

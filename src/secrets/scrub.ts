@@ -4,6 +4,7 @@
  * out piece by piece. Whatever the media type: bytes that equal a key are one. Called by `intercept/`; invariant I5.
  */
 import { ALIGNMENTS, type Alignment, spellBase64, writeBase64 } from './base64.ts';
+import { coreOf } from './core.ts';
 import { spell } from './escapes.ts';
 import { inOtherLetters } from './letters.ts';
 import type { Pattern, PatternSet } from './patterns.ts';
@@ -41,7 +42,7 @@ const OPENING_PART = 8;
 
 /** All that is looked for of one key; a copy of it, since a value is wiped when it is dropped. */
 export function scrubPatterns({ env, placeholder, value, spaced }: ScrubKey): readonly Pattern<ScrubTag>[] {
-  const bytes = value.expose();
+  const bytes = coreOf(value.expose(), MIN_SCRUBBED_BYTES);
   if (bytes.length < MIN_SCRUBBED_BYTES) return [];
   const opening = openingOf(bytes, placeholder);
   const plain = { lead: null, trail: null, opening };

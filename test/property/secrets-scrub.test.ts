@@ -236,6 +236,22 @@ describe('a scrubbed stream', () => {
     );
   });
 
+  it('holds the placeholder where white space around the key was lost on its way', () => {
+    const white = fc.string({ unit: fc.constantFrom(' ', '\t', '\r', '\n'), maxLength: 3 });
+    const names = fc.constantFrom(...Object.keys(ENCODINGS));
+    fc.assert(
+      fc.property(key, names, white, white, cuts, (one, name, before, after, lengths) => {
+        const encoding = ENCODINGS[name];
+        if (encoding === undefined) throw new Error(name);
+        const set = setOf([{ ...one, value: before + one.value + after }]);
+        const got = scrub(`<${encoding.key(one.value)}>`, set, lengths);
+        expect(got).not.toContain(encoding.key(one.value));
+        expect(got).toContain(name.startsWith('hex') ? '' : one.placeholder);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   it('without a key comes out as it was', () => {
     fc.assert(
       fc.property(key, fc.array(surrounding, { maxLength: 4 }), cuts, (one, parts, lengths) => {
