@@ -17,7 +17,7 @@ import type { MetricsJson } from '../metrics/merge.ts';
 import type { Lock } from '../state/lockdown.ts';
 import type { BudgetAsk, HoldAsk, RateAsk } from '../state/store.ts';
 
-/** A token of `mint:`, under the name of its key. */
+/** A token of `mint:`, or what a worker fetched from `command:`, `kv:` or `stronghold:`, under the name of its key. */
 export type MintedValue = { readonly id: string; readonly bytes: Uint8Array };
 
 /** Everything a worker needs beside the files: what it runs with cannot differ from the others. */
@@ -120,7 +120,7 @@ export type FromWorker =
   | { readonly kind: 'failed'; readonly message: string; readonly code: string }
   /** what operators hear of */
   | { readonly kind: 'desk'; readonly event: DeskEvent }
-  /** tokens that it had made of the operator's keys; they are passed on and not kept */
+  /** tokens that it had made, and keys that it fetched; they are passed on and not kept */
   | { readonly kind: 'minted'; readonly minted: readonly MintedValue[] }
   | AnswerTo<Question>;
 

@@ -7,8 +7,11 @@ import { SecretValue } from '../secrets/value.ts';
 
 /** How long: longer than any token that a server makes out of a key lives as a rule. */
 const FORMER_MS = 24 * 3_600_000;
-/** Of one key, the latest; one that rotates faster than that is short-lived anyway. */
-export const MAX_FORMER = 4;
+/**
+ * Of one key, the latest. Programs may print another token at each fetch, each good for hours, and a sandbox can have
+ * tokens made: with few places one that is still good would be pushed out.
+ */
+export const MAX_FORMER = 64;
 /** Keys, should others tell of many. */
 const MAX_KEYS = 8192;
 

@@ -16,7 +16,7 @@ const MAX_OTHERS = 64;
 
 export class GoneValues {
   readonly #former: FormerValues;
-  /** tokens that other processes of this proxy had made */
+  /** what other processes of this proxy fetched */
   readonly #others: FormerValues;
   readonly #retired = createRetired();
   /** tokens of `mint:`, which no others may push out: a sandbox can have them replaced */
@@ -50,10 +50,10 @@ export class GoneValues {
     return others.length === 0 ? this.#former.list(id) : [...this.#former.list(id), ...others];
   }
 
-  /** What a key is in another process. False: that is known. Wipes `bytes`. */
-  learn(id: string, bytes: Uint8Array): boolean {
+  /** What a key is in another process. False: that is known. Wipes `bytes`. @param held what it is here */
+  learn(id: string, bytes: Uint8Array, held: SecretValue | null): boolean {
     const value = valueFrom(id, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
-    const isKnown = this.#others.list(id).some((other) => other.equals(value));
+    const isKnown = held?.equals(value) === true || this.former(id).some((other) => other.equals(value));
     if (!isKnown) this.#others.add([[id, { value }]]);
     value.zero();
     return !isKnown;
@@ -65,7 +65,7 @@ export class GoneValues {
 
   /** All that is known of keys of other processes and of what this one had before. */
   all(): readonly (readonly [id: string, value: SecretValue])[] {
-    return [...this.#former.all(), ...this.#others.all()];
+    return [...this.#others.all(), ...this.#former.all()];
   }
 
   close(): void {

@@ -47,16 +47,21 @@ export type Keyring = {
   /** Stops watching and wipes all values. */
   close(): void;
   leaks(): LeakIndex;
-  /** Tokens that this process had made or heard of in the last day, copied: the other workers look for them, too. */
+  /** What this process fetched for itself or heard of in the last day, copied: the other workers look for it, too. */
   minted(): readonly MintedValue[];
-  /** What others had made: never put in, but taken out of answers, and refused. Those known already are no news. */
+  /** What others have: never put in, but taken out of answers, and refused. Those known already are no news. */
   learn(minted: readonly MintedValue[]): void;
 };
 
-/** `id`: of the key, `mint:NAME` */
+/** `id`: of the key, `mint:NAME`, `command:LINE` … */
 export type MintedValue = { readonly id: string; readonly bytes: Uint8Array };
 
-const MINTED = 'mint:';
+/** Each process asks these for itself, and may be given another value than the others. */
+const FETCHED: ReadonlySet<string> = new Set(['mint', 'command', 'kv', 'stronghold']);
+
+function isFetched(id: string): boolean {
+  return FETCHED.has(id.slice(0, id.indexOf(':')));
+}
 
 export type KeyringOptions = {
   /** by kind: `vault`, `env`, `file` … */
@@ -169,14 +174,18 @@ class FetchedKeys implements Keyring {
 
   minted(): readonly MintedValue[] {
     const held = [...this.#held].map(([id, { value }]) => [id, value] as const);
-    return [...held, ...this.#gone.all()].flatMap(([id, value]) =>
-      value === null || !id.startsWith(MINTED) ? [] : [{ id, bytes: Buffer.from(value.expose()) }],
+    // Those in use last: whoever has no room for all forgets the first.
+    return [...this.#gone.all(), ...held].flatMap(([id, value]) =>
+      value === null || !isFetched(id) ? [] : [{ id, bytes: Buffer.from(value.expose()) }],
     );
   }
 
   learn(minted: readonly MintedValue[]): void {
-    const news = minted.filter(({ id }) => id.startsWith(MINTED) && !this.#closed);
-    if (news.filter(({ id, bytes }) => this.#gone.learn(id, bytes)).length > 0) this.#lookFor();
+    const told = minted.filter(({ id }) => isFetched(id) && !this.#closed);
+    const news = told.filter(({ id, bytes }) =>
+      this.#gone.learn(id, bytes, this.#held.get(id)?.value ?? null),
+    );
+    if (news.length > 0) this.#lookFor();
   }
 
   close(): void {

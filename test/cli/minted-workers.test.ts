@@ -1,6 +1,6 @@
 /**
- * Each worker has its own tokens made, and an upstream may say to one what it heard from another: none of it reaches a
- * sandbox, and none is taken from one.
+ * Each worker has its own tokens made, and is given its own by a program that prints another each time; an upstream may
+ * say to one what it heard from another: none of it reaches a sandbox, and none is taken from one.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,6 +14,9 @@ import { childrenOf, type Running, startProcess } from './process-harness.ts';
 
 const WORKERS = 2;
 const CONNECTIONS = 24;
+/** One is minted, one is printed. */
+const KEYS = 2;
+const PRINTED = "od -An -tx1 -N20 /dev/urandom | tr -d ' \\n'\n";
 /** A loaded machine takes its time to start a process. */
 const LATE_MS = 40_000;
 
@@ -24,6 +27,7 @@ describe('tokens that two workers have made', () => {
   let at = '';
   let ca = '';
   let placeholder = '';
+  let printed = '';
   /** credentials that the upstream heard; it says all of them to everybody */
   const heard = new Set<string>();
 
@@ -32,7 +36,8 @@ describe('tokens that two workers have made', () => {
     web = await httpUpstream({
       name: 'api.test',
       answer: (request, response) => {
-        heard.add(String(request.headers.authorization).replace('Bearer ', ''));
+        const { authorization = '', 'x-printed': printed = '' } = request.headers;
+        for (const key of [authorization.replace('Bearer ', ''), String(printed)]) heard.add(key);
         const all = [...heard].flatMap((token) => [token, Buffer.from(`u:${token}`).toString('base64')]);
         response.writeHead(200, { 'content-type': 'text/plain', 'x-all': all.join(' ') }).end(all.join('\n'));
       },
@@ -47,6 +52,7 @@ mint:
   api: { kind: client_credentials, token_url: "${authority.origin}/token", client_id: "${authority.client.id}", client_secret: "env:SECRET" }
 secrets:
   - { env: API_TOKEN, from: "mint:api", hosts: ["${at}"] }
+  - { env: PRINTED_TOKEN, from: "command:sh print-token", hosts: ["${at}"] }
 `,
       },
       settings: `proxy: { listen: "127.0.0.1:0", workers: ${WORKERS} }
@@ -55,11 +61,16 @@ tls: { extra_ca: [upstream-ca.pem] }
 dns: { hosts: { "api.test": [127.0.0.1] } }
 `,
       env: { SECRET: authority.client.secret },
-      prepare: async ({ dir }) => writeFileSync(join(dir, 'upstream-ca.pem'), upstreamAuthority().certPem),
+      prepare: async ({ dir }) => {
+        writeFileSync(join(dir, 'upstream-ca.pem'), upstreamAuthority().certPem);
+        writeFileSync(join(dir, 'print-token'), PRINTED);
+      },
     });
     ca = readFileSync(join(running.home.dir, 'certs', 'ca.pem'), 'utf8');
     const page = 'GET /env?format=json HTTP/1.1\r\nHost: sallyport\r\n\r\n';
-    placeholder = placeholderIn((await askOnce(running.port, page)).json(), 'API_TOKEN');
+    const env = (await askOnce(running.port, page)).json();
+    placeholder = placeholderIn(env, 'API_TOKEN');
+    printed = placeholderIn(env, 'PRINTED_TOKEN');
   });
   afterAll(async () => {
     await running.remove();
@@ -69,7 +80,9 @@ dns: { hosts: { "api.test": [127.0.0.1] } }
 
   const ask = async (key: string): Promise<Reply> => {
     const client = await connectTls(running.port, at, { ca });
-    const reply = await client.ask(`GET / HTTP/1.1\r\nHost: ${at}\r\nAuthorization: Bearer ${key}\r\n\r\n`);
+    const reply = await client.ask(
+      `GET / HTTP/1.1\r\nHost: ${at}\r\nAuthorization: Bearer ${key}\r\nX-Printed: ${printed}\r\n\r\n`,
+    );
     client.destroy();
     return reply;
   };
@@ -93,10 +106,10 @@ dns: { hosts: { "api.test": [127.0.0.1] } }
   it('are taken out of answers by both of them', async () => {
     await eventually(async () => {
       await ask(placeholder);
-      return heard.size === WORKERS;
+      return heard.size === KEYS * WORKERS;
     }, LATE_MS);
     nothingShown(await replies(placeholder));
-    expect(heard.size).toBe(WORKERS);
+    expect(heard.size).toBe(KEYS * WORKERS);
   });
 
   it('are refused by both of them', async () => {
@@ -115,7 +128,7 @@ dns: { hosts: { "api.test": [127.0.0.1] } }
     await eventually(async () => {
       // While the new one starts, connections to it fail.
       const reply = await ask(placeholder).catch(() => null);
-      return reply !== null && heard.size === WORKERS + 1;
+      return reply !== null && heard.size === KEYS * (WORKERS + 1);
     }, LATE_MS);
     nothingShown(await replies(placeholder));
   });

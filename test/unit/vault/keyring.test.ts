@@ -112,7 +112,7 @@ describe('a keyring', () => {
       await keyring.load([ref('mint', 't'), ref('env', 'A')]);
       number = 2;
       await keyring.refresh();
-      expect(textsOf(keyring)).toEqual([`mint:t ${token(2)}`, `mint:t ${token(1)}`]);
+      expect(textsOf(keyring)).toEqual([`mint:t ${token(1)}`, `mint:t ${token(2)}`]);
     });
 
     it('looks for what others had made, gives it to nobody, and tells it on', async () => {
@@ -130,7 +130,7 @@ describe('a keyring', () => {
       expect(keyring.leaks().found('not-a-minted-one-0123')).toBe(false);
       expect(keyring.former(ref('mint', 't')).map((value) => value.expose().toString())).toEqual([token(4)]);
       expect(textOf(keyring, ref('mint', 't'))).toBe(token(3));
-      expect(textsOf(keyring)).toEqual([`mint:t ${token(3)}`, `mint:t ${token(4)}`]);
+      expect(textsOf(keyring)).toEqual([`mint:t ${token(4)}`, `mint:t ${token(3)}`]);
       // Whoever hears of it again must not tell it again for that.
       const before = keyring.leaks();
       keyring.learn([{ id: 'mint:t', bytes: Buffer.from(token(4)) }]);
@@ -138,6 +138,50 @@ describe('a keyring', () => {
       expect(told).toBe(0);
       await keyring.refresh();
       expect(keyring.leaks().found(token(4))).toBe(true);
+    });
+
+    it.each(['mint', 'command', 'kv', 'stronghold'] as const)(
+      'looks for another %s value that another worker was given, not for its own once more',
+      async (kind) => {
+        const own = 'own-value-0123456789abcdef';
+        const source: SecretSource = { kind, get: async () => valueFrom(`${kind}:x`, Buffer.from(own)) };
+        const keyring = ring({ [kind]: source });
+        const from = ref(kind, 'x');
+        await keyring.load([from]);
+        const before = keyring.leaks();
+        keyring.learn([{ id: `${kind}:x`, bytes: Buffer.from(own) }]);
+        expect(keyring.leaks()).toBe(before);
+        const other = 'other-value-0123456789abcdef';
+        keyring.learn([{ id: `${kind}:x`, bytes: Buffer.from(other) }]);
+        expect(keyring.former(from).map((value) => value.expose().toString())).toEqual([other]);
+        expect(keyring.leaks().found(other)).toBe(true);
+        expect(textOf(keyring, from)).toBe(own);
+      },
+    );
+
+    it('still looks for a token of an hour ago when as many were made since as a sandbox can bring about', async () => {
+      number = 400;
+      const keyring = ring({ mint });
+      await keyring.load([ref('mint', 't')]);
+      for (let of = 401; of < 412; of += 1) {
+        number = of;
+        await keyring.refresh();
+      }
+      expect(keyring.former(ref('mint', 't')).map((value) => value.expose().toString())).toContain(
+        token(400),
+      );
+    });
+
+    it('tells what is in use where whoever hears of it has no room for all that was', async () => {
+      number = 500;
+      const keyring = ring({ mint });
+      const other = ring({ mint });
+      await keyring.load([ref('mint', 't')]);
+      for (let of = 600; of < 800; of += 1) keyring.learn([{ id: 'mint:t', bytes: Buffer.from(token(of)) }]);
+      number = 501;
+      await other.load([ref('mint', 't')]);
+      other.learn(keyring.minted());
+      expect(other.leaks().found(token(500))).toBe(true);
     });
 
     it('keeps so many of one key and not more', async () => {
