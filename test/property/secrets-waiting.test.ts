@@ -12,14 +12,15 @@ const ALPHABETS = [
   'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=',
   '!"#$%&\'()*+,-./0123456789:;<=>?@ABC[\\]^_`abc{|}~\n ',
 ];
-const keys = fc
-  .constantFrom(...ALPHABETS)
-  .chain((alphabet) =>
-    fc.tuple(
-      fc.constantFrom(...alphabet.split('')),
-      fc.string({ unit: fc.constantFrom(...alphabet.split('')), minLength: 16, maxLength: 64 }),
-    ),
-  );
+const keys = fc.constantFrom(...ALPHABETS).chain((alphabet) =>
+  fc.tuple(
+    fc.constantFrom(...alphabet.split('')),
+    // White space around a key is not looked for.
+    fc
+      .string({ unit: fc.constantFrom(...alphabet.split('')), minLength: 16, maxLength: 64 })
+      .map((value) => value.replace(/^[\n ]+|[\n ]+$/g, (white) => '!'.repeat(white.length))),
+  ),
+);
 
 /** So many bytes of a text are not passed on before more comes. */
 function held(text: string, { value, placeholder }: { value: string; placeholder: string }): number {
