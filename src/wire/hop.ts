@@ -15,7 +15,7 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'http2-settings',
 ]);
 
-/** Frameworks obey these before method and path; removed where a rule judges either. */
+/** Frameworks obey these before method and path, CGI and WSGI with underscores as well; removed where a rule judges either. */
 const OVERRIDES: ReadonlySet<string> = new Set([
   'x-http-method-override',
   'x-http-method',
@@ -46,7 +46,7 @@ export function isHopByHop(name: string): boolean {
 
 /** @param name lower-case field name */
 export function isOverride(name: string): boolean {
-  return OVERRIDES.has(name);
+  return OVERRIDES.has(name.replaceAll('_', '-'));
 }
 
 export type ConnectionOptions = {

@@ -162,10 +162,18 @@ function specialName(text: string, from: number, to: number): string | null {
 /** Among the characters of field names, this bit makes letters lower-case, and nothing else a letter. */
 const LOWER = 0x20;
 
-/** `name`: of lower-case letters, digits and dashes. */
+/** An underscore with that bit, which stands for nothing else in a name. */
+const UNDERSCORE = 0x7f;
+const DASH = 0x2d;
+const LETTER_X = 0x78;
+
+/** `name`: of lower-case letters, digits and dashes. Those that override a method or path are known with underscores, too. */
 function isSpelt(text: string, from: number, name: string): boolean {
   for (let at = 0; at < name.length; at += 1) {
-    if ((text.charCodeAt(from + at) | LOWER) !== name.charCodeAt(at)) return false;
+    const code = text.charCodeAt(from + at) | LOWER;
+    const wanted = name.charCodeAt(at);
+    if (code === wanted) continue;
+    if (code !== UNDERSCORE || wanted !== DASH || name.charCodeAt(0) !== LETTER_X) return false;
   }
   return true;
 }

@@ -4,11 +4,12 @@ import { describe, expect, it } from 'vitest';
 import { parseRequestHead } from '../../src/wire/http1-parse.ts';
 
 const SPECIAL =
-  /\r\n(host|content-length|transfer-encoding|connection|keep-alive|proxy-[^:]*|upgrade|http2-settings|expect|te|trailer|alt-svc|x-(?:http-method(?:-override)?|method-override|original-url|rewrite-url)):([^\r]*)/gi;
+  /\r\n(host|content-length|transfer-encoding|connection|keep-alive|proxy-[^:]*|upgrade|http2-settings|expect|te|trailer|alt-svc|x[-_](?:http[-_]method(?:[-_]override)?|method[-_]override|original[-_]url|rewrite[-_]url)):([^\r]*)/gi;
 const NAMES = [
   'keep-alive', 'proxy-', 'proxy-x', 'proxy', 'http2-settings', 'te', 'trailer', 'alt-svc', 'x-http-method',
   'x-http-method-override', 'x-http-method-', 'x-method-override', 'x-original-url', 'x-rewrite-url', 'x-rewrite-urls',
   'hosts', 'hos', 'tee', 'accept', 'content-type', 'xx-http-method', 'trailers', 'h', 'content_length',
+  'x_http_method', 'X-Original_URL', 'x_rewrite_urls', 'http2_settings', 'proxy_x',
 ]; // biome-ignore format: a list
 
 const name = fc.oneof(
@@ -36,7 +37,7 @@ describe('the special fields of a head', () => {
         const expected = Array.from(
           text.matchAll(SPECIAL),
           ({ 0: whole, 1: key = '', 2: rest = '', index }) => ({
-            name: key.toLowerCase(),
+            name: /^x[-_]/i.test(key) ? key.toLowerCase().replaceAll('_', '-') : key.toLowerCase(),
             value: rest.replace(/^[\t ]+|[\t ]+$/g, ''),
             start: index,
             end: index + whole.length,

@@ -111,6 +111,9 @@ describe('rebuildRequestHead', () => {
       'X-Method-Override: PUT',
       'X-Original-URL: /admin',
       'X-Rewrite-URL: /admin',
+      // The same to CGI and WSGI.
+      'X_HTTP_Method_Override: DELETE',
+      'x_original-url: /admin',
     ];
     const lines = ['GET / HTTP/1.1', 'Host: up.test', ...overrides, 'X-Original: 1'];
     expect(rebuilt(lines, { dropOverrides: true })).toEqual([

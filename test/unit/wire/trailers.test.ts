@@ -17,6 +17,7 @@ describe('trailer fields', () => {
     'Connection: close',
     'Proxy-Authorization: Basic x',
     'X-HTTP-Method-Override: DELETE',
+    'X_HTTP_Method: DELETE',
     'If-Match: "x"',
     'Alt-Svc: h2=":443"',
   ])('%s comes too late and goes', (line) => {
