@@ -2,7 +2,8 @@
  * Finds many byte strings in one text at once, for placeholders and real values on the hot path: a search
  * after Wu and Manber ("A fast algorithm for multi-pattern searching", 1994). A block of four characters
  * tells how far the window may jump, so a head without any needle is read in steps of up to 13 characters
- * instead of once per needle. Needles are compared as bytes, so a real key never becomes a string here.
+ * instead of once per needle. Needles are compared as bytes, so a real key never becomes a string here. How long a search
+ * takes tells which places of its table are taken; which blocks those stand for depends on the needles themselves.
  */
 export type Needle<T> = { readonly bytes: Buffer; readonly tag: T };
 
@@ -38,6 +39,7 @@ export function buildNeedles<T>(needles: readonly Needle<T>[]): NeedleIndex<T> {
   const bits = Math.min(MAX_TABLE_BITS, Math.max(MIN_TABLE_BITS, Math.ceil(Math.log2(held.length)) + 8));
   const search = {
     window,
+    salt: saltOf(held),
     shift: 32 - bits,
     jumps: new Uint8Array(1 << bits).fill(window - BLOCK + 1),
     buckets: new Map<number, Needle<T>[]>(),
@@ -53,6 +55,8 @@ export function buildNeedles<T>(needles: readonly Needle<T>[]): NeedleIndex<T> {
 
 type Search<T> = {
   readonly window: number;
+  /** told to nobody: a sandbox that times searches of its own text would else read a key's end off the table */
+  readonly salt: number;
   /** leaves as many bits of a block's hash as the table has */
   readonly shift: number;
   /** by block: how far the window's end may move; 0 where a needle may end */
@@ -62,11 +66,12 @@ type Search<T> = {
 
 /** The window is the needle's end: keys differ there, while they share their prefixes. */
 function enter<T>(search: Search<T>, needle: Needle<T>): void {
-  const { window, shift, jumps, buckets } = search;
+  const { window, salt, shift, jumps, buckets } = search;
   const { bytes } = needle;
   for (let end = bytes.length - window + BLOCK; end <= bytes.length; end += 1) {
     const block =
-      blockOf(bytes[end - 4] ?? 0, bytes[end - 3] ?? 0, bytes[end - 2] ?? 0, bytes[end - 1] ?? 0) >>> shift;
+      blockOf(salt, bytes[end - 4] ?? 0, bytes[end - 3] ?? 0, bytes[end - 2] ?? 0, bytes[end - 1] ?? 0) >>>
+      shift;
     jumps[block] = Math.min(jumps[block] ?? 0, bytes.length - end);
     if (end < bytes.length) continue;
     const bucket = buckets.get(block);
@@ -75,17 +80,25 @@ function enter<T>(search: Search<T>, needle: Needle<T>): void {
   }
 }
 
-function blockOf(a: number, b: number, c: number, d: number): number {
-  return Math.imul(a | (b << 8) | (c << 16) | (d << 24), 0x9e3779b1);
+function blockOf(salt: number, a: number, b: number, c: number, d: number): number {
+  return Math.imul((a | (b << 8) | (c << 16) | (d << 24)) ^ salt, 0x9e3779b1);
+}
+
+/** 32 bits of all that is looked for (FNV-1a). */
+export function saltOf(needles: readonly { readonly bytes: Buffer }[]): number {
+  let salt = 0x811c9dc5;
+  for (const { bytes } of needles) for (const byte of bytes) salt = Math.imul(salt ^ byte, 0x01000193);
+  return salt;
 }
 
 function scan<T>(search: Search<T>, text: string, first: boolean): readonly Hit<T>[] {
-  const { window, shift, jumps, buckets } = search;
+  const { window, salt, shift, jumps, buckets } = search;
   let hits: Hit<T>[] | undefined;
   let end = window;
   while (end <= text.length) {
     const block =
       blockOf(
+        salt,
         text.charCodeAt(end - 4),
         text.charCodeAt(end - 3),
         text.charCodeAt(end - 2),
