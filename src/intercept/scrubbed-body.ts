@@ -8,7 +8,7 @@ import type { HeldShare } from '../base/held-bytes.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 import { Scrubber, type ScrubWith, scrubWhole } from '../secrets/scrub.ts';
 import { lengthOfPieces, type Pieces } from '../secrets/stream.ts';
-import { type Coding, codingOf } from '../wire/content-coding.ts';
+import { type Coding, codingOf, hidesMessages } from '../wire/content-coding.ts';
 import { fieldValue, type ResponseHead } from '../wire/http1-parse.ts';
 import { tellsEncoding } from '../wire/reframe.ts';
 import { type DecodeFailure, Decoder } from './decoder.ts';
@@ -65,7 +65,7 @@ export class ScrubbedBody {
   /** What becomes of a body, or why it cannot be searched. */
   static of(head: ResponseHead, ask: ScrubAsk, sink: ScrubbedSink): ScrubbedBody | Denied {
     const coding = codingOf(head.text);
-    if (coding === 'unknown') return UNREADABLE;
+    if (coding === 'unknown' || hidesMessages(head.text)) return UNREADABLE;
     const { framing } = head;
     // Where there is no room left a short body streams, too.
     const length = coding === null && framing.kind === 'length' ? framing.length : Number.POSITIVE_INFINITY;

@@ -16,15 +16,18 @@ const KNOWN: Readonly<Record<string, Coding>> = {
 /** Most heads hold none: looking for one costs a fraction of taking them out. */
 const ANY_CODING = /\r\ncontent-encoding:/i;
 const ANY_ASK =
-  /\r\n(?:accept-encoding|range|if-range|request-range|x-ms-range|a-im|available-dictionary|dictionary-id):/i;
+  /\r\n(?:accept-encoding|(?:grpc|connect)-accept-encoding|range|if-range|request-range|x-ms-range|a-im|available-dictionary|dictionary-id):/i;
 const CODING_LINE = /\r\ncontent-encoding:([^\r\n]*)/gi;
-const ACCEPT_LINE = /(\r\naccept-encoding:)([^\r\n]*)/gi;
+const ACCEPT_LINE = /(\r\naccept-encoding:)[^\r\n]*/gi;
 /**
- * What asks for pieces of an answer, or for its difference to another: no key could be found there. RFC 9110
- * section 14.2, RFC 3229, RFC 9842; Azure's storage takes a range of its own before that.
+ * What asks for pieces of an answer, for its difference to another, or for messages in it that are compressed each by
+ * itself: no key could be found there. RFC 9110 section 14.2, RFC 3229, RFC 9842; Azure's storage takes a range of its own
+ * before that; gRPC and Connect.
  */
 const PIECES_LINES =
-  /\r\n(?:range|if-range|request-range|x-ms-range|a-im|available-dictionary|dictionary-id):[^\r\n]*/gi;
+  /\r\n(?:range|if-range|request-range|x-ms-range|a-im|available-dictionary|dictionary-id|(?:grpc|connect)-accept-encoding):[^\r\n]*/gi;
+const MESSAGE_CODING =
+  /\r\n(?:grpc-encoding|connect-content-encoding):[ \t]*(?!identity[ \t]*(?:\r\n|$))[^\r\n \t]/i;
 
 /** `null`: in none; `unknown`: in one that is not undone here, or in several. @param text head, latin-1 */
 export function codingOf(text: string): Coding | 'unknown' | null {
@@ -38,17 +41,16 @@ export function codingOf(text: string): Coding | 'unknown' | null {
   return names.length === 1 && Object.hasOwn(KNOWN, first) ? (KNOWN[first] ?? 'unknown') : 'unknown';
 }
 
-/** The head of a request whose answer is searched for keys: whole, and in a coding that can be undone. */
-export function askForWhole(head: string): string {
-  if (!ANY_ASK.test(head)) return head;
-  const whole = head.replace(PIECES_LINES, '');
-  return whole.replace(ACCEPT_LINE, (_, name: string, value: string) => {
-    const kept = value.split(',').filter((one) => isReadable(one.split(';', 1)[0] ?? ''));
-    return `${name} ${kept.length === 0 ? 'identity' : kept.map((one) => one.trim()).join(', ')}`;
-  });
+/** Are messages in the body compressed each by itself (gRPC, Connect). @param text head, latin-1 */
+export function hidesMessages(text: string): boolean {
+  return MESSAGE_CODING.test(text);
 }
 
-function isReadable(name: string): boolean {
-  const lower = name.trim().toLowerCase();
-  return lower === 'identity' || Object.hasOwn(KNOWN, lower);
+/**
+ * The head of a request whose answer is searched for keys: whole and not compressed. What is decoded here comes in pieces
+ * whose lengths tell how well a guess beside a key compresses.
+ */
+export function askForWhole(head: string): string {
+  if (!ANY_ASK.test(head)) return head;
+  return head.replace(PIECES_LINES, '').replace(ACCEPT_LINE, '$1 identity');
 }
