@@ -23,13 +23,16 @@ export type FileWatch = {
 
 /**
  * `onChange` is called once per look, however many files changed, and sometimes without need: at the first
- * look at a file and within the second after it was written. Does not keep the process alive.
+ * look at a file and within the second after it was written. Where it returns false (what it read could not be used) it is
+ * called at the next look again: a file that could not be opened for a moment is the same when it can. Does not keep the
+ * process alive.
  */
-export function watchFiles(onChange: () => void, pollMs = POLL_MS): FileWatch {
+export function watchFiles(onChange: () => unknown, pollMs = POLL_MS): FileWatch {
   const seen = new Map<string, string | null>();
+  let again = false;
   const look = onceAtATime(async () => {
     const changed = await Promise.all([...seen.keys()].map((path) => differs(seen, path)));
-    if (changed.includes(true) && !stopped) onChange();
+    if ((changed.includes(true) || again) && !stopped) again = onChange() === false;
   });
   const names = new Set(LINK_NAMES);
   const folders = watchFolders(names, look);
@@ -73,7 +76,7 @@ function onceAtATime(work: () => Promise<void>): () => void {
 }
 
 /** Those files and no others, until the stop that is given back. */
-export function followFiles(paths: readonly string[], onChange: () => void): () => void {
+export function followFiles(paths: readonly string[], onChange: () => unknown): () => void {
   const files = watchFiles(onChange);
   for (const path of paths) files.add(path);
   return () => files.stop();

@@ -11,8 +11,8 @@ import { type Authorities, readAuthorities, rotationFiles } from './rotation.ts'
 
 export type LiveAuthority = {
   readonly current: () => Authorities;
-  /** Looks at the files now. */
-  readonly reload: () => void;
+  /** Looks at the files now. False: they are no sound CA. */
+  readonly reload: () => boolean;
   readonly close: () => void;
 };
 
@@ -27,19 +27,20 @@ export function followAuthority(opts: {
   const { dir, first, clock, onChange, onProblem } = opts;
   let current: Authorities = { signer: first, stage: null, publishedPem: first.certPem, other: null };
   let told = '';
-  const reload = (): void => {
+  const reload = (): boolean => {
     try {
       const found = readAuthorities(dir, clock.now());
       told = '';
-      if (same(found, current)) return;
+      if (same(found, current)) return true;
       current = found;
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       if (message !== told) onProblem(message);
       told = message;
-      return;
+      return false;
     }
     onChange(current);
+    return true;
   };
   reload();
   return { current: () => current, reload, close: followFiles(rotationFiles(dir), reload) };

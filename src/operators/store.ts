@@ -167,7 +167,8 @@ class FileOperators implements OperatorStore {
     this.#load();
   }
 
-  #load(): void {
+  /** False: the file cannot be used. */
+  #load(): boolean {
     try {
       this.#file = readOperators(this.#opts.dir);
       this.#trouble = '';
@@ -177,6 +178,7 @@ class FileOperators implements OperatorStore {
       if (trouble !== this.#trouble) this.#opts.onProblem?.(trouble);
       this.#trouble = trouble;
     }
+    return this.#trouble === '';
   }
 
   /** Now, or as soon as can be told from `before`; both ISO 8601. */

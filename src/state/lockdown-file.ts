@@ -60,7 +60,10 @@ class FileLockdown implements LockdownStore {
       return;
     }
     const files = [JSON_FILE, TOUCHED_FILE].map((name) => join(opts.dir, name));
-    this.#stop = followFiles(files, () => this.reload());
+    this.#stop = followFiles(files, () => {
+      this.reload();
+      return !this.#state.passing;
+    });
   }
 
   denial(group: string): Denied | null {

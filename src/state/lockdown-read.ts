@@ -5,7 +5,7 @@
  */
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { errorCode } from '../base/error-code.ts';
+import { errorCode, isPassing } from '../base/error-code.ts';
 import { EVERYBODY, type Lock } from './lockdown.ts';
 import { type LockdownFile, MAX_REASON_CHARS, parseLockdown } from './lockdown-schema.ts';
 
@@ -19,6 +19,8 @@ export type LockdownState = {
   readonly file: LockdownFile;
   /** `lockdown.json` cannot be trusted */
   readonly broken: boolean;
+  /** something could not be read that may be readable in a moment, without having changed */
+  readonly passing: boolean;
   /** the lock of the touched file */
   readonly touched: Lock | null;
 };
@@ -27,28 +29,34 @@ const NOTHING: LockdownFile = { locks: [], lifted: 0, let_go: [] };
 
 /** Never throws: what cannot be read is a lock for everybody. `now`: ISO 8601. */
 export function readLockdown(dir: string, now: string): LockdownState {
-  const touched = readTouched(join(dir, TOUCHED_FILE), now);
+  const found = readTouched(join(dir, TOUCHED_FILE), now);
+  const { touched } = found;
   const text = readWhole(join(dir, JSON_FILE), MAX_FILE_BYTES);
-  if (text.kind === 'missing' && isFolder(dir)) return { file: NOTHING, broken: false, touched };
+  const passing = found.passing || (text.kind === 'unreadable' && text.passing);
+  const whole = { broken: false, passing, touched };
+  if (text.kind === 'missing' && isFolder(dir)) return { file: NOTHING, ...whole };
   try {
-    if (text.kind === 'text' && !text.cut) return { file: parseLockdown(text.text), broken: false, touched };
+    if (text.kind === 'text' && !text.cut) return { file: parseLockdown(text.text), ...whole };
   } catch {
     // Whatever it says, it is not what a program of ours wrote.
   }
   const reason = `${JSON_FILE} in the state folder cannot be read`;
-  return { file: { ...NOTHING, locks: [fileLock(now, reason)] }, broken: true, touched };
+  return { file: { ...NOTHING, locks: [fileLock(now, reason)] }, broken: true, passing, touched };
 }
 
-function readTouched(path: string, now: string): Lock | null {
+function readTouched(path: string, now: string): Pick<LockdownState, 'touched' | 'passing'> {
   const found = readWhole(path, MAX_TOUCHED_BYTES);
-  if (found.kind === 'missing') return null;
-  if (found.kind === 'unreadable') return fileLock(now, `the file ${TOUCHED_FILE} cannot be read`);
+  if (found.kind === 'missing') return { touched: null, passing: false };
+  if (found.kind === 'unreadable') {
+    const { passing } = found;
+    return { touched: fileLock(now, `the file ${TOUCHED_FILE} cannot be read`), passing };
+  }
   const [first = ''] = found.text.split('\n');
   const words = first
     .replaceAll(/[^ -~\u00a1-\ud7ff\ue000-\ufffd]/g, '')
     .slice(0, MAX_REASON_CHARS)
     .trim();
-  return fileLock(found.modified, words);
+  return { touched: fileLock(found.modified, words), passing: false };
 }
 
 function fileLock(since: string, reason: string): Lock {
@@ -57,7 +65,7 @@ function fileLock(since: string, reason: string): Lock {
 
 type Found =
   | { readonly kind: 'missing' }
-  | { readonly kind: 'unreadable' }
+  | { readonly kind: 'unreadable'; readonly passing: boolean }
   | { readonly kind: 'text'; readonly text: string; readonly cut: boolean; readonly modified: string };
 
 function readWhole(path: string, max: number): Found {
@@ -65,8 +73,8 @@ function readWhole(path: string, max: number): Found {
   try {
     fd = openSync(path, 'r');
   } catch (error) {
-    const missing = errorCode(error) === 'ENOENT';
-    return { kind: missing ? 'missing' : 'unreadable' };
+    if (errorCode(error) === 'ENOENT') return { kind: 'missing' };
+    return { kind: 'unreadable', passing: isPassing(error) };
   }
   try {
     const { mtime } = fstatSync(fd);
@@ -81,9 +89,9 @@ function readWhole(path: string, max: number): Found {
       cut: length > max,
       modified: mtime.toISOString(),
     };
-  } catch {
+  } catch (error) {
     // A folder by that name, or a disk that fails.
-    return { kind: 'unreadable' };
+    return { kind: 'unreadable', passing: isPassing(error) };
   } finally {
     closeSync(fd);
   }

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { writeFileDurable } from '../base/durable.ts';
+import { isPassing } from '../base/error-code.ts';
 import { holdLock } from '../base/file-lock.ts';
 import { fileStamp } from '../base/state-file.ts';
 import type { Found, Kept, Ruling, Rulings } from './rulings.ts';
@@ -20,6 +21,8 @@ export const RULINGS_FILE = 'approvals.json';
 /** Another process writes its own at the same moment. */
 const LOCK_WAIT_MS = 100;
 const NONE: Kept = { rulings: [], forgotten: [] };
+/** No stamp of a file. */
+const UNREAD = 'unread';
 
 export type RulingsFileOptions = {
   /** the state folder */
@@ -128,8 +131,13 @@ export class RulingsFile implements Rulings {
     try {
       const value: unknown = JSON.parse(readFileSync(this.#file, 'utf8'));
       return rulingsSchema.parse(value);
-    } catch {
+    } catch (error) {
       this.#damaged = true;
+      if (isPassing(error)) {
+        // It may be readable in a moment, and be the same file then.
+        this.#seen = UNREAD;
+        return NONE;
+      }
       this.#opts.onProblem(
         `${this.#file} is damaged: no earlier approval counts, and none is kept. Remove it to begin anew.`,
       );

@@ -1,4 +1,5 @@
 /** All sources as one: what there is to ask for, and one answer to each question, whatever its source does. Used by `keyring.ts`. */
+import { isPassing } from '../base/error-code.ts';
 import type { SourceRef } from '../policy/model.ts';
 import type { RevokedDigest } from '../secrets/revoked.ts';
 import type { SecretValue } from '../secrets/value.ts';
@@ -18,6 +19,8 @@ export type Outcome = { readonly value: SecretValue } | { readonly problem: stri
 
 export class Asking {
   readonly sources: ReadonlyMap<string, SecretSource>;
+  /** something could not be had that may be there in a moment, without a change that anybody would tell of */
+  passing = false;
   readonly #onFetch: (source: string, outcome: 'ok' | 'error') => void;
 
   constructor(
@@ -37,7 +40,7 @@ export class Asking {
     const wanted = new Map<string, Ref>();
     for (const ref of refs) wanted.set(idOf(ref), ref);
     for (const source of this.sources.values()) {
-      const names = await quietly(source.names?.());
+      const names = await this.#quietly(source.names?.());
       for (const name of names ?? []) {
         const ref = { kind: source.kind, name };
         if (wanted.size < MAX_VALUES) wanted.set(idOf(ref), wanted.get(idOf(ref)) ?? ref);
@@ -51,7 +54,9 @@ export class Asking {
   }
 
   async revoked(): Promise<readonly RevokedDigest[]> {
-    const lists = await Promise.all([...this.sources.values()].map((source) => quietly(source.revoked?.())));
+    const lists = await Promise.all(
+      [...this.sources.values()].map((source) => this.#quietly(source.revoked?.())),
+    );
     return lists.flatMap((list) => list ?? []);
   }
 
@@ -68,17 +73,19 @@ export class Asking {
       return { value };
     } catch (error) {
       if (counted) this.#onFetch(ref.kind, 'error');
+      this.passing ||= isPassing(error);
       // Only our own messages are known to hold no value.
       return { problem: error instanceof SecretSourceError ? error.message : 'the source failed' };
     }
   }
-}
 
-/** A source whose list cannot be had has already failed, or will, for each of its keys: that is told there. */
-async function quietly<T>(asked: Promise<T> | undefined): Promise<T | undefined> {
-  try {
-    return await asked;
-  } catch {
-    return undefined;
+  /** A source whose list cannot be had has already failed, or will, for each of its keys: that is told there. */
+  async #quietly<T>(asked: Promise<T> | undefined): Promise<T | undefined> {
+    try {
+      return await asked;
+    } catch (error) {
+      this.passing ||= isPassing(error);
+      return undefined;
+    }
   }
 }

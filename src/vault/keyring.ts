@@ -63,6 +63,9 @@ function isFetched(id: string): boolean {
   return FETCHED.has(id.slice(0, id.indexOf(':')));
 }
 
+/** After a trouble that passes by itself. */
+const AGAIN_MS = 1_000;
+
 export type KeyringOptions = {
   /** by kind: `vault`, `env`, `file` … */
   readonly sources: Readonly<Record<string, SecretSource>>;
@@ -95,6 +98,7 @@ class FetchedKeys implements Keyring {
   /** one fetch of everything after the other, so that an old answer never overwrites a newer one */
   #queue: Promise<void> = Promise.resolve();
   #waiting = false;
+  #again: NodeJS.Timeout | null = null;
   #loaded = false;
   #closed = false;
   #leaks: LeakIndex = buildLeakIndex({ current: [], revoked: [] });
@@ -190,6 +194,7 @@ class FetchedKeys implements Keyring {
 
   close(): void {
     this.#closed = true;
+    clearTimeout(this.#again ?? undefined);
     for (const stop of this.#unwatch) stop();
     for (const source of this.#asking.sources.values()) source.close?.();
     for (const held of this.#held.values()) held.value?.zero();
@@ -221,6 +226,7 @@ class FetchedKeys implements Keyring {
   }
 
   async #fetchAll(): Promise<void> {
+    this.#asking.passing = false;
     const wanted = await this.#asking.wanted(this.#refs);
     const first = !this.#loaded;
     const fetched = await Promise.all(
@@ -235,6 +241,7 @@ class FetchedKeys implements Keyring {
       return;
     }
     this.#loaded = true;
+    if (this.#asking.passing) this.#again ??= setTimeout(() => this.#askAgain(), AGAIN_MS).unref();
     this.#told.clear();
     const before = new Map(this.#held);
     this.#held.clear();
@@ -244,6 +251,11 @@ class FetchedKeys implements Keyring {
     this.#lookFor();
     this.#mintAgain(before);
     if (!sameValues(before, this.#held)) for (const listener of this.#listeners) listener();
+  }
+
+  #askAgain(): void {
+    this.#again = null;
+    void this.refresh();
   }
 
   /** What proves who we are was replaced or taken away: what was made with it is asked for anew. */

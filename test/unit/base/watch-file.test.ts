@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -67,5 +67,16 @@ describe('a watched file', () => {
     mkdirSync(join(dir, 'later'));
     writeFileSync(join(dir, 'later', 'key'), 'new');
     await noticed();
+  });
+
+  it('that could not be used is tried again at each look until it can, though it does not change', async () => {
+    writeFileSync(join(dir, 'key'), 'same');
+    const answers = [false, false, true];
+    onChange.mockImplementation(() => answers.shift());
+    watch = watchFiles(onChange, 20);
+    // Old enough that nothing but a change, or a no, is a reason to be called.
+    utimesSync(join(dir, 'key'), 1, 1);
+    watch.add(join(dir, 'key'));
+    await vi.waitFor(() => expect(answers).toEqual([]), { timeout: 3_000, interval: 2 });
   });
 });

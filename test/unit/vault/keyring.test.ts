@@ -8,7 +8,7 @@ import { createEnvSource } from '../../../src/vault/env.ts';
 import { createFileSource } from '../../../src/vault/file.ts';
 import { createKeyring, type Keyring, type KeyringOptions } from '../../../src/vault/keyring.ts';
 import { openVault } from '../../../src/vault/sealed.ts';
-import { type SecretSource, valueFrom } from '../../../src/vault/source.ts';
+import { type SecretSource, SecretSourceError, valueFrom } from '../../../src/vault/source.ts';
 import { stateFolder, until } from './folder.ts';
 
 const ref = (kind: SourceRef['kind'], name: string): SourceRef => ({ kind, name, text: `${kind}:${name}` });
@@ -335,6 +335,23 @@ describe('a keyring', () => {
     expect(textOf(keyring, ref('env', 'A'))).toBe('value-49');
     expect(fetches).toBeLessThan(5);
   });
+});
+
+it('a key whose source is short of something for a moment is back soon, though nobody tells of a change', async () => {
+  let short = true;
+  const source: SecretSource = {
+    kind: 'file',
+    get: async (name) => {
+      const cause = Object.assign(new Error('too many open files'), { code: 'EMFILE' });
+      if (short) throw new SecretSourceError('unreadable', `${name} cannot be read`, { cause });
+      return new SecretValue(`file:${name}`, Buffer.from('value-of-it'));
+    },
+  };
+  const keyring = ring({ file: source });
+  await keyring.load([ref('file', 'key')]);
+  expect(keyring.problem(ref('file', 'key'))).toBe('key cannot be read');
+  short = false;
+  await until(() => textOf(keyring, ref('file', 'key')) === 'value-of-it');
 });
 
 describe('a keyring over a source that keeps what it fetched', () => {
