@@ -2,6 +2,7 @@
 import { isPassing } from '../base/error-code.ts';
 import type { SourceRef } from '../policy/model.ts';
 import type { RevokedDigest } from '../secrets/revoked.ts';
+import { MIN_SCRUBBED_BYTES } from '../secrets/scrub.ts';
 import type { SecretValue } from '../secrets/value.ts';
 import { withDeadline } from './deadline.ts';
 import { idOf, type Ref } from './held.ts';
@@ -88,4 +89,14 @@ export class Asking {
       return undefined;
     }
   }
+}
+
+/** What answers could not be searched for is never put into a request. Of the vault's values an operator insisted. */
+export function longEnough(ref: Ref, outcome: Outcome): Outcome {
+  if ('problem' in outcome || ref.kind === 'vault' || outcome.value.length >= MIN_SCRUBBED_BYTES)
+    return outcome;
+  outcome.value.zero();
+  return {
+    problem: `${idOf(ref)} is shorter than ${MIN_SCRUBBED_BYTES} bytes: a key like that cannot be taken out of answers`,
+  };
 }

@@ -8,9 +8,8 @@ import type { Clock } from '../base/clock.ts';
 import type { SourceRef } from '../policy/model.ts';
 import { buildLeakIndex, type LeakIndex } from '../secrets/leaks.ts';
 import type { RevokedDigest } from '../secrets/revoked.ts';
-import { MIN_SCRUBBED_BYTES } from '../secrets/scrub.ts';
 import type { SecretValue } from '../secrets/value.ts';
-import { Asking, type Outcome } from './asking.ts';
+import { Asking, longEnough, type Outcome } from './asking.ts';
 import { GoneValues } from './gone.ts';
 import { type Held, idOf, type Ref, sameValues } from './held.ts';
 import type { Remembered } from './remembered.ts';
@@ -292,14 +291,4 @@ class FetchedKeys implements Keyring {
     }
     return { value: outcome.value, problem: null, changedAt: changedAt ?? this.#opts.clock.now() };
   }
-}
-
-/** What answers could not be searched for is never put into a request. Of the vault's values an operator insisted. */
-function longEnough(ref: Ref, outcome: Outcome): Outcome {
-  if ('problem' in outcome || ref.kind === 'vault' || outcome.value.length >= MIN_SCRUBBED_BYTES)
-    return outcome;
-  outcome.value.zero();
-  return {
-    problem: `${idOf(ref)} is shorter than ${MIN_SCRUBBED_BYTES} bytes: a key like that cannot be taken out of answers`,
-  };
 }
