@@ -16,16 +16,14 @@ export type Waiter = {
   readonly deadline: number;
 };
 
-/** Entries of one group: more than a person can judge. */
-const MAX_ENTRIES_OF_GROUP = 100;
-/** Of them, those of one token, or of one address without a token: a flood cannot bury what others ask. */
-const MAX_ENTRIES_OF_ASKER = 20;
-
 /** Under the policy in force, which may ask for more than the one that held it. */
 export function askNow({ held, ask }: Waiter): Ask {
   const judged = held.judge();
   return 'kind' in judged && judged.kind === 'ask' ? judged : ask;
 }
+
+/** How an entry ended, and by whom; null: by nobody. */
+export type Over = { readonly how: HeldEnd; readonly by: string | null };
 
 export class Entry {
   id: string;
@@ -106,43 +104,6 @@ export class Entry {
 }
 
 /** Who has entries of its own: a token, or one address of a group without tokens. */
-function askerOf({ identity, client }: Held): string {
+export function askerOf({ identity, client }: Held): string {
   return `${identity.id} ${client}`;
-}
-
-/** May there be an entry for it beside `entries`. */
-export function hasRoom(entries: Iterable<Entry>, held: Held): boolean {
-  const { group } = held.identity;
-  const asker = askerOf(held);
-  let ofGroup = 0;
-  let ofAsker = 0;
-  for (const entry of entries) {
-    if (entry.group !== group) continue;
-    ofGroup += 1;
-    if (entry.asker === asker) ofAsker += 1;
-  }
-  return ofGroup < MAX_ENTRIES_OF_GROUP && ofAsker < MAX_ENTRIES_OF_ASKER;
-}
-
-/** Entries that are over and whose end is still known, to tell late answers. */
-const MAX_OVER = 1_000;
-
-/** How an entry ended, and by whom; null: by nobody. */
-export type Over = { readonly how: HeldEnd; readonly by: string | null };
-
-/** The last entries that are over, by their ids. */
-export class OverEntries {
-  readonly #byId = new Map<string, Over>();
-
-  get(id: string): Over | undefined {
-    return this.#byId.get(id);
-  }
-
-  /** The first end counts. */
-  add(id: string, over: Over): void {
-    if (this.#byId.has(id)) return;
-    this.#byId.set(id, over);
-    const [oldest] = this.#byId.keys();
-    if (this.#byId.size > MAX_OVER && oldest !== undefined) this.#byId.delete(oldest);
-  }
 }

@@ -19,7 +19,8 @@ import type { Approval } from '../flow/approval.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 import type { Ask } from '../flow/verdict.ts';
 import type { Found, Ruling, Rulings } from '../state/rulings.ts';
-import { askNow, Entry, hasRoom, type Over, OverEntries, type Waiter } from './approval-entry.ts';
+import { Entries } from './approval-entries.ts';
+import { askNow, type Entry, type Over, type Waiter } from './approval-entry.ts';
 import { coolingFrom, coveredBy, FULL, refusedBy, rulingOf, timeout } from './approval-rules.ts';
 
 /** Requests that wait for the same decision. */
@@ -40,13 +41,12 @@ const DRAINING = denied('draining');
 
 export class ApprovalDesk implements Desk {
   readonly #opts: DeskOptions;
-  readonly #byKey = new Map<string, Entry>();
-  readonly #byId = new Map<string, Entry>();
-  readonly #over = new OverEntries();
+  readonly #entries: Entries;
   readonly #watchers = new Set<(event: DeskEvent) => void>();
 
   constructor(opts: DeskOptions) {
     this.#opts = opts;
+    this.#entries = new Entries(opts.newId);
   }
 
   /** Hears of what happens at the desk; a watcher must not throw. */
@@ -92,22 +92,19 @@ export class ApprovalDesk implements Desk {
 
   /** Null: it waits, and whoever decides hears of it. */
   #sit(waiter: Waiter, found: Found): Denied | null {
-    const { waiting, clock, newId } = this.#opts;
+    const { waiting, clock } = this.#opts;
     const { held } = waiter;
     const { group } = held.identity;
-    const entry = this.#byKey.get(held.key);
-    if (
-      entry === undefined ? !hasRoom(this.#byKey.values(), held) : entry.waiters.size >= MAX_WAITING_OF_ENTRY
-    )
-      return FULL;
+    const entry = this.#entries.of(held.key);
+    const full =
+      entry === undefined ? !this.#entries.hasRoom(waiter) : entry.waiters.size >= MAX_WAITING_OF_ENTRY;
+    if (full) return FULL;
     if (!waiting.take(group)) return FULL;
     if (entry !== undefined) {
       entry.waiters.add(waiter);
       return null;
     }
-    const made = new Entry(newId(), waiter, coolingFrom(found, waiter.ask, clock.now()));
-    this.#byKey.set(held.key, made);
-    this.#byId.set(made.id, made);
+    const made = this.#entries.open(waiter, coolingFrom(found, waiter.ask, clock.now()));
     this.#tell({ kind: 'held', view: made.view(clock.now()) });
     return null;
   }
@@ -117,20 +114,20 @@ export class ApprovalDesk implements Desk {
   /** Oldest first. */
   list(): ApprovalView[] {
     const now = this.#opts.clock.now();
-    return [...this.#byKey.values()].map((entry) => entry.view(now));
+    return [...this.#entries.all()].map((entry) => entry.view(now));
   }
 
   /** Entries per group. */
   pending(): ReadonlyMap<string, number> {
     const counts = new Map<string, number>();
-    for (const { group } of this.#byKey.values()) counts.set(group, (counts.get(group) ?? 0) + 1);
+    for (const { group } of this.#entries.all()) counts.set(group, (counts.get(group) ?? 0) + 1);
     return counts;
   }
 
   /** Never throws. `told` is called once; a second decision meanwhile is `over`. */
   decide(decision: Decision, told: (decided: Decided) => void): void {
-    const entry = this.#find(decision);
-    if (entry === undefined) return told(this.#lateFor(decision.id));
+    const entry = this.#entries.decidedBy(decision);
+    if (entry === undefined) return told(this.#entries.late(decision.id));
     if (entry.deciding !== null) return told({ kind: 'over', ...entry.deciding });
     const { clock, rulings } = this.#opts;
     const ask = askNow(entry.front);
@@ -167,15 +164,6 @@ export class ApprovalDesk implements Desk {
     });
   }
 
-  #find({ id, like }: Decision): Entry | undefined {
-    return like === undefined ? this.#byId.get(id) : this.#byKey.get(like.key);
-  }
-
-  #lateFor(id: string): Decided {
-    const over = this.#over.get(id);
-    return over === undefined ? { kind: 'unknown' } : { kind: 'over', ...over };
-  }
-
   #carryOut(
     entry: Entry,
     of: { ruling: Ruling; view: ApprovalView; chosen: readonly Waiter[]; ask: Ask; first: boolean },
@@ -183,7 +171,7 @@ export class ApprovalDesk implements Desk {
     const { ruling, view, ask } = of;
     const chosen = of.chosen.filter((waiter) => entry.waiters.has(waiter));
     const how = ruling.decision === 'allow' ? 'allowed' : 'denied';
-    this.#over.add(entry.id, { how, by: ruling.by });
+    this.#entries.end(entry, { how, by: ruling.by });
     for (const waiter of chosen) this.#remove(entry, waiter, { how, by: ruling.by });
     entry.deciding = null;
     // What is left was not decided on, so it is not what that id stands for.
@@ -209,8 +197,8 @@ export class ApprovalDesk implements Desk {
 
   /** Ends what was decided elsewhere, and gives up what has waited long enough. `now`: monotonic milliseconds. */
   tick(now: number): void {
-    if (this.#byKey.size > 0) this.#opts.rulings.list((rulings) => rulings.forEach(this.#applyTo));
-    for (const entry of this.#byKey.values()) {
+    if (this.#entries.size > 0) this.#opts.rulings.list((rulings) => rulings.forEach(this.#applyTo));
+    for (const entry of this.#entries.all()) {
       if (entry.deciding !== null) continue;
       for (const waiter of entry.waiters) {
         if (waiter.deadline <= now) this.#end(entry, waiter, { how: 'timeout', answer: timeout(waiter.ask) });
@@ -220,7 +208,7 @@ export class ApprovalDesk implements Desk {
 
   /** Another worker or replica was told while the same came to wait here, and did not know of it. */
   readonly #applyTo = (ruling: Ruling): void => {
-    const entry = this.#byKey.get(ruling.key);
+    const entry = this.#entries.of(ruling.key);
     if (entry === undefined || entry.deciding !== null) return;
     const yes = ruling.decision === 'allow';
     const over: Over = { how: yes ? 'allowed' : 'denied', by: ruling.by };
@@ -234,7 +222,7 @@ export class ApprovalDesk implements Desk {
 
   /** A new policy is in force; what it refuses was cut before. What it allows need not wait. */
   review(): void {
-    for (const entry of this.#byKey.values()) {
+    for (const entry of this.#entries.all()) {
       for (const waiter of entry.waiters) {
         if (!('kind' in waiter.held.judge())) this.#end(entry, waiter, { how: 'allowed', answer: null });
       }
@@ -243,7 +231,7 @@ export class ApprovalDesk implements Desk {
 
   /** The process is about to stop: nobody is asked any more. */
   drain(): void {
-    for (const entry of this.#byKey.values()) {
+    for (const entry of this.#entries.all()) {
       for (const waiter of entry.waiters) {
         this.#end(entry, waiter, { how: 'refused', answer: DRAINING });
       }
@@ -259,28 +247,21 @@ export class ApprovalDesk implements Desk {
 
   #leave(waiter: Waiter, how: Left): void {
     this.#count(waiter.held.identity.group, how);
-    const entry = this.#byKey.get(waiter.held.key);
+    const entry = this.#entries.of(waiter.held.key);
     if (entry?.waiters.has(waiter) === true) this.#remove(entry, waiter, { how, by: null });
   }
 
   #remove(entry: Entry, waiter: Waiter, over: Over): void {
     const left = entry.remove(waiter);
     this.#opts.waiting.give(entry.group);
-    if (left === 'empty') {
-      this.#byKey.delete(entry.key);
-      this.#byId.delete(entry.id);
-      this.#over.add(entry.id, over);
-    } else if (left === 'changed' && entry.deciding !== null) entry.stale = true;
+    if (left === 'empty') this.#entries.close(entry, over);
+    else if (left === 'changed' && entry.deciding !== null) entry.stale = true;
     else if (left === 'changed') this.#rename(entry, over);
   }
 
-  /** What a person saw under the old id is not what is shown now. */
   #rename(entry: Entry, over: Over): void {
     entry.stale = false;
-    this.#byId.delete(entry.id);
-    this.#over.add(entry.id, over);
-    entry.id = this.#opts.newId();
-    this.#byId.set(entry.id, entry);
+    this.#entries.rename(entry, over);
     this.#tell({ kind: 'held', view: entry.view(this.#opts.clock.now()) });
   }
 
