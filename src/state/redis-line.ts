@@ -6,6 +6,7 @@
 import net from 'node:net';
 import tls from 'node:tls';
 import type { Clock } from '../base/clock.ts';
+import { OwedAnswers } from './owed-answers.ts';
 import { commandText, RedisRefusal, type Reply, RespReader } from './resp.ts';
 
 /** Where it is, from the URL of the settings. */
@@ -30,12 +31,6 @@ export type LineOptions = {
   readonly onProblem: (why: string) => void;
 };
 
-type Asked = {
-  readonly at: number;
-  /** null: whoever asked waits no more */
-  told: ((reply: Reply | Error) => void) | null;
-};
-
 /** Why it is not has been told by `onProblem`. */
 export const NOT_THERE = 'Redis is not there';
 /** When it did not answer in time, nothing is asked for this long. */
@@ -48,8 +43,6 @@ const SILENT_MS = 5_000;
 const PING_MS = 3_000;
 const FIRST_WAIT_MS = 50;
 const LONGEST_WAIT_MS = 1_000;
-/** So many answers may be owed; more means that it has stopped answering. */
-const MAX_OWED = 20_000;
 
 export class RedisLine {
   readonly #opts: LineOptions;
@@ -63,17 +56,18 @@ export class RedisLine {
   #again: NodeJS.Timeout | null = null;
   /** monotonic milliseconds */
   #pausedUntil = 0;
-  #asked: Asked[] = [];
+  readonly #owed: OwedAnswers;
   #onMessage: ((channel: string, message: string) => void) | null = null;
 
   constructor(opts: LineOptions) {
     this.#opts = opts;
+    this.#owed = new OwedAnswers(opts.clock, () => this.#lookAtSilence(this.#socket));
     this.#connect();
   }
 
   /** May it be asked now? */
   open(): boolean {
-    if (!this.#ready || this.#asked.length >= MAX_OWED) return false;
+    if (!this.#ready || this.#owed.full) return false;
     return this.#opts.clock.mono() >= this.#pausedUntil;
   }
 
@@ -174,9 +168,7 @@ export class RedisLine {
   #lost(why: string): void {
     this.#ready = false;
     this.#socket = null;
-    const asked = this.#asked;
-    this.#asked = [];
-    for (const { told } of asked) told?.(new Error('the connection to Redis is gone'));
+    this.#owed.fail();
     if (this.#closed) return;
     this.#opts.onProblem(why);
     const wait = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(this.#failed, 10));
@@ -188,22 +180,9 @@ export class RedisLine {
   #command(words: readonly (string | number)[], limitMs: number = this.#opts.answerMs): Promise<Reply> {
     const socket = this.#socket;
     if (socket === null) return Promise.reject(new Error(NOT_THERE));
-    const { promise, resolve, reject } = Promise.withResolvers<Reply>();
-    const asked: Asked = { at: this.#opts.clock.mono(), told: null };
-    const limit = setTimeout(() => {
-      // Its answer may still come, and must not be taken for another's.
-      asked.told = null;
-      this.#lookAtSilence(socket);
-      reject(new Error('Redis did not answer in time'));
-    }, limitMs);
-    asked.told = (reply) => {
-      clearTimeout(limit);
-      if (reply instanceof Error) reject(reply);
-      else resolve(reply);
-    };
-    this.#asked.push(asked);
+    const answer = this.#owed.next(limitMs);
     socket.write(commandText(words));
-    return promise;
+    return answer;
   }
 
   #take(reply: Reply): void {
@@ -212,23 +191,20 @@ export class RedisLine {
       if (kind === 'message' && typeof channel === 'string' && typeof message === 'string')
         return this.#onMessage(channel, message);
       // Further channels of the one SUBSCRIBE.
-      if (kind === 'subscribe' && this.#asked.length === 0) return undefined;
+      if (kind === 'subscribe' && this.#owed.none) return undefined;
     }
-    const asked = this.#asked.shift();
-    if (asked === undefined) throw new Error('what answers there is no Redis');
-    return asked.told?.(reply);
+    return this.#owed.take(reply);
   }
 
   /** A peer that is gone without a word is noticed by its silence alone. */
   #ping(socket: net.Socket): void {
     if (this.#onMessage === null || this.#socket !== socket) return this.#lookAtSilence(socket);
-    if (this.#asked.length === 0) this.#command(['PING'], SILENT_MS).catch(() => {});
+    if (this.#owed.none) this.#command(['PING'], SILENT_MS).catch(() => {});
     return this.#lookAtSilence(socket);
   }
 
-  #lookAtSilence(socket: net.Socket): void {
-    const [oldest] = this.#asked;
-    if (oldest !== undefined && this.#opts.clock.mono() - oldest.at >= SILENT_MS) socket.destroy();
+  #lookAtSilence(socket: net.Socket | null): void {
+    if (this.#owed.oldestMs >= SILENT_MS) socket?.destroy();
   }
 }
 
