@@ -9,6 +9,7 @@ import type { Clock } from '../base/clock.ts';
 import { followFiles } from '../base/watch-file.ts';
 import { type IssueAsk, issueToken, splitToken } from './issue.ts';
 import type { StoredToken } from './schema.ts';
+import { type Entry, entriesOf, faceOf, isoOrNull, isValid, usedAtOf } from './token-entry.ts';
 import { changeTokenFile, readTokenFile, TOKENS_FILE, TokenStoreError } from './token-file.ts';
 
 /** An issued token without its secret: `id` is `tok_…`, times are ISO 8601 in UTC. */
@@ -41,15 +42,6 @@ export type TokenStoreOptions = {
   readonly watch: boolean;
   /** told what is wrong with the file, while which no token is valid; once for each new trouble */
   readonly onProblem?: (message: string) => void;
-};
-
-type Entry = {
-  readonly record: TokenRecord;
-  readonly digest: Buffer;
-  /** milliseconds since the epoch */
-  readonly expiresAt: number;
-  /** milliseconds since the epoch; 0: never */
-  usedAt: number;
 };
 
 const MAX_TOKENS = 10_000;
@@ -209,23 +201,6 @@ class FileTokenStore implements TokenStore {
   }
 }
 
-/** Records -> entries; what is known of a token's use is carried over, whichever side is newer. */
-function entriesOf(
-  records: readonly TokenRecord[],
-  before: ReadonlyMap<string, Entry>,
-): ReadonlyMap<string, Entry> {
-  const entries = new Map<string, Entry>();
-  for (const record of records) {
-    entries.set(record.id, {
-      record,
-      digest: Buffer.from(record.hash, 'hex'),
-      expiresAt: record.expires === null ? Number.POSITIVE_INFINITY : Date.parse(record.expires),
-      usedAt: Math.max(usedAtOf(record), before.get(record.id)?.usedAt ?? 0),
-    });
-  }
-  return entries;
-}
-
 /** At the cap, the oldest token that is of no use any more makes room; a live one is never dropped. */
 function makeRoom(records: readonly TokenRecord[], now: number): readonly TokenRecord[] {
   if (records.length < MAX_TOKENS) return records;
@@ -235,22 +210,4 @@ function makeRoom(records: readonly TokenRecord[], now: number): readonly TokenR
   if (dead === -1)
     throw new TokenStoreError('full', `there are ${MAX_TOKENS} live tokens; revoke some first`);
   return records.toSpliced(dead, 1);
-}
-
-/** `now`: milliseconds since the epoch */
-function isValid({ record, expiresAt }: Entry, now: number): boolean {
-  return record.revoked === null && now < expiresAt;
-}
-
-/** All of a record that decides who gets in. */
-function faceOf({ id, group, hash, expires, revoked }: TokenRecord): string {
-  return `${id} ${group} ${hash} ${expires} ${revoked}`;
-}
-
-function usedAtOf(record: TokenRecord): number {
-  return record.lastUsed === null ? 0 : Date.parse(record.lastUsed);
-}
-
-function isoOrNull(ms: number): string | null {
-  return ms === 0 ? null : new Date(ms).toISOString();
 }
