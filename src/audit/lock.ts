@@ -46,7 +46,10 @@ export function lockFolder(dir: string, silentMs = SILENT_MS): FolderLock {
     stale = true;
     const judged = textOf(path);
     if (isHeld(path, silentMs)) {
-      throw new AuditError('AUDIT_LOCKED', `another process writes the audit trail in ${dir}`);
+      throw new AuditError(
+        'AUDIT_LOCKED',
+        `another process writes the audit trail in ${dir}: is a proxy running with this state folder already?`,
+      );
     }
     // Another starter may have taken it over meanwhile; the gap that is left is closed by `beat`.
     if (textOf(path) === judged) removeStale(path);

@@ -51,7 +51,10 @@ export function addAuditReport(audit: Command, io: CliIo): void {
 
 function report(options: Options, io: CliIo): void {
   const dir = join(settingsFor(options.config, io).state.dir, 'audit');
-  if (!existsSync(dir)) throw new CliError(`there is no audit folder ${dir}`);
+  if (!existsSync(dir))
+    throw new CliError(
+      `there is no audit folder ${dir}: it is made when the proxy first starts; are these its settings (--config)?`,
+    );
   const chain = chainOf(dir);
   const review = reviewOf(dir, options, io);
   if (options.html !== undefined) {

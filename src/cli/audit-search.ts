@@ -4,7 +4,7 @@
  */
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { eachRecordLine } from '../audit/scan.ts';
 import { type AuditQuery, searchAudit } from '../audit/search.ts';
 import { DURATION, durationMs } from '../policy/units.ts';
@@ -44,6 +44,8 @@ Example:
 
 Lines are those of the files, byte for byte; several chains come one after the other. \`audit tail -f --json\` goes on.
 `;
+const KINDS = ['decision', 'end', 'operator'];
+const VERDICTS = ['allow', 'deny', 'would_deny', 'approve'];
 const MAX_FOUND = 100_000;
 const PAGE = 500;
 /** Bytes gathered before they are written. */
@@ -53,11 +55,11 @@ export function addAuditSearch(audit: Command, io: CliIo): void {
   audit
     .command('search')
     .description('records that fit every filter, newest first')
-    .option('--kind <kind>', 'decision, end or operator')
+    .addOption(new Option('--kind <kind>', 'what the record is of').choices(KINDS))
     .option('--group <name>', 'of this group; nobody: clients that no policy knows')
     .option('--host <host>', 'a name, or *.example.com for what is below it; also with a port')
     .option('--reason <reason>', 'for example host_not_allowed')
-    .option('--verdict <verdict>', 'allow, deny, would_deny or approve')
+    .addOption(new Option('--verdict <verdict>', 'how it was decided').choices(VERDICTS))
     .option('--identity <id>', 'a token id, or group:NAME')
     .option('--operator <name>', 'what this person did')
     .option('--flow <id>', 'of one connection')
@@ -130,7 +132,9 @@ function written(io: CliIo, text: string): Promise<void> {
 function folderOf(config: string | undefined, io: CliIo): string {
   const dir = join(settingsFor(config, io).state.dir, 'audit');
   if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() === true) return dir;
-  throw new CliError(`there is no audit folder ${dir}`);
+  throw new CliError(
+    `there is no audit folder ${dir}: it is made when the proxy first starts; are these its settings (--config)?`,
+  );
 }
 
 /** Milliseconds since the epoch. */

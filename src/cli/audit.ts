@@ -167,7 +167,9 @@ function defaultDir(config: string | undefined, io: CliIo): string {
 
 function needFolder(dir: string): void {
   if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    throw new CliError(`there is no audit folder ${dir}`);
+    throw new CliError(
+      `there is no audit folder ${dir}: it is made when the proxy first starts; are these its settings (--config)?`,
+    );
   }
 }
 

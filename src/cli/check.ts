@@ -91,15 +91,24 @@ function checkPolicies(dir: string, only: readonly string[] | undefined, found: 
 
 function checkFiles(files: readonly string[], io: CliIo, found: Findings): void {
   const groups = new Map<string, string[]>();
+  const done = new Set<string>();
   for (const file of files) {
     const path = resolve(io.cwd, file);
+    if (done.has(path)) continue;
+    done.add(path);
     const stat = statSync(path, { throwIfNoEntry: false });
     if (stat === undefined) throw new CliError(`there is no file ${file}`, 2);
-    if (stat.isDirectory()) checkPolicies(path, undefined, found);
+    if (stat.isDirectory()) checkFolder(path, found);
     else if (SETTINGS_NAME.test(basename(path))) checkSettings(file, io, found);
     else collect(path, groups);
   }
   for (const [dir, only] of groups) checkPolicies(dir, only, found);
+}
+
+/** Profiles are judged as those of the folder that they lie in. */
+function checkFolder(path: string, found: Findings): void {
+  if (basename(path) === 'profiles') checkPolicies(dirname(path), [], found);
+  else checkPolicies(path, undefined, found);
 }
 
 /** Policy files are judged with the profiles and guardrails that lie beside them. */

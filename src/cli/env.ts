@@ -137,7 +137,8 @@ async function bindingsOf(
     }
   } catch (error) {
     if (!(error instanceof SecretSourceError)) throw error;
-    throw new CliError(`${error.message} (\`sallyport init\` makes what is missing)`, 1, { cause: error });
+    const cure = error.code === 'locked' ? ' (`sallyport init` makes what is missing)' : '';
+    throw new CliError(`${error.message}${cure}`, 1, { cause: error });
   }
 }
 

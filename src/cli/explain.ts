@@ -5,6 +5,7 @@ import { UNIDENTIFIED } from '../config/explain-ask.ts';
 import { parseRequest } from '../config/request-url.ts';
 import type { Settings } from '../config/settings.ts';
 import { openTokenStore } from '../identify/token.ts';
+import { canonicalAddress } from '../policy/address-text.ts';
 import { type Explanation, explain } from '../policy/explain.ts';
 import type { PolicySet } from '../policy/model.ts';
 import { buildSourceTable } from '../policy/source-table.ts';
@@ -72,6 +73,9 @@ function askingGroup(set: PolicySet, settings: Settings, options: Options): stri
     throw new CliError('say who asks by one of --group, --identity and --from', 2);
   }
   if (group !== undefined) return knownGroup(set, group);
+  if (from !== undefined && canonicalAddress(from) === null) {
+    throw new CliError(`--from takes the IP address of a client, not ${JSON.stringify(from)}`, 2);
+  }
   if (from !== undefined) return buildSourceTable(set.groups.values()).lookup(from);
   if (identity?.startsWith('group:') === true) return knownGroup(set, identity.slice('group:'.length));
   const store = openTokenStore({ dir: settings.state.dir, clock: systemClock, watch: false });

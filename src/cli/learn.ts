@@ -64,7 +64,10 @@ function run(options: Options, io: CliIo): void {
   const group = set.groups.get(knownGroup(set, options.group));
   if (group === undefined) return;
   const dir = join(settings.state.dir, 'audit');
-  if (!existsSync(dir)) throw new CliError(`there is no audit folder ${dir}`);
+  if (!existsSync(dir))
+    throw new CliError(
+      `there is no audit folder ${dir}: it is made when the proxy first starts; are these its settings (--config)?`,
+    );
   const { seen, calls, over } = observe(dir, options, io);
   const proposal = proposeRules(set, group, { seen, distinct: options.distinct });
   if (options.json === true) io.stdout.write(`${jsonText(proposalAsJson(options, calls, proposal), 2)}\n`);

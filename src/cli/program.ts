@@ -91,7 +91,7 @@ async function buildProgram(named: string, io: CliIo): Promise<Command> {
     .configureOutput({
       writeOut: (text) => io.stdout.write(text),
       writeErr: (text) => io.stderr.write(text),
-      outputError: (text, write) => write(text.replace(/^error: /, 'sallyport: ')),
+      outputError: (text, write) => write(unquoted(text).replace(/^error: /, 'sallyport: ')),
       getOutHasColors: () => coloursWanted(io),
       getErrHasColors: () => coloursWanted(io),
     });
@@ -112,8 +112,29 @@ function loadersFor(named: string): (() => Promise<Register>)[] {
 function settle(parent: Command): void {
   for (const command of parent.commands) {
     command.copyInheritedSettings(parent);
+    refuseTwice(command);
     settle(command);
   }
+}
+
+/** Of two values the last would count in silence: `lockdown on --group a --group b` would lock one of them. */
+function refuseTwice(command: Command): void {
+  const given = new Set<string>();
+  for (const option of command.options) {
+    if (option.variadic || !(option.required || option.optional)) continue;
+    command.on(`option:${option.name()}`, () => {
+      if (given.has(option.name())) command.error(`error: option '${option.flags}' is given twice`);
+      given.add(option.name());
+    });
+  }
+}
+
+/** Without what was given too much: somebody may have put a key there. And in whole sentences. */
+function unquoted(text: string): string {
+  return text
+    .replace(/(too many arguments[^\n]* but got \d+): [^\n]*/s, '$1.')
+    .replace(/(unknown option '--?[\w-]+)=.*'/s, "$1'")
+    .replace(/ is invalid\. (?=a |1s )/, ' is to be ');
 }
 
 /** https://no-color.org: any value but the empty one. */

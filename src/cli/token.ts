@@ -111,7 +111,8 @@ function revoke(id: string, options: ListOptions, io: CliIo): void {
     store.revoke(id, commandUser());
     return store.list().find((one) => one.id === id);
   });
-  if (record === undefined) throw new CliError(`there is no token ${JSON.stringify(id)}`);
+  if (record === undefined)
+    throw new CliError(`there is no token ${JSON.stringify(id)}; \`sallyport token list\` shows the ids`);
   noteAction(state.dir, { action: 'token.revoke', group: record.group, subject: id, why: null });
   if (options.json) io.stdout.write(`${jsonText({ id, revoked: record.revoked })}\n`);
   else io.stdout.write(`Revoked ${id}; a running proxy cuts what it has open within 5 s.\n`);
@@ -125,7 +126,10 @@ function using<T>(dir: string, work: (store: TokenStore) => T): T {
   };
   const store = openTokenStore({ dir, clock: systemClock, watch: false, onProblem });
   try {
-    if (trouble !== '') throw new CliError(`no token is valid while this file is broken: ${trouble}`);
+    if (trouble !== '')
+      throw new CliError(
+        `no token is valid while this file is broken: ${trouble}; put back a backup, or remove it and issue tokens anew`,
+      );
     return work(store);
   } catch (error) {
     if (!(error instanceof TokenStoreError)) throw error;

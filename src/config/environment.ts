@@ -17,7 +17,16 @@ type Key = { readonly path: readonly string[]; readonly kind: 'text' | 'number' 
 
 const PREFIX = 'SALLYPORT_';
 /** Read elsewhere, so no misspelling of a setting. */
-const OTHERS = new Set(['SALLYPORT_CONFIG', 'SALLYPORT_DEBUG', 'SALLYPORT_DIR']);
+const OTHERS: ReadonlySet<string> = new Set([
+  'SALLYPORT_CONFIG',
+  'SALLYPORT_DEBUG',
+  'SALLYPORT_DIR',
+  'SALLYPORT_COMMAND_ENV',
+  ...['VAULT_PASSPHRASE', 'VAULT_KEY', 'REDIS_PASSWORD', 'REDIS_KEY', 'OPERATOR_TOKEN'].flatMap((name) => [
+    `SALLYPORT_${name}`,
+    `SALLYPORT_${name}_FILE`,
+  ]),
+]);
 /** A slip of the fingers; more is another variable (orchestrators set SALLYPORT_PORT_8080_TCP and the like). */
 const MAX_NAME_SLIP = 2;
 
@@ -60,7 +69,8 @@ function variableOf(path: readonly string[]): string {
 }
 
 function misspelt(name: string, keys: ReadonlyMap<string, Key>): readonly Problem[] {
-  const near = keys.has(name) || OTHERS.has(name) ? null : nearestWord(name, keys.keys(), MAX_NAME_SLIP);
+  if (keys.has(name) || OTHERS.has(name)) return [];
+  const near = nearestWord(name, [...keys.keys(), ...OTHERS], MAX_NAME_SLIP);
   if (near === null) return [];
   return [{ file: `$${name}`, line: 0, column: 0, message: 'sets nothing', fix: `did you mean ${near}?` }];
 }

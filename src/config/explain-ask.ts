@@ -1,5 +1,6 @@
 /** A question to `policy/explain.ts` as people put it: who asks by name, token or address, and a URL. Pure. */
 import type { ExplainAsk, ExplainDone } from '../base/control.ts';
+import { canonicalAddress } from '../policy/address-text.ts';
 import { type Explanation, explain } from '../policy/explain.ts';
 import { parseRequest } from './request-url.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -16,6 +17,7 @@ export function explainAsked(
   if ([group, identity, from].filter((one) => one !== undefined).length !== 1) {
     return { problem: 'say who asks by one of group, identity and from' };
   }
+  if (from !== undefined && canonicalAddress(from) === null) return { problem: 'from is no IP address' };
   const asker =
     group ?? (identity === undefined ? sources.lookup(from ?? '') : groupOf(identity, groupOfToken));
   if (asker === null && from !== undefined) return { group: null, explanation: UNIDENTIFIED };

@@ -5,16 +5,20 @@ import { suggest } from './nearest.ts';
 type Wanted = { readonly expected?: string; readonly values?: readonly unknown[] };
 
 /** The nearest of the choices, or all of them. */
-export function choiceFix(issue: Wanted, value: unknown): string {
+export function choiceFix(issue: Wanted, key: PropertyKey | undefined, value: unknown): string {
   const known = (issue.values ?? []).map(String);
-  return known.length === 1 ? `write ${known[0]}` : suggest(typeof value === 'string' ? value : '', known);
+  if (known.length !== 1) return suggest(typeof value === 'string' ? value : '', known);
+  return key === 'version' ? `write ${known[0]}` : `write ${known[0]}, or remove the key`;
 }
+
+const LISTS_OF_BLOCKS: ReadonlySet<unknown> = new Set(['rules', 'secrets', 'tests', 'aws']);
 
 /** The same value in the type that is wanted, where that can be told. `key`: the last step of its path. */
 export function typeFix({ expected }: Wanted, key: PropertyKey | undefined, value: unknown): string {
   if (expected === 'string' && (typeof value === 'number' || typeof value === 'boolean')) {
     return unitFix(key, value) ?? `quote it: "${value}"`;
   }
+  if (expected === 'array' && LISTS_OF_BLOCKS.has(key)) return 'write a list of blocks, each behind "- "';
   if (expected === 'array' && !Array.isArray(value) && typeof value !== 'object') {
     // Methods are compared as they are written, and all that clients send are upper case.
     const written = key === 'methods' && typeof value === 'string' ? value.toUpperCase() : value;

@@ -6,11 +6,11 @@ import type { Problem } from '../policy/model.ts';
 import { choiceFix, typeFix, typeWord } from './fixes.ts';
 import { isRecord, knownKeys, RULE_KINDS, valueAt } from './known-keys.ts';
 import { suggest } from './nearest.ts';
+import { addFix, formFix, isCredential, type Limit, limitWords } from './value-fixes.ts';
 import type { YamlFile, YamlPath } from './yaml-file.ts';
 
 /** What is used of a zod issue. */
-export type Issue = {
-  readonly code: string;
+export type Issue = Limit & {
   readonly path: readonly PropertyKey[];
   readonly message: string;
   readonly keys?: readonly string[];
@@ -50,26 +50,40 @@ function wordsFor(issue: Issue, base: YamlPath, root: unknown, schema: object): 
       return unionWords(issue, path, root, schema);
     case 'invalid_value':
     case 'invalid_type': {
-      if (value === undefined) return [missing(path)];
-      const fix =
-        issue.code === 'invalid_type' ? typeFix(issue, path.at(-1), value) : choiceFix(issue, value);
-      return [{ path, message: `${name(path)} cannot be ${show(value)}`, fix }];
+      if (value === undefined) return missing(path, root);
+      if (path.length === 0 && typeof value === 'string') return [NO_KEYS];
+      const wanted = issue.code === 'invalid_type' ? typeFix : choiceFix;
+      const fix = wanted(issue, path.at(-1), value);
+      return [{ path, message: `${name(path)} cannot be ${show(value, path)}`, fix }];
     }
     case 'invalid_format':
-    case 'custom': {
-      const fix = portTooHigh(value) ? PORT_FIX : 'correct the value';
-      return [{ path, message: `${name(path)} ${show(value)} ${issue.message}`, fix }];
-    }
+    case 'custom':
+      return [formWords(issue, path, value)];
     default:
-      return [limitWords(issue, path, value)];
+      return [boundWords(issue, path, value)];
   }
 }
 
-/** Too much or too little of something. */
-function limitWords({ message }: Issue, path: YamlPath, value: unknown): Found {
-  if (path.at(-2) === 'ports') return { path, message: `${show(value)} is no port`, fix: PORT_FIX };
-  return { path, message: `${name(path)}: ${message}`, fix: 'correct the value' };
+/** A text of another form than it should have. */
+function formWords({ message }: Issue, path: YamlPath, value: unknown): Found {
+  const fix = portTooHigh(value) ? PORT_FIX : formFix(path.at(-1), value, message);
+  const shown = isCredential(path.at(-1)) ? '' : ` ${show(value, path)}`;
+  return { path, message: `${name(path)}${shown} ${message}`, fix };
 }
+
+/** Too much or too little of something. */
+function boundWords(issue: Issue, path: YamlPath, value: unknown): Found {
+  if (path.at(-2) === 'ports') return { path, message: `${show(value, path)} is no port`, fix: PORT_FIX };
+  const { message, fix } = limitWords(issue, show(value, path));
+  return { path, message: `${name(path)} ${message}`, fix };
+}
+
+/** Its text is not shown: whoever checks the wrong file may have named one with a key in it. */
+const NO_KEYS: Found = {
+  path: [],
+  message: 'the file is one text, and no block of keys',
+  fix: 'write `key: value`, with a blank behind each colon',
+};
 
 function unknownKey(path: YamlPath, key: string, root: unknown, schema: object): Found {
   const known = knownKeys(schema, path, root);
@@ -89,7 +103,7 @@ function unknownKey(path: YamlPath, key: string, root: unknown, schema: object):
 
 function unionWords(issue: Issue, path: YamlPath, root: unknown, schema: object): readonly Found[] {
   const value = valueAt(root, path);
-  if (value === undefined) return [missing(path)];
+  if (value === undefined) return missing(path, root);
   const branches = issue.errors ?? [];
   if (isRecord(value) && path.at(-2) === 'rules') return ruleWords(branches, path, root, schema);
   const typed = branches.filter((branch) => !branch.some(wrongKind));
@@ -97,7 +111,9 @@ function unionWords(issue: Issue, path: YamlPath, root: unknown, schema: object)
   const wrong = branches.flat().find((one) => one.path.length > 0 && one.code !== 'unrecognized_keys');
   if (wrong !== undefined) return wordsFor(wrong, path, root, schema);
   const kinds = [...new Set(branches.flat().map((one) => typeWord(one)))].join(' or ');
-  return [{ path, message: `${name(path)} cannot be ${show(value)}`, fix: `write ${kinds}` }];
+  const fix =
+    path.at(-2) === 'rules' && typeof value === 'string' ? `write "allow: ${value}"` : `write ${kinds}`;
+  return [{ path, message: `${name(path)} cannot be ${show(value, path)}`, fix }];
 }
 
 /** The value is of another kind altogether than this branch of a union wants. */
@@ -141,8 +157,13 @@ const KIND_KEYS: Readonly<Record<string, string>> = {
   reason: 'a `deny`',
 };
 
-function missing(path: YamlPath): Found {
-  return { path, message: `${name(path)} is missing`, fix: `add \`${String(path.at(-1) ?? '')}:\`` };
+/** Nothing of a guardrail that is an `allow`: that it cannot be one is said already. */
+function missing(path: YamlPath, root: unknown): readonly Found[] {
+  const rule = valueAt(root, path.slice(0, -1));
+  if (path.at(-1) === 'deny' && isRecord(rule) && RULE_KINDS.some((kind) => Object.hasOwn(rule, kind))) {
+    return [];
+  }
+  return [{ path, message: `${name(path)} is missing`, fix: addFix(path.at(-1)) }];
 }
 
 function name(path: YamlPath): string {
@@ -151,10 +172,11 @@ function name(path: YamlPath): string {
   return typeof last === 'number' ? `entry ${last + 1} of \`${String(path.at(-2))}\`` : `\`${last}\``;
 }
 
-function show(value: unknown): string {
+function show(value: unknown, path: YamlPath): string {
   if (value === null) return 'empty';
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object') return 'a block of keys';
+  if (typeof value === 'string' && isCredential(path.at(-1))) return 'what it is';
   const text = JSON.stringify(value) ?? 'that';
   return text.length > 60 ? `${text.slice(0, 57)}..."` : text;
 }

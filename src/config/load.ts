@@ -130,7 +130,7 @@ function readSource(
   const text = decode(bytes);
   if (text === null) {
     const message = 'the file is not UTF-8 text';
-    problems.push({ file: source.file, line: 0, column: 0, message, fix: 'save it as UTF-8' });
+    problems.push({ file: source.file, ...firstBadByte(bytes), message, fix: 'save it as UTF-8' });
     return null;
   }
   const yaml = readYaml(source.file, text);
@@ -147,6 +147,13 @@ function decode(bytes: Buffer): string | null {
   }
 }
 
+/** Where the text ends that can be read. */
+function firstBadByte(bytes: Buffer): { line: number; column: number } {
+  const good = new TextDecoder('utf-8').decode(bytes).split('\ufffd', 1)[0] ?? '';
+  const lines = good.split('\n');
+  return { line: lines.length, column: (lines.at(-1)?.length ?? 0) + 1 };
+}
+
 type Schema<T> = {
   safeParse: (
     value: unknown,
@@ -158,6 +165,31 @@ type Schema<T> = {
 function validated<T>(yaml: YamlFile, kind: Kind, schema: Schema<T>, problems: Problem[]): Located<T>[] {
   const parsed = schema.safeParse(yaml.value);
   if (parsed.success) return [{ file: yaml.file, value: parsed.data, locate: yaml.locate }];
+  const misplaced = otherKind(yaml, kind);
+  if (misplaced !== null) {
+    problems.push(misplaced);
+    return [];
+  }
   problems.push(...problemsOf(yaml, parsed.error.issues, jsonSchemaOf(kind)));
   return [];
+}
+
+/** A file of one kind where those of another belong: one word on that instead of one on each of its keys. */
+function otherKind(yaml: YamlFile, kind: Kind): Problem | null {
+  const { value, file } = yaml;
+  if (typeof value !== 'object' || value === null) return null;
+  const has = (key: string): boolean => Object.hasOwn(value, key);
+  const place = (message: string, fix: string, key: string): Problem => {
+    return { file, ...yaml.locate([], key), message, fix };
+  };
+  if (kind === 'policy' && has('profile') && has('secrets') && !has('group')) {
+    return place('this is a key profile', 'move it to the folder profiles/ beside the groups', 'profile');
+  }
+  if (kind === 'policy' && has('enforce_only') && !has('group')) {
+    return place('these are guardrails', 'name the file guardrails.yaml', 'enforce_only');
+  }
+  if (kind === 'profile' && has('group') && !has('profile')) {
+    return place("this is a group's policy", 'move it up into the policies folder', 'group');
+  }
+  return null;
 }

@@ -3,6 +3,8 @@
  * `test` and the admin API; live requests come through `wire/` and never through here, but the host and port
  * go through the same strict parser.
  */
+
+import { domainToASCII } from 'node:url';
 import type { Authority } from '../flow/target.ts';
 import type { Facts } from '../flow/verdict.ts';
 import { isAuthority, parseAuthority } from '../wire/authority.ts';
@@ -40,9 +42,20 @@ export function parseRequest(method: string, url: string): WrittenRequest | { pr
   const protocol = /^ws/i.test(written) ? 'websocket' : 'http/1.1';
   const scheme = /^(?:https|wss)$/i.test(written) ? 'https' : 'http';
   const at = parseAuthority(authority, PORTS[scheme]);
-  if (!isAuthority(at)) return { problem: at.detail ?? `"${authority}" is no host` };
+  if (!isAuthority(at)) {
+    const ascii = inAscii(authority);
+    const fix = ascii === null ? '' : `: write ${ascii}`;
+    return { problem: `${at.detail ?? `"${authority}" is no host`}${fix}` };
+  }
   if (/[^\u0021-\u007e]/.test(rest))
     return { problem: 'the path holds white space or non-ASCII: percent-encode it' };
   const path = rest.startsWith('/') ? rest : `/${rest}`;
   return { at, scheme, facts: { method, path, protocol } };
+}
+
+/** The A-labels of a name with letters beyond ASCII, port included, or null. */
+function inAscii(authority: string): string | null {
+  const [, name = '', port = ''] = /^([^:]*)(:[0-9]+)?$/.exec(authority) ?? [];
+  const ascii = /[^\u0021-\u007e]/.test(name) ? domainToASCII(name.normalize('NFC')) : '';
+  return ascii === '' ? null : `${ascii}${port}`;
 }

@@ -1,4 +1,5 @@
 /** Runs the `tests:` sections of policy files: each request through the same walk as the live decision. */
+import { canonicalAddress } from '../policy/address-text.ts';
 import { type Explanation, explain } from '../policy/explain.ts';
 import type { CompiledGroup, PolicySet, PolicyTest } from '../policy/model.ts';
 import type { SourceTable } from '../policy/source-table.ts';
@@ -30,6 +31,9 @@ type Ask = { set: PolicySet; sources: SourceTable; group: CompiledGroup; test: P
 function differences({ set, sources, group, test }: Ask): readonly string[] {
   const request = parseWrittenRequest(test.request);
   if ('problem' in request) return [`the request cannot be read: ${request.problem}`];
+  if (test.from !== undefined && canonicalAddress(test.from) === null) {
+    return [`from: ${JSON.stringify(test.from)} is no IP address`];
+  }
   const answer = explain(set, { group: group.name, ...request });
   const owner = test.from === undefined ? group.name : sources.lookup(test.from);
   const verdict = answer.verdict === 'would_deny' ? 'deny' : answer.verdict;

@@ -1,6 +1,16 @@
 /** What a schema cannot say of the settings: keys that need one another, names as keys. `settings.ts` calls it. */
 import type { Problem } from '../policy/model.ts';
+import { DURATION, durationMs } from '../policy/units.ts';
 import type { YamlFile } from './yaml-file.ts';
+
+const MAX_RETAIN_DAYS = 36_500;
+
+/** Of `audit.retain`. Files are of one day each; with less than one the record would go while it is written. */
+export function isRetention(text: string): boolean {
+  if (!DURATION.test(text)) return true; // said by the pattern
+  const days = durationMs(text) / durationMs('1d');
+  return Number.isInteger(days) && days >= 1 && days <= MAX_RETAIN_DAYS;
+}
 
 /** A name server without anything to answer; null: all is well. */
 export function transparentProblem(

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { DURATION } from '../policy/units.ts';
 import { parseEndpoint, parsePeer } from './endpoint.ts';
 import { adminNames } from './settings-admin.ts';
+import { isRetention } from './settings-checks.ts';
 import { notifyShape } from './settings-notify.ts';
 
 /** Of name servers that are written without one. */
@@ -115,7 +116,10 @@ export const settingsSchema = z
         .enum(['batch', 'always'])
         .default('batch')
         .meta({ description: 'When records reach the disk: many at once, or each by itself.' }),
-      retain: duration.default('90d').meta({ description: 'How long audit files are kept.' }),
+      retain: duration
+        .refine(isRetention, 'is no number of whole days from 1d to 36500d')
+        .default('90d')
+        .meta({ description: 'How long audit files are kept; whole days.' }),
     }),
   })
   .meta({ title: 'Sallyport settings' });

@@ -21,6 +21,9 @@ export type YamlFile = {
 };
 
 const MAX_FILE_CHARACTERS = 1_048_576;
+/** One slip makes the parser complain again and again behind it. */
+const MAX_FAULTS = 5;
+const TOO_DEEP = /call stack/;
 
 /** Parses one file. On any doubt: the problems, with positions. */
 export function readYaml(file: string, text: string): YamlFile | readonly Problem[] {
@@ -50,15 +53,14 @@ function parse(file: string, text: string): YamlFile | readonly Problem[] {
   };
   const faults = [...doc.errors, ...doc.warnings];
   if (faults.length > 0) {
-    return faults.map(({ pos, message, code }) => {
+    const lined = text.split('\n');
+    // Behind a nesting that the parser gave up at, everything is unclosed.
+    const deep = faults.find(({ message }) => TOO_DEEP.test(message));
+    const told = deep === undefined ? faults : [deep];
+    return told.slice(0, MAX_FAULTS).map(({ pos, message, code }) => {
       const where = at(pos[0]);
-      const line = text.split('\n')[where.line - 1] ?? '';
-      return {
-        file,
-        ...where,
-        message: `not valid YAML: ${message.split('\n')[0]}`,
-        fix: fixFor(code, line),
-      };
+      const { why, fix } = faultWords(code, message.split('\n')[0] ?? '', lined[where.line - 1] ?? '');
+      return { file, ...where, message: `not valid YAML: ${why}`, fix };
     });
   }
   const loose = danglingAlias(doc);
@@ -85,6 +87,16 @@ function danglingAlias(doc: Document): Node | null {
     },
   });
   return found;
+}
+
+/** The parser's words for programmers in words for whoever wrote the file. */
+function faultWords(code: string, message: string, line: string): { why: string; fix: string } {
+  if (TOO_DEEP.test(message)) return { why: 'the file is nested too deeply', fix: 'simplify the file' };
+  if (code === 'MULTIPLE_DOCS') return { why: 'a second document begins here', fix: fixFor(code, line) };
+  const open = /end with a ([\]}])|Missing closing (["'])/.exec(message);
+  const closing = open?.[1] ?? open?.[2];
+  if (closing === undefined) return { why: message, fix: fixFor(code, line) };
+  return { why: `something above is not closed`, fix: `look for what lacks its ${closing}` };
 }
 
 function fixFor(code: string, line: string): string {

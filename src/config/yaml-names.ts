@@ -8,6 +8,8 @@ import { errorCode } from '../base/error-code.ts';
 import type { Problem } from '../policy/model.ts';
 
 const YAML_NAME = /^[^.].*\.ya?ml$/;
+/** Someone meant a YAML file, and editors show it as one. */
+const NEARLY_YAML_NAME = /^[^.].*\.ya?ml$/i;
 
 export type YamlNames = { readonly names: readonly string[] } | { readonly code: string };
 
@@ -23,12 +25,17 @@ export function yamlNames(dir: string, shown: string, problems: Problem[]): Yaml
     return { code: errorCode(error) };
   }
   const names: string[] = [];
-  for (const name of found.filter((one) => YAML_NAME.test(one)).sort()) {
-    const wrong = wrongWith(join(dir, name));
+  for (const name of found.filter((one) => NEARLY_YAML_NAME.test(one)).sort()) {
+    const wrong = YAML_NAME.test(name) ? wrongWith(join(dir, name)) : misnamed(name);
     if (wrong === null) names.push(name);
     else if (wrong !== 'gone') problems.push({ file: `${shown}/${name}`, line: 0, column: 0, ...wrong });
   }
   return { names };
+}
+
+function misnamed(name: string): Pick<Problem, 'message' | 'fix'> {
+  const right = name.replace(/[^.]*$/, (ending) => ending.toLowerCase());
+  return { message: 'a file with this ending would not be read', fix: `rename it to ${right}` };
 }
 
 /** null: it is a file, or leads to one. `gone`: it was removed after the folder was read. */

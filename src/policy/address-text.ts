@@ -14,6 +14,8 @@ const IPV6_GROUPS = /^[0-9a-f:]*:[0-9a-f:]*$/i;
 /** RFC 4291 section 2.2, third form: the last four bytes in decimal. */
 const IPV6_DOTTED = new RegExp(`^([0-9a-f:]*:)(${OCTET})\\.(${OCTET})\\.(${OCTET})\\.(${OCTET})$`, 'i');
 const MAX_ADDRESS_TEXT = 45;
+/** of ::ffff:0:0/96 */
+const MAPPED_BITS = 96;
 
 /** Does one of the CIDRs hold the address? IPv4-mapped IPv6 counts as its IPv4; unparsable text is in none. */
 export function inRanges(address: string, ranges: readonly Cidr[]): boolean {
@@ -51,6 +53,11 @@ export function parseCidr(text: string): { cidr: Cidr; bits: number; v6: boolean
   const tail = slash < 0 ? String(width) : text.slice(slash + 1);
   const bits = /^(?:0|[1-9][0-9]{0,2})$/.test(tail) ? Number(tail) : -1;
   if (bits < 0 || bits > width) return { fix: `write a prefix length from 0 to ${width} after the slash` };
+  if (ip instanceof ipaddr.IPv6 && ip.isIPv4MappedAddress() && bits >= MAPPED_BITS) {
+    // Clients and upstreams are compared by their IPv4 address: this range would hold none of them.
+    const inner = ip.toIPv4Address();
+    return { fix: `write ${ipText(firstOf(inner, bits - MAPPED_BITS))}/${bits - MAPPED_BITS}` };
+  }
   const first = ipText(firstOf(ip, bits));
   const cidr = `${first}/${bits}`;
   return first === ipText(ip) ? { cidr, bits, v6: width === 128 } : { fix: `write ${cidr}` };

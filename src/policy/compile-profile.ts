@@ -141,7 +141,10 @@ function compileSource(
   const name = text.slice(colon + 1);
   if (kind === undefined || !SOURCE_NAMES[kind].test(name)) {
     const fix = kind === undefined ? `write one of ${SOURCES.join(':, ')}:, mint:` : SOURCE_FIXES[kind];
-    to.problem(path, `"${text}" is no source of a key`, fix);
+    // What stands here may be the key itself, and errors are logged: it is not shown.
+    const message =
+      kind === undefined ? 'this is no source of a key' : `no ${kind}: source is named like this`;
+    to.problem(path, message, fix);
   }
   if (kind === 'command') {
     const split = splitCommand(name);

@@ -113,7 +113,10 @@ function compileMethods(rule: RuleFile | DenyFile, path: FilePath, to: Reporter)
   rule.methods.forEach((method, at) => {
     const place = [...path, 'methods', at];
     if (!TOKEN.test(method) || method === '*') {
-      to.problem(place, `"${method}" is no HTTP method`, 'leave `methods` out to allow every method');
+      const meant = method.trim().toUpperCase();
+      const fix =
+        TOKEN.test(meant) && meant !== '*' ? `write ${meant}` : 'leave `methods` out to allow every method';
+      to.problem(place, `"${method}" is no HTTP method`, fix);
     } else if (method !== method.toUpperCase()) {
       to.problem(place, `"${method}": methods are case-sensitive`, `write ${method.toUpperCase()}`);
     } else if (NEVER_PASSED.includes(method)) {

@@ -66,8 +66,9 @@ export function compilePolicies(input: CompileInput): Compiled {
   for (const file of input.groups) {
     const to = report(file);
     const group = compileGroup({ file, profiles, enforceOnly, input }, to);
-    if (groups.has(group.name)) {
-      to.problem(['group'], `group ${group.name} is defined in another file, too`, 'rename one of them');
+    const first = groups.get(group.name);
+    if (first !== undefined) {
+      to.problem(['group'], `group ${group.name} is defined in ${first.file}, too`, 'rename one of them');
     }
     groups.set(group.name, group);
   }
@@ -125,6 +126,14 @@ function compileGroup({ file, profiles, enforceOnly, input }: GroupAsk, to: Repo
   const known = profile?.secrets.map(({ env }) => env) ?? [];
   value.exclude.forEach((env, at) => {
     if (known.includes(env)) return;
+    if (value.profile === undefined) {
+      to.problem(
+        ['exclude', at],
+        'there is no `profile` to leave keys out of',
+        'name a profile, or remove `exclude`',
+      );
+      return;
+    }
     to.problem(['exclude', at], `the profile has no key ${env}`, input.suggest(env, known));
   });
   const secrets = withoutExcluded(profile?.secrets ?? [], value.exclude);
@@ -178,10 +187,16 @@ function checkGroup(set: PolicySet, file: Located<PolicyFile>, to: Reporter): vo
       to.problem(['profile'], message, `add "- allow: ${pattern.text}", or exclude: [${secret.env}]`);
     }
   }
+  checkTunnels(set, group, to);
+}
+
+/** What is tunnelled unread is judged by no rule and holds no key. */
+function checkTunnels(set: PolicySet, group: CompiledGroup, to: Reporter): void {
   for (const rule of group.rules) {
     if (rule.kind !== 'allow' || !rule.tunnel) continue;
     const conflict = tunnelConflict(set, group, rule);
-    if (conflict === null) continue;
+    // Its own methods and paths were said of the rule itself.
+    if (conflict === null || conflict === rule) continue;
     const ref = 'env' in conflict ? conflict.at : conflict.ref;
     const message = `\`tls: tunnel\` hides what "${ref.text}" (${ref.file}:${ref.line}) needs to read`;
     const fix =

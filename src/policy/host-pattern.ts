@@ -129,10 +129,13 @@ type Split = { host: string; port: number | null; bracketed: boolean };
 
 function splitPort(text: string): Split | HostPatternFault {
   if (text.trim() === '') return fault('a host pattern is empty', 'name a host, or remove the entry');
-  if (/\s/.test(text)) return fault(`"${text}" holds white space`, `write "${text.replaceAll(/\s+/g, '')}"`);
+  if (/[\s,]/.test(text)) return separated(text);
   if (/[/?#@\\]/.test(text)) {
     const inner = /^(?:[a-z][a-z0-9+.-]*:)?\/*(?:[^/?#@\\]*@)?([^/?#@\\]*)/i.exec(text)?.[1];
-    return fault(`"${text}" is more than a host`, `write only the host: "${inner ?? ''}"`);
+    if (inner === undefined || !isHostPattern(parseHostPattern(inner))) {
+      return fault(`"${text}" is more than a host`, 'write only a host, for example "api.example.com"');
+    }
+    return fault(`"${text}" is more than a host`, `write only the host: "${inner}"`);
   }
   const bracket = /^\[([^[\]]*)\](?::(.*))?$/.exec(text);
   if (bracket !== null) return withPort(text, bracket[1] ?? '', bracket[2], true);
@@ -141,6 +144,18 @@ function splitPort(text: string): Split | HostPatternFault {
   const colon = text.indexOf(':');
   if (colon < 0) return { host: text, port: null, bracketed: false };
   return withPort(text, text.slice(0, colon), text.slice(colon + 1), false);
+}
+
+/** Several hosts in one text, or blanks in one. */
+function separated(text: string): HostPatternFault {
+  const parts = text.split(/[\s,]+/).filter((part) => part !== '');
+  if (text.includes(',') && parts.length > 1) {
+    return fault(
+      `"${text}" is more than one host`,
+      `write a list: [${parts.map((part) => `"${part}"`).join(', ')}]`,
+    );
+  }
+  return fault(`"${text}" holds white space`, `write "${parts.join('')}"`);
 }
 
 function withPort(
@@ -208,10 +223,11 @@ function parseName(name: string, text: string): HostPatternFault | null {
   const labels = name.split('.');
   const last = labels.at(-1) ?? '';
   if (/^(?:[0-9]+|0x[0-9a-f]*)$/.test(last)) {
-    const guess = guessIpv4(name);
+    // A leading zero is octal to some programs and a slip to most people: either reading would surprise.
+    const guess = labels.some((label) => /^0[0-9]/.test(label)) ? null : guessIpv4(name);
     return fault(
       `"${text}" is not a canonical IPv4 address`,
-      guess === null ? 'write four decimal numbers' : `write "${guess}"`,
+      guess === null ? 'write four decimal numbers, without leading zeros' : `write "${guess}"`,
     );
   }
   if (name.length > MAX_NAME || labels.some((label) => label.length > MAX_LABEL)) {

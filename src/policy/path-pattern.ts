@@ -35,7 +35,10 @@ const DOT_SEGMENT = /^\.{1,2}(?:;|$)/;
 
 /** Parses one pattern of `paths:`: absolute, `*` for one whole segment, `**` for any number. */
 export function parsePathPattern(text: string): PathPattern | PathPatternFault {
-  if (!text.startsWith('/')) return { message: `"${text}" is not absolute`, fix: `write "/${text}"` };
+  if (!text.startsWith('/')) {
+    const path = text.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/]*/i, '');
+    return { message: `"${text}" is not absolute`, fix: `write "${path.startsWith('/') ? '' : '/'}${path}"` };
+  }
   if (/[?#]/.test(text)) {
     return {
       message: `"${text}" holds a query or fragment; rules judge the path alone`,

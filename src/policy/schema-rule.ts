@@ -1,6 +1,6 @@
 /** The three kinds of rules as they are written. Part of `schema.ts`; `config/issues.ts` tells what is wrong with one. */
 import { z } from 'zod';
-import { duration, MAX_LIST, words } from './schema-parts.ts';
+import { duration, MAX_LIST, someTime, words } from './schema-parts.ts';
 
 const port = z.int().min(1).max(65_535);
 const hosts = z.union([z.string(), z.array(z.string()).min(1).max(MAX_LIST)]).meta({
@@ -28,7 +28,7 @@ const grant = {
     description:
       'Where the host is intercepted: HTTP/2 is offered also to clients that speak HTTP/1.1 as well. Left out: to those that speak nothing else (gRPC).',
   }),
-  idle: duration.optional().meta({ description: 'Idle limit per direction. Default 10m.' }),
+  idle: someTime.optional().meta({ description: 'Idle limit per direction. Default 10m.' }),
 };
 
 export const allowRule = z.strictObject({
@@ -51,7 +51,7 @@ export const approveRule = z.strictObject({
   methods: methods.optional(),
   paths: paths.optional(),
   ...grant,
-  wait: duration
+  wait: someTime
     .optional()
     .meta({ description: 'How long a request is held before it is refused. Default 5m.' }),
   remember: duration

@@ -19,6 +19,8 @@ export type VaultContent = {
 
 /** Revoked values remembered; the oldest go first. */
 const MAX_REVOKED = 4096;
+const CURE =
+  'put back the newest backup of the state folder; without one, move it and vault-seen.json away and set the keys again';
 
 /** Checks the form only: nothing in the result is authentic before `openDocument`. */
 export function parseDocument(text: string): VaultFile {
@@ -26,11 +28,11 @@ export function parseDocument(text: string): VaultFile {
   try {
     json = JSON.parse(text);
   } catch (cause) {
-    throw new SecretSourceError('damaged', 'the vault file is not JSON', { cause });
+    throw new SecretSourceError('damaged', `vault.json is not JSON; ${CURE}`, { cause });
   }
   const parsed = vaultSchema.safeParse(json);
   if (!parsed.success || print(parsed.data) !== text) {
-    throw new SecretSourceError('damaged', 'the vault file is not in the form that this program writes');
+    throw new SecretSourceError('damaged', `vault.json is not in the form that this program writes; ${CURE}`);
   }
   return parsed.data;
 }
@@ -42,7 +44,10 @@ export function openDocument(file: VaultFile, keys: VaultKeys): VaultContent {
   }
   const { mac, ...rest } = file;
   if (!sameBytes(Buffer.from(mac), Buffer.from(macText(rest, keys)))) {
-    throw new SecretSourceError('damaged', 'the vault file was changed by something else than this program');
+    throw new SecretSourceError(
+      'damaged',
+      `vault.json was changed by something else than this program; ${CURE}`,
+    );
   }
   const list = openSealed(keys.seal, ['revoked', file.id], file.revoked);
   const revoked = revokedSchema.parse(JSON.parse(list.toString('utf8')));

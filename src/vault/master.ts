@@ -96,7 +96,8 @@ function fromFiles([path, next]: readonly [string, string], id: string, check: s
     const keys = deriveFrom(name, id);
     if (keys?.check === check) return keys;
   }
-  if (!existsSync(path)) throw new SecretSourceError('locked', `the vault's key file ${path} is missing`);
+  if (!existsSync(path))
+    throw new SecretSourceError('locked', `the vault's key file ${path} is missing; put it back`);
   throw new SecretSourceError('wrong_key', `${path} does not open this vault`);
 }
 

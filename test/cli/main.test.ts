@@ -88,7 +88,9 @@ describe('the program', () => {
 
   it('puts its name before an error, and no stack', async () => {
     const { err } = await home.run(['token', 'revoke', 'tok_nobody']);
-    expect(err).toMatch(/^sallyport: there is no token "tok_nobody"\n$/);
+    expect(err).toMatch(
+      /^sallyport: there is no token "tok_nobody"; `sallyport token list` shows the ids\n$/,
+    );
     expect((await home.run(['token', 'revoke', 'x'], { env: { SALLYPORT_DEBUG: '1' } })).err).toContain(
       'at ',
     );

@@ -114,16 +114,20 @@ audit: { sync: always, retain: 24h }
   it.each([
     ['proxy: { lisen: "127.0.0.1:1" }', 1, 10, 'did you mean "listen"?'],
     ['proxy:\n  listen: 8080', 2, 11, 'name an address, too: 127.0.0.1:8080'],
-    ['proxy:\n  listen: "127.0.0.1"', 2, 11, 'correct the value'],
-    ['proxy:\n  listen: 127.1:8080', 2, 11, 'correct the value'],
-    ['proxy:\n  workers: 0', 2, 12, 'correct the value'],
+    ['proxy:\n  listen: "127.0.0.1"', 2, 11, 'write it in that form'],
+    ['proxy:\n  listen: 127.1:8080', 2, 11, 'write it in that form'],
+    ['proxy:\n  workers: 0', 2, 12, 'write 1 or more'],
     ['proxy:\n  drain: 30', 2, 10, 'give it a unit: 30s'],
-    ['dns:\n  servers: [dns.example]', 2, 13, 'correct the value'],
+    ['dns:\n  servers: [dns.example]', 2, 13, 'write it in that form'],
     ['dns:\n  hosts: { "a b": ["127.0.0.1"] }', 2, 12, 'write the name in A-labels, without a port'],
-    ['dns:\n  hosts: { a.test: ["127.1"] }', 2, 21, 'correct the value'],
-    ['parent_proxy: ftp://x', 1, 15, 'correct the value'],
+    ['dns:\n  hosts: { a.test: ["127.1"] }', 2, 21, 'write it like 172.25.0.1'],
+    ['parent_proxy: ftp://x', 1, 15, 'write it like http://proxy.corp.example:3128'],
+    ['audit:\n  retain: 12h', 2, 11, 'write it like 90d'],
+    ['audit:\n  retain: 0d', 2, 11, 'write it like 90d'],
+    ['audit:\n  retain: 3 weeks', 2, 11, 'write it like 90d'],
+    ['audit:\n  retain: 90 days', 2, 11, 'write 90d'],
     ['transparent:\n  dns: "127.0.0.1:53"', 2, 8, 'write the address at which sandboxes reach this proxy'],
-    ['state: { redis: localhost }', 1, 17, 'correct the value'],
+    ['state: { redis: localhost }', 1, 17, 'write it like redis://127.0.0.1:6379'],
     ['polices: x', 1, 1, 'did you mean "policies"?'],
     ['proxy: [', 1, null, null],
   ])('%s is refused at %s:%s (%s)', (text, line, column, fix) => {
@@ -134,6 +138,26 @@ audit: { sync: always, retain: 24h }
       ...(column === null ? {} : { column }),
       ...(fix === null ? {} : { fix }),
     });
+  });
+});
+
+describe('what may hold a password', () => {
+  it.each([
+    'parent_proxy: "ftp://user:hunter22@proxy"',
+    'parent_proxy: ["http://user:hunter22@proxy"]',
+    'notify: { url: "ftp://hooks.example/hunter22" }',
+    'state: { redis: "redis://:hunter22@[" }',
+    'hunter22 on its own',
+  ])('does not stand in the error: %s', (text) => {
+    write(text);
+    expect(problems()).toHaveLength(1);
+    expect(JSON.stringify(problems())).not.toContain('hunter22');
+  });
+
+  it('does not stand in it as a variable either', () => {
+    const found = problems({ SALLYPORT_PARENT_PROXY: 'http://user:hunter22@' });
+    expect(found).toMatchObject([{ file: '$SALLYPORT_PARENT_PROXY' }]);
+    expect(JSON.stringify(found)).not.toContain('hunter22');
   });
 });
 

@@ -141,7 +141,7 @@ describe('what needs more than one file', () => {
   it('does not load two groups of one name, or equal ranges of two groups', () => {
     const a = 'version: 1\ngroup: a\nidentify: { sources: [10.0.0.0/8, 172.25.0.0/16] }\n';
     expect(problemsOf({ 'a.yaml': a, 'b.yaml': a })).toContainEqual(
-      expect.objectContaining({ message: 'group a is defined in another file, too' }),
+      expect.objectContaining({ message: 'group a is defined in policies/a.yaml, too' }),
     );
     expect(problemsOf({ 'a.yaml': a, 'b.yaml': a.replace('group: a', 'group: b') })).toMatchObject([
       { file: 'policies/b.yaml', line: 3, message: '10.0.0.0/8 belongs to group a as well' },
@@ -240,9 +240,9 @@ describe('a profile', () => {
       'write command:PROGRAM ARGUMENT, without a shell',
     ],
     ['{ env: K, from: "vault:k", hosts: ["*"] }', 'name the hosts of this key'],
-    ['{ env: K, from: "vault:k", hosts: [] }', 'correct the value'],
-    ['{ env: K, from: "vault:k" }', 'add `hosts:`'],
-    ['{ env: 1K, from: "vault:k", hosts: [a.test] }', 'correct the value'],
+    ['{ env: K, from: "vault:k", hosts: [] }', 'write at least one entry'],
+    ['{ env: K, from: "vault:k" }', 'add `hosts: [HOST]`'],
+    ['{ env: 1K, from: "vault:k", hosts: [a.test] }', 'write it like OPENAI_API_KEY'],
     ['{ env: LD_PRELOAD, from: "vault:k", hosts: [a.test] }', 'choose another name'],
     ['{ env: https_proxy, from: "vault:k", hosts: [a.test] }', 'choose another name'],
     [
@@ -392,7 +392,9 @@ describe('the folder', () => {
     ).toMatchObject([{ message: 'there are two guardrails files' }]);
     const dir = mkdtempSync(join(tmpdir(), 'sallyport-bytes-'));
     writeFileSync(join(dir, 'g.yaml'), Buffer.from([0x76, 0xff, 0xfe]));
-    expect(loadPolicies(dir)).toMatchObject({ problems: [{ message: 'the file is not UTF-8 text' }] });
+    expect(loadPolicies(dir)).toMatchObject({
+      problems: [{ message: 'the file is not UTF-8 text', line: 1, column: 2 }],
+    });
     rmSync(dir, { recursive: true });
     expect(loadPolicies(dir, [join(dir, 'g.yaml')]).ok).toBe(false);
   });
