@@ -62,7 +62,8 @@ function spotOfTarget(head: string, start: number, end: number, lineEnd: number)
   if (path === -1 || start < path) return NOWHERE;
   const query = head.indexOf('?', path);
   if (query === -1 || query >= end) return { kind: 'path' };
-  const pair = Math.max(query, head.lastIndexOf('&', start - 1)) + 1;
+  // Some readers take a semicolon for an ampersand: the name is the nearest one.
+  const pair = Math.max(query, head.lastIndexOf('&', start - 1), head.lastIndexOf(';', start - 1)) + 1;
   const equals = head.indexOf('=', pair);
   return { kind: 'query', name: equals === -1 || equals >= start ? null : head.slice(pair, equals) };
 }

@@ -221,6 +221,13 @@ describe('a placeholder that may not be swapped', () => {
     expect(substitute(mine, headOf([`${OPENAI}: 1`]))).toBe('placeholder_wrong_place');
   });
 
+  it('is refused where a reader that knows semicolons sees another parameter than the named one', () => {
+    for (const query of [`key=1;other=${holder('MAPS_KEY')}`, `key=1;${holder('MAPS_KEY')}`]) {
+      const head = headOf([], `GET /map?${query} HTTP/1.1`);
+      expect(substitute(mine, head, { host: 'maps.example' })).toBe('placeholder_wrong_place');
+    }
+  });
+
   it('is refused in another query parameter than the named one', () => {
     const head = headOf([], `GET /?other=${holder('MAPS_KEY')} HTTP/1.1`);
     expect(substitute(mine, head, { host: 'maps.example' })).toBe('placeholder_wrong_place');
