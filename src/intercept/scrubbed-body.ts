@@ -8,6 +8,7 @@ import type { HeldShare } from '../base/held-bytes.ts';
 import { type Denied, denied } from '../flow/reason.ts';
 import { Scrubber, type ScrubWith, scrubWhole } from '../secrets/scrub.ts';
 import { lengthOfPieces, type Pieces } from '../secrets/stream.ts';
+import { hidesAscii } from '../wire/charset.ts';
 import { type Coding, codingOf, hidesMessages } from '../wire/content-coding.ts';
 import { fieldValue, type ResponseHead } from '../wire/http1-parse.ts';
 import { tellsEncoding } from '../wire/reframe.ts';
@@ -40,6 +41,7 @@ export type ScrubbedSink = {
 export const MAX_HELD_BODY_BYTES = 64 * 1024;
 
 const UNREADABLE = denied('response_unscrubbable', 'Its Content-Encoding cannot be undone here.');
+const FOREIGN = denied('response_unscrubbable', 'Its charset writes ASCII otherwise, or is not known here.');
 const TOO_LARGE = denied(
   'response_unscrubbable',
   'The body gets too large when its Content-Encoding is undone.',
@@ -66,6 +68,7 @@ export class ScrubbedBody {
   static of(head: ResponseHead, ask: ScrubAsk, sink: ScrubbedSink): ScrubbedBody | Denied {
     const coding = codingOf(head.text);
     if (coding === 'unknown' || hidesMessages(head.text)) return UNREADABLE;
+    if (hidesAscii(head.text)) return FOREIGN;
     const { framing } = head;
     // Where there is no room left a short body streams, too.
     const length = coding === null && framing.kind === 'length' ? framing.length : Number.POSITIVE_INFINITY;

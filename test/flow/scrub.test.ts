@@ -131,6 +131,14 @@ describe('an answer from a host with a key', () => {
     }
   });
 
+  it.each(['utf-8', 'UTF8', '"iso-8859-1"', 'US-ASCII', 'windows-1252', 'Shift_JIS', ''])(
+    'in charset %s goes on',
+    async (charset) => {
+      answer = sized(`a ${REAL} b`, `Content-Type: text/plain; charset=${charset}\r\n`);
+      expect((await ask()).body.toString()).toBe(`a ${placeholder} b`);
+    },
+  );
+
   it('of messages that say they are in no encoding goes on', async () => {
     answer = sized(`a ${REAL} b`, 'grpc-encoding: identity\r\n');
     expect((await ask()).body.toString()).toBe(`a ${placeholder} b`);
@@ -273,6 +281,14 @@ describe('an answer from a host with a key', () => {
     ['an encoding that is not known', 'Content-Encoding: compress\r\n', 'nope', 'response_unscrubbable'],
     ['two encodings', 'Content-Encoding: gzip, br\r\n', 'nope', 'response_unscrubbable'],
     ['messages that are compressed', 'Grpc-Encoding: gzip\r\n', 'nope', 'response_unscrubbable'],
+    [
+      'EBCDIC, which Accept may ask for',
+      'Content-Type: text/plain;charset=IBM037\r\n',
+      'nope',
+      'response_unscrubbable',
+    ],
+    ['UTF-32', 'content-type: text/plain; charset="utf-32"\r\n', 'nope', 'response_unscrubbable'],
+    ['two charsets', 'Content-Type: a/b; charset=utf-8; charset=cp500\r\n', 'nope', 'response_unscrubbable'],
     ['the same of Connect', 'connect-content-encoding: br\r\n', 'nope', 'response_unscrubbable'],
     ['a body that is not what it says', 'Content-Encoding: gzip\r\n', 'nope', 'upstream_bad_response'],
     ['a body with more behind it', 'Content-Encoding: br\r\n', moreBehind, null],
