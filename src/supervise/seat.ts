@@ -138,7 +138,8 @@ export class Seat {
     this.#next = null;
     this.#failed = '';
     this.state = 'starting';
-    const child = this.#opts.fork();
+    const child = this.#forked();
+    if (child === null) return;
     this.#child = child;
     const limit = setTimeout(() => child.kill('SIGKILL'), START_MS);
     let gone = false;
@@ -159,6 +160,16 @@ export class Seat {
       if (child.pid === undefined) leave(error.message);
     });
     this.tell(this.#opts.begin(this.worker));
+  }
+
+  /** null: the system has no room for another process (ENOMEM is thrown); tried again like one that died. */
+  #forked(): ChildProcess | null {
+    try {
+      return this.#opts.fork();
+    } catch (error) {
+      this.#gone(error instanceof Error ? error.message : String(error));
+      return null;
+    }
   }
 
   #heard(message: FromWorker): void {

@@ -29,6 +29,7 @@ describe('a seat', () => {
       fork: () => {
         forks += 1;
         const how = behaviour[forks - 1] ?? 'answers';
+        if (how === 'no memory') throw Object.assign(new Error('spawn ENOMEM'), { code: 'ENOMEM' });
         return fork(WORKER, [how], {
           serialization: 'advanced',
           stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
@@ -56,5 +57,12 @@ describe('a seat', () => {
     expect(seat.pid).not.toBe(pid);
     expect(seat.restarts).toBe(1);
     expect(await seat.report()).not.toBeNull();
+  });
+
+  it('tries again where the system has no room for another process', async () => {
+    await seated(['answers', 'no memory']);
+    seat.kill();
+    await eventually(() => ready === 2, 20_000);
+    expect(seat.restarts).toBe(2);
   });
 });
