@@ -6,9 +6,9 @@
  */
 import type { HeldShare } from '../base/held-bytes.ts';
 import { type Denied, denied } from '../flow/reason.ts';
+import { hidesAscii } from '../secrets/charset.ts';
 import { Scrubber, type ScrubWith, scrubWhole } from '../secrets/scrub.ts';
 import { lengthOfPieces, type Pieces } from '../secrets/stream.ts';
-import { hidesAscii } from '../wire/charset.ts';
 import { type Coding, codingOf, hidesMessages } from '../wire/content-coding.ts';
 import { fieldValue, type ResponseHead } from '../wire/http1-parse.ts';
 import { tellsEncoding } from '../wire/reframe.ts';

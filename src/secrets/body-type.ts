@@ -3,6 +3,8 @@
  * Called by `body-swap.ts` for a request's body and by `multipart-swap.ts` for each part.
  */
 
+import { isForeign } from './charset.ts';
+
 /**
  * `json`: in strings; `form`: percent-encoded; `text`: as it is; `opaque`: lengths and sums may depend on every byte, or
  * characters are not bytes, so nothing is put in.
@@ -18,7 +20,6 @@ const JSON_TYPES =
 const FORM_TYPE = 'application/x-www-form-urlencoded';
 const OPAQUE_TYPES =
   /^(?:(?:image|audio|video|font)\/(?!svg\+xml)|application\/(?:octet-stream|zip|gzip|x-gzip|x-tar|zstd|pdf|wasm|grpc|(?:x-|vnd\.google\.)?protobuf|(?:x-|vnd\.)?msgpack|cbor|vnd\.apache\.(?:parquet|arrow)))|\+(?:proto|cbor|zip|gzip)$/;
-const WIDE_CHARSET = /;\s*charset\s*=\s*"?\s*(?:utf-?(?:16|32)|ucs-)/i;
 /** RFC 2046 section 5.1.1; a space at its end is not allowed there either. */
 const BOUNDARY =
   /;\s*boundary\s*=\s*(?:"([0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?])"|([0-9A-Za-z'+_\-.]{1,70}))\s*(?:;|$)/i;
@@ -34,7 +35,7 @@ export function bodyTypeOf(values: readonly string[]): BodyType {
     const boundary = found?.[1] ?? found?.[2];
     return boundary === undefined ? single('opaque') : { kind: 'multipart', boundary };
   }
-  if (WIDE_CHARSET.test(contentType) || OPAQUE_TYPES.test(essence)) return single('opaque');
+  if (isForeign(contentType) || OPAQUE_TYPES.test(essence)) return single('opaque');
   if (JSON_TYPES.test(essence)) return single('json');
   return single(essence === FORM_TYPE ? 'form' : 'text');
 }

@@ -72,6 +72,9 @@ const TOO_LARGE = denied('body_too_large', 'The body with its keys is too large.
 type Looked = Passing | 'narrow';
 const SPELLINGS: readonly Looked[] = ['plain', 'percent', 'json', 'narrow'];
 const NUL = '\0';
+/** A byte order mark, or a NUL where JSON has none in its first four bytes (RFC 4627 section 3). */
+const WIDE_MARK = /^(?:\xff\xfe|\xfe\xff|.{0,3}\0)/s;
+const MARK_CHARS = 4;
 
 export class PartSwap {
   readonly #state: SwapState;
@@ -79,6 +82,8 @@ export class PartSwap {
   readonly #stream: StreamRewriter<string>;
   /** what was passed on last, in each spelling: what is searched for may begin there */
   #tails: Readonly<Record<Looked, string>> = NO_TAILS;
+  /** how it begins, before anything was put in */
+  #opening = '';
 
   constructor(state: SwapState, format: BodyFormat) {
     this.#state = state;
@@ -119,19 +124,24 @@ export class PartSwap {
       return null;
     }
     this.#tails = NO_TAILS;
+    this.#opening = this.#opening.padEnd(MARK_CHARS);
     state.used.add(binding.env);
     return state.count(text) ? text : null;
   }
 
   #spot(spelling: Spelling): Spot {
     const format = this.#format;
-    return format === 'opaque' ? { kind: 'none' } : { kind: 'body', format, spelling };
+    // Some readers tell UTF-16 and UTF-32 by it, whatever the type says: they would read a key as other text.
+    const isWide = WIDE_MARK.test(this.#opening);
+    return format === 'opaque' || isWide ? { kind: 'none' } : { kind: 'body', format, spelling };
   }
 
   #passing(texts: Readonly<Record<Passing, string>>): boolean {
     const { bindings } = this.#state.ask;
     const overlap = Math.max(bindings.known.longest, bindings.leaks.longest, CODED_MARKER_CHARS) - 1;
     const tails = this.#tails;
+    if (this.#opening.length < MARK_CHARS)
+      this.#opening += texts.plain.slice(0, MARK_CHARS - this.#opening.length);
     const windows = { plain: '', percent: '', json: '', narrow: '' };
     const narrow = texts.plain.includes(NUL) ? texts.plain.replaceAll(NUL, '') : texts.plain;
     for (const spelling of SPELLINGS) {

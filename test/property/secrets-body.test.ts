@@ -19,6 +19,8 @@ describe('a body', () => {
   it('holds the key exactly where the placeholder stood, however it is cut', () => {
     fc.assert(
       fc.property(type, fc.array(calm, { minLength: 2, maxLength: 4 }), cuts, (name, parts, lengths) => {
+        // What begins like UTF-16 gets none.
+        fc.pre(!/^(?:\xff\xfe|\xfe\xff|.{0,3}\0)/s.test(parts[0] ?? ''));
         const sent = send(name, parts.join(ODD), lengths);
         expect(sent).toMatchObject({ reason: null, body: parts.join(TYPES[name]) });
       }),

@@ -77,6 +77,9 @@ describe('a placeholder in a body', () => {
     [['application/octet-stream']],
     [['image/png']],
     [['text/plain; charset=utf-16']],
+    [['text/plain;charset="IBM037"']],
+    [['application/json; charset=utf-7']],
+    [['application/x-www-form-urlencoded; charset=utf-8; charset=cp500']],
     [['text/plain', 'text/html']],
   ])('of %s is refused, since a key could break it', (types) => {
     expect(send(types, `a ${ODD} b`).reason).toBe('placeholder_wrong_place');
@@ -94,6 +97,17 @@ describe('a placeholder in a body', () => {
     for (const spelt of [text, percentAll(text), jsonAll(text)]) {
       expect(send('application/json', `{"key":"${spelt}"}`).reason, spelt).toBe(reason);
       expect(send('application/json', `{"key":"${spelt}"}`, [1]).reason, spelt).toBe(reason);
+    }
+  });
+
+  it.each([
+    ['a mark of UTF-16', `\xff\xfe${TOKEN}`],
+    ['the other mark', `\xfe\xff\x00"${TOKEN}\x00"`],
+    ['half a character of UTF-16', `"\x00${TOKEN}"\x00`],
+  ])('behind %s is refused: some readers take it for other text, which they may repeat', (_, body) => {
+    for (const type of ['application/json', 'text/plain', 'application/x-www-form-urlencoded', null]) {
+      for (const cuts of [[], [1], [3]])
+        expect(send(type, body, cuts)).toMatchObject({ reason: 'placeholder_wrong_place', used: [] });
     }
   });
 

@@ -1,7 +1,8 @@
 /**
  * In which charset a body says its text is. Frameworks write in the one that a client's Accept asks for (Spring does):
- * where ASCII is not written as ASCII, as in EBCDIC and UTF-32, no key could be found. Called by `intercept/` for answers
- * from hosts that keys are bound to.
+ * where ASCII is not written as ASCII, as in EBCDIC and UTF-32, no key could be found in an answer. A key that is put
+ * into a request as ASCII is read as other text there, which an upstream may repeat. Used by `body-type.ts`, and by
+ * `intercept/` for answers.
  */
 const ANY_CHARSET = /\r\ncontent-type:[^\r\n]*charset/i;
 const TYPE_LINE = /\r\ncontent-type:([^\r\n]*)/gi;
@@ -12,8 +13,14 @@ const WITH_ASCII =
 
 /** May ASCII stand there as something else, or in an unknown charset. @param text head, latin-1 */
 export function hidesAscii(text: string): boolean {
-  if (!ANY_CHARSET.test(text)) return false;
-  return Array.from(text.matchAll(TYPE_LINE), ([, type = '']) => [...type.matchAll(CHARSET)])
-    .flat()
-    .some(([, name = '']) => !WITH_ASCII.test(name.toLowerCase().replace(/[-_]/g, '')));
+  return (
+    ANY_CHARSET.test(text) && Array.from(text.matchAll(TYPE_LINE)).some(([, type = '']) => isForeign(type))
+  );
+}
+
+/** The same of one value of Content-Type. */
+export function isForeign(contentType: string): boolean {
+  return Array.from(contentType.matchAll(CHARSET)).some(
+    ([, name = '']) => name !== '' && !WITH_ASCII.test(name.toLowerCase().replace(/[-_]/g, '')),
+  );
 }
