@@ -1,7 +1,8 @@
 /**
  * What is legal but unwise in a policy set: warnings of `sallyport check`. Never stops a policy from loading.
  */
-import { parseCidr } from './address-text.ts';
+import { classifyAddress } from './address-class.ts';
+import { inRanges, parseCidr, parseLiteral } from './address-text.ts';
 import { coversHost, type HostPattern } from './host-pattern.ts';
 import { lintLimits } from './lint-limits.ts';
 import type { CompiledGroup, CompiledRule, PolicySet, Problem } from './model.ts';
@@ -103,6 +104,10 @@ function lintRule(rule: CompiledRule, warn: Warn): void {
   if (rule.hosts.some((pattern) => pattern.kind === 'any')) {
     warn([...path, rule.kind], '`*` reaches every public host', 'name the hosts that are needed');
   }
+  rule.hosts.forEach((pattern, at) => {
+    const wrong = unreachable(pattern, rule.addresses);
+    if (wrong !== null) warn([...path, rule.kind, ...(rule.hosts.length > 1 ? [at] : [])], ...wrong);
+  });
   rule.addresses.forEach((cidr, at) => {
     if (isWide(cidr)) warn([...path, 'addresses', at], `${cidr} is a very wide range`, 'name the networks');
   });
@@ -111,6 +116,15 @@ function lintRule(rule: CompiledRule, warn: Warn): void {
     const message = `${shared.text} is a front end of many sites: inside a tunnel another of them can be asked for`;
     warn([...path, 'tls'], message, 'remove `tls: tunnel` where the client allows it');
   }
+}
+
+/** An address that the address guard refuses all the same. */
+function unreachable({ host, kind }: HostPattern, opened: readonly string[]): [string, string] | null {
+  if (kind !== 'exact' || parseLiteral(host) === null) return null;
+  const { metadata, public: open } = classifyAddress(host);
+  if (metadata) return [`${host} is a metadata service, which no rule can open`, 'remove it'];
+  if (open || inRanges(host, opened)) return null;
+  return [`${host} is not public: this rule does not open it`, `add addresses: ["${host}"]`];
 }
 
 /** What a set may sign for is then said by nothing but IAM. */

@@ -31,6 +31,9 @@ export const HEAD_LIMITS: HeadLimits = {
   maxInterim: 8,
 };
 
+/** For whoever sent a larger one. */
+export const HEAD_BOUNDS = `A head has ${HEAD_LIMITS.maxHeadBytes} bytes, ${HEAD_LIMITS.maxFields} fields and ${HEAD_LIMITS.maxLine} bytes a line at most.`;
+
 /** One field whose meaning matters to a proxy. */
 export type Field = {
   /** lower-case */

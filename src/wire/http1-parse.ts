@@ -13,6 +13,7 @@ import { trimOws } from './hop.ts';
 import {
   exceeds,
   type Field,
+  HEAD_BOUNDS,
   HEAD_LIMITS,
   type HeadFacts,
   type HeadLimits,
@@ -105,7 +106,7 @@ export function parseRequestHead(text: string, limits: HeadLimits = HEAD_LIMITS)
   const fieldsAt = method.length + target.length + 10;
   const minor = text.charCodeAt(fieldsAt - 1) === DIGIT_ONE ? 1 : 0;
   if (method.length > MAX_METHOD_CHARS) return bad('method is too long');
-  if (exceeds(text, fieldsAt, limits)) return denied('header_too_large');
+  if (exceeds(text, fieldsAt, limits)) return denied('header_too_large', HEAD_BOUNDS);
   const facts = readFields(text, fieldsAt, minor);
   if (typeof facts === 'string') return bad(facts);
   const framing = facts.framing ?? NONE;
@@ -156,7 +157,7 @@ function hasBody(framing: RequestFraming): boolean {
  */
 export function parseRequestTarget(head: RequestHead): RequestTarget | Denied {
   const { method, target } = head;
-  if (ECHO_METHOD.test(method)) return denied('method_refused');
+  if (ECHO_METHOD.test(method)) return denied('method_refused', `${method} is never passed on.`);
   if (method === 'CONNECT') {
     const authority = parseAuthority(target);
     return isAuthority(authority) ? { form: 'authority', authority } : authority;
@@ -194,7 +195,8 @@ export function checkHost(head: RequestHead, at: Authority, defaultPort: number)
   if (head.host === authorityText(at)) return null;
   const host = parseAuthority(head.host, defaultPort);
   if (!isAuthority(host)) return bad('malformed Host');
-  return host.host === at.host && host.port === at.port ? null : denied('host_mismatch');
+  if (host.host === at.host && host.port === at.port) return null;
+  return denied('host_mismatch', `The Host field names another host or port than ${authorityText(at)}.`);
 }
 
 /**

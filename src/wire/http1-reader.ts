@@ -8,7 +8,7 @@ import { Buffer } from 'node:buffer';
 import { type Denied, denied } from '../flow/reason.ts';
 import { BodyReader } from './body-reader.ts';
 import { HeadReader } from './head-reader.ts';
-import { HEAD_LIMITS, type HeadLimits } from './http1-fields.ts';
+import { HEAD_BOUNDS, HEAD_LIMITS, type HeadLimits } from './http1-fields.ts';
 import { parseRequestHead, type RequestHead } from './http1-parse.ts';
 import type { RequestSink } from './http1-sinks.ts';
 import { Input } from './input.ts';
@@ -101,7 +101,7 @@ export class RequestReader {
     const text = this.#heads.read(this.#input.bytes, this.#input.at);
     this.#input.at = this.#heads.next;
     if (text === null) {
-      if (this.#heads.problem === 'full') this.#fault(denied('header_too_large'));
+      if (this.#heads.problem === 'full') this.#fault(denied('header_too_large', HEAD_BOUNDS));
       if (this.#heads.problem === 'bad') this.#fault(denied('bad_request', 'malformed request head'));
       return;
     }

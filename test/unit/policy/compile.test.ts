@@ -318,6 +318,8 @@ describe('warnings', () => {
     ['mode: monitor\nrules: [{ deny: "*" }]\nlimits: { connections: 5 }', 'records limits and lifts them'],
     ['rules: [{ allow: "*.github.io" }]', 'anyone can have a site below github.io'],
     ['rules: [{ allow: a.test, addresses: [0.0.0.0/0] }]', 'is a very wide range'],
+    ['rules: [{ allow: 10.1.2.3 }]', '10.1.2.3 is not public: this rule does not open it'],
+    ['rules: [{ allow: 169.254.169.254, addresses: [169.254.0.0/16] }]', 'which no rule can open'],
     ['rules: [{ allow: x.cloudfront.net, tls: tunnel }]', 'front end of many sites'],
     ['rules: [{ allow: "*.test" }, { deny: a.test }]', '"deny a.test" is never reached'],
     ['rules: [{ deny: "*" }, { allow: a.test }]', '"allow a.test" is never reached'],

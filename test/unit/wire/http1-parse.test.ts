@@ -315,6 +315,17 @@ describe('checkHost', () => {
     expect(check(host, target, port)).toBe(expected);
   });
 
+  it('says which target it was, as other refusals say what to mend', () => {
+    const other = checkHost(request('GET / HTTP/1.1', 'Host: evil.test'), at('up.test:443'), 443);
+    expect(other?.detail).toBe('The Host field names another host or port than up.test:443.');
+    expect(parseRequestTarget(request('TRACE / HTTP/1.1', HOST))).toMatchObject({
+      detail: 'TRACE is never passed on.',
+    });
+    expect(parseRequestHead(`GET / HTTP/1.1\r\nX: ${'y'.repeat(17_000)}`)).toMatchObject({
+      detail: 'A head has 32768 bytes, 128 fields and 16384 bytes a line at most.',
+    });
+  });
+
   it('lets HTTP/1.0 go without Host, and judges one that is there', () => {
     expect(checkHost(request('GET / HTTP/1.0'), at('up.test:80'), 80)).toBeNull();
     expect(checkHost(request('GET / HTTP/1.0', 'Host: evil.test'), at('up.test:80'), 80)?.reason).toBe(
