@@ -79,6 +79,8 @@ describe('a placeholder in a body', () => {
     [['text/plain; charset=utf-16']],
     [['text/plain;charset="IBM037"']],
     [['application/json; charset=utf-7']],
+    [['text/plain; charset = " cp1047"']],
+    [["text/plain; charset*=us-ascii''IBM037"]],
     [['application/x-www-form-urlencoded; charset=utf-8; charset=cp500']],
     [['text/plain', 'text/html']],
   ])('of %s is refused, since a key could break it', (types) => {
