@@ -8,9 +8,9 @@ import type tls from 'node:tls';
 import { H2Wire } from '../base/h2-wire.ts';
 import type { SessionTurn } from '../base/stages.ts';
 import { type Denied, denied } from '../flow/reason.ts';
-import type { H2Abuse } from '../wire/h2-abuse.ts';
 import { FRAME, type Frame } from '../wire/h2-frames.ts';
 import { HEAD_LIMITS } from '../wire/http1-fields.ts';
+import { ABUSES, errorName } from './h2-fault-words.ts';
 import { H2Stream } from './h2-stream.ts';
 import { requestRecord } from './request-record.ts';
 import type { SessionAsk, SessionDeps } from './session-job.ts';
@@ -52,18 +52,6 @@ const OPTIONS: http2.ServerOptions = {
   strictSingleValueFields: false,
 };
 
-const FAULTS: Readonly<Record<H2Abuse, string>> = {
-  reset: 'too many resets',
-  fault: 'too many malformed streams',
-  ping: 'too many PING frames',
-  settings: 'too many SETTINGS frames',
-  empty: 'too many empty DATA frames',
-  window: 'too many WINDOW_UPDATE frames',
-  continuation: 'a header section without end',
-  other: 'too many frames without use',
-  waiting: 'too many small DATA frames',
-};
-
 export class H2Session {
   readonly #deps: SessionDeps;
   readonly #ask: H2SessionAsk;
@@ -91,7 +79,7 @@ export class H2Session {
       peer: 'client',
       came: (frame) => this.#came(frame),
       sent: (frame) => this.#sent(frame),
-      onAbuse: (what) => this.#calm(denied('bad_request', `HTTP/2: ${FAULTS[what]}.`)),
+      onAbuse: (what) => this.#calm(denied('bad_request', `HTTP/2: ${ABUSES[what]}.`)),
     });
     this.#session = http2.performServerHandshake(this.#wire, OPTIONS);
     // What went wrong is told by the GOAWAY that the library sends; both ends of it end in `close`.
@@ -124,7 +112,7 @@ export class H2Session {
       if (this.#deps.draining()) this.#leave(now);
       return;
     }
-    if (this.#leaving ? now >= this.#deadline : false) return void this.#wire.destroy();
+    if (this.#leaving && now >= this.#deadline) return void this.#wire.destroy();
     if (now >= this.#deadline || this.#deps.draining()) this.#leave(now);
   }
 
@@ -252,24 +240,4 @@ export class H2Session {
     record.deny(why);
     record.end({ status: 0, ended: 'refused', reason: why.reason });
   }
-}
-
-/** RFC 9113 section 7. */
-const ERROR_NAMES = [
-  'NO_ERROR',
-  'PROTOCOL_ERROR',
-  'INTERNAL_ERROR',
-  'FLOW_CONTROL_ERROR',
-  'SETTINGS_TIMEOUT',
-  'STREAM_CLOSED',
-  'FRAME_SIZE_ERROR',
-  'REFUSED_STREAM',
-  'CANCEL',
-  'COMPRESSION_ERROR',
-  'CONNECT_ERROR',
-  'ENHANCE_YOUR_CALM',
-];
-
-function errorName(code: number): string {
-  return ERROR_NAMES[code] ?? `error ${code}`;
 }
