@@ -31,7 +31,7 @@ export type LineOptions = {
   readonly onProblem: (why: string) => void;
 };
 
-/** Why it is not has been told by `onProblem`. */
+/** What calls fail with while there is no connection: `onProblem` has told why there is none. */
 export const NOT_THERE = 'Redis is not there';
 /** When it did not answer in time, nothing is asked for this long. */
 const PAUSE_MS = 1_000;

@@ -47,7 +47,7 @@ export type SeatState = 'starting' | 'ready' | 'waiting' | 'over';
 
 /** From the fork to serving: reading policies and keys, verifying the end of the chain. */
 const START_MS = 60_000;
-/** The first replacement comes at once for a person, the next ones twice as late each, up to the longest wait. */
+/** Before the first replacement, which nobody notices; twice as long before each further one, up to the longest wait. */
 const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 30_000;
 /** A worker that served for so long did not die of its start. */
@@ -112,7 +112,7 @@ export class Seat {
   }
 
   tell(message: ToWorker): void {
-    // What cannot be said to a process that is going needs no saying: its end is heard of.
+    // A process that is going hears nothing any more, and need not: its `exit` settles what waits for it.
     if (this.#child?.connected === true) this.#child.send(message, () => {});
   }
 

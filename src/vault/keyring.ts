@@ -1,8 +1,8 @@
 /**
  * The real values that the running proxy holds: fetched from their sources when a policy is loaded, watched,
  * and given to requests without waiting. Made by `proxy.ts`. A value that cannot be fetched is `null`, and
- * requests that need it are refused (`secret_unavailable`): never none at all, and never an old value, but for what
- * `cached.ts` gives for a limited time while its source is down.
+ * requests that need it are refused (`secret_unavailable`): they go neither without it nor with an old value, except one
+ * that `cached.ts` gives for a limited time while its source is down.
  */
 import type { Clock } from '../base/clock.ts';
 import type { SourceRef } from '../policy/model.ts';
