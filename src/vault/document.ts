@@ -20,7 +20,7 @@ export type VaultContent = {
 /** Revoked values remembered; the oldest go first. */
 const MAX_REVOKED = 4096;
 const CURE =
-  'put back the newest backup of the state folder; without one, move it and vault-seen.json away and set the keys again';
+  'put back the newest backup of the state folder; without one, move vault.json and vault-seen.json away and set the keys again';
 
 /** Checks the form only: nothing in the result is authentic before `openDocument`. */
 export function parseDocument(text: string): VaultFile {
