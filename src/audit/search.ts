@@ -43,6 +43,8 @@ export class BadCursorError extends Error {
 
 const NOBODY = 'nobody';
 const PAGE_BYTES = 16 * 1024 * 1024;
+/** So many records in a row that are too old are the end; fewer were written while the machine's clock was wrong. */
+const MAX_OLDER = 4096;
 /** One of a cursor that we made is far below. */
 const MAX_CURSOR_CHARS = 65_536;
 const FIELDS = ['kind', 'reason', 'verdict', 'identity', 'operator', 'request_id', 'flow'] as const;
@@ -94,11 +96,17 @@ class Source {
   }
 
   async advance(): Promise<void> {
-    const line = this.place === null ? null : await this.lines.next();
-    // A line without a time is no record of ours: it goes where the one after it went.
-    const at = line === null ? '' : (AT.exec(line.text)?.[1] ?? this.head?.at ?? '9');
-    this.head = line === null || at < this.#since ? null : { line, at };
-    if (this.head === null) this.place = null;
+    for (let older = 0; this.place !== null && older < MAX_OLDER; older += 1) {
+      const line = await this.lines.next();
+      if (line === null) break;
+      // A line without a time is no record of ours: it goes where the one after it went.
+      const at = AT.exec(line.text)?.[1] ?? this.head?.at ?? '9';
+      if (at < this.#since) continue;
+      this.head = { line, at };
+      return;
+    }
+    this.head = null;
+    this.place = null;
   }
 
   async consume(): Promise<void> {

@@ -82,13 +82,17 @@ async function incident(options: Options, io: CliIo): Promise<void> {
     const result =
       options.dryRun === true ? { step: step.name, ok: true, what: step.would } : await perform(step);
     done.push(result);
-    if (options.json !== true)
-      io.stdout.write(`${result.ok ? 'done' : 'FAILED'}  ${result.step}: ${safe(result.what)}\n`);
+    if (options.json !== true) io.stdout.write(stepLine(result, options.dryRun === true));
   }
   if (options.json === true) io.stdout.write(`${jsonText({ group, steps: done, evidence, keys }, 2)}\n`);
   else if (options.dryRun !== true) io.stdout.write(keyLines(keys, options.since));
   if (done.some(({ ok }) => !ok))
     throw new CliError('not every step was done: see above, mend it, and run it again');
+}
+
+function stepLine({ step, ok, what }: Done, dry: boolean): string {
+  const how = ok ? 'done  ' : 'FAILED  ';
+  return `${dry ? '' : how}${step}: ${safe(what)}\n`;
 }
 
 async function perform({ name, run }: Step): Promise<Done> {

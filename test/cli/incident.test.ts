@@ -98,7 +98,10 @@ describe('incident', () => {
 
   it('may be run again, and does nothing at all with --dry-run', async () => {
     const before = await environment();
-    expect(await incident('--dry-run')).toMatchObject({ status: 0 });
+    const dry = await running.home.run(['incident', '--reason', 'drill', '--dry-run']);
+    expect(dry).toMatchObject({ status: 0 });
+    expect(dry.out).toContain('lockdown: would lock everybody\n');
+    expect(dry.out).not.toContain('done');
     expect(existsSync(join(running.home.dir, '.sallyport', 'incidents'))).toBe(false);
     expect(await call(before)).toBe(200);
     expect((await incident('--group', 'agents')).status).toBe(0);

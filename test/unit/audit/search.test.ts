@@ -124,6 +124,19 @@ describe('a search', () => {
     expect((await all(root, query, 9)).flatMap(flows)).toHaveLength(count);
   });
 
+  it('by time goes on behind records that were written while the clock was wrong', async () => {
+    const root = join(stateDir(), 'audit');
+    const clock = heldClock(START);
+    const trail = openTrail(root, { clock });
+    await record(trail, decision({ flow: 'before' }));
+    clock.time = START - 40 * 86_400_000;
+    await record(trail, decision({ flow: 'wrong' }));
+    clock.time = START + 1_000;
+    await record(trail, decision({ flow: 'after' }));
+    await trail.close();
+    expect((await all(root, { since: START }, 1)).flatMap(flows)).toEqual(['after', 'before']);
+  });
+
   it('finds clients that no policy knows, and addresses as rules write them', async () => {
     const root = join(stateDir(), 'audit');
     const trail = openTrail(root);
