@@ -22,6 +22,7 @@ import { hearSignals } from './start-signals.ts';
 import { telemetryFor } from './start-telemetry.ts';
 import { greeting, toCliError } from './start-text.ts';
 import { startWorkers, workersOf } from './start-workers.ts';
+import { unusedUnlock } from './vault-open.ts';
 import { programVersion } from './version.ts';
 
 export function addStart(program: Command, io: CliIo): void {
@@ -37,6 +38,8 @@ async function start(settings: Settings, io: CliIo): Promise<void> {
   const log = createLog({ stream: io.stderr });
   const signals = hearSignals(log);
   const installed = ensureInstall(settings, { now: Date.now(), env: io.env });
+  const unused = unusedUnlock(settings.state.dir, io.env);
+  if (unused !== null) log.warn(unused);
   await tendOldChains(settings, log);
   const { authority, placeholderKey, adminToken: token } = installed;
   const version = programVersion();

@@ -40,6 +40,24 @@ function stateDirOf({ config, stateDir }: Common, io: CliIo): string {
   return stateDir === undefined ? settingsFor(config, io).state.dir : resolve(io.cwd, stateDir);
 }
 
+/**
+ * What a start says where a passphrase or key is given and the vault is opened by its key file all the same: whoever set it
+ * believes that it protects the vault. Null: nothing to say. Throws SecretSourceError for what `unlockFrom` refuses.
+ */
+export function unusedUnlock(dir: string, env: CliIo['env']): string | null {
+  if (isEmpty(unlockFrom(env)) || !opensByFile(dir)) return null;
+  return 'SALLYPORT_VAULT_PASSPHRASE or SALLYPORT_VAULT_KEY is set and not used: vault.key opens this vault. `sallyport vault rekey --passphrase` or `--environment-key` changes that.';
+}
+
+function opensByFile(dir: string): boolean {
+  try {
+    return openVault({ dir }).opens() === 'key-file';
+  } catch {
+    // What is wrong with the file is told when its keys are fetched.
+    return false;
+  }
+}
+
 function isEmpty({ passphrase, key }: Unlock): boolean {
   return passphrase === undefined && key === undefined;
 }

@@ -2,8 +2,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { runProgram } from '../../src/cli/program.ts';
+import { policy } from '../helpers/scene.ts';
+import type { Installation } from './main-harness.ts';
+import { startProcess } from './process-harness.ts';
 import { type VaultHome, vaultHome } from './vault-harness.ts';
 
 const VALUE = 'sk-proj-0123456789abcdef';
@@ -112,4 +115,27 @@ describe('on a terminal', () => {
     expect(set.status).toBe(0);
     expect(set.said).not.toContain('ghp_');
   });
+});
+
+it.each([
+  ['is not used', async () => {}, true],
+  [
+    'opens it',
+    async (home: Installation) => {
+      await home.run(['vault', 'rekey', '--passphrase'], { stdin: `${PASSPHRASE}\n` });
+    },
+    false,
+  ],
+] as const)('a start says whether a passphrase that is given %s', async (_how, rekey, warned) => {
+  const running = await startProcess({
+    policies: { 'agents.yaml': policy([]) },
+    settings: 'proxy: { listen: "127.0.0.1:0" }\nadmin: { listen: "127.0.0.1:0" }\n',
+    env: { SALLYPORT_VAULT_PASSPHRASE: PASSPHRASE },
+    prepare: async (home) => {
+      await home.run(['vault', 'set', 'openai'], { stdin: VALUE });
+      await rekey(home);
+    },
+  });
+  onTestFinished(() => running.remove());
+  expect(running.said().includes('is set and not used')).toBe(warned);
 });
