@@ -2,7 +2,7 @@
  * `audit report`: the weekly review, as text, JSON or one page of HTML. Reads the record and needs no running proxy;
  * whether the record is whole is looked at first, since a review of an edited one is worth nothing.
  */
-import { existsSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { verifyChains } from '../audit/chains.ts';
@@ -10,7 +10,7 @@ import { type Review, ReviewBuilder } from '../audit/review.ts';
 import { eachRecord } from '../audit/scan.ts';
 import { DURATION, durationMs } from '../policy/units.ts';
 import { CliError, type CliIo } from './io.ts';
-import { CONFIG, settingsFor } from './load.ts';
+import { CONFIG, needAuditFolder, settingsFor } from './load.ts';
 import { progressOn } from './progress.ts';
 import { reviewAsHtml } from './report-html.ts';
 import { reviewAsText } from './report-text.ts';
@@ -51,10 +51,7 @@ export function addAuditReport(audit: Command, io: CliIo): void {
 
 function report(options: Options, io: CliIo): void {
   const dir = join(settingsFor(options.config, io).state.dir, 'audit');
-  if (!existsSync(dir))
-    throw new CliError(
-      `there is no audit folder ${dir}: it is made when the proxy first starts; are these its settings (--config)?`,
-    );
+  needAuditFolder(dir);
   const chain = chainOf(dir);
   const review = reviewOf(dir, options, io);
   if (options.html !== undefined) {

@@ -2,7 +2,6 @@
  * `audit search` and `audit export`: what the record holds, newest first by filters, or all of it as JSON lines for
  * another system. Both read the files, beside a running proxy or without one.
  */
-import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { eachRecordLine } from '../audit/scan.ts';
@@ -10,7 +9,7 @@ import { type AuditQuery, searchAudit } from '../audit/search.ts';
 import { DURATION, durationMs } from '../policy/units.ts';
 import { columnHeads, columnsOf } from './audit-columns.ts';
 import { CliError, type CliIo } from './io.ts';
-import { CONFIG, settingsFor } from './load.ts';
+import { CONFIG, needAuditFolder, settingsFor } from './load.ts';
 import { wholeNumber } from './option-values.ts';
 import { jsonText } from './terminal-text.ts';
 
@@ -131,10 +130,8 @@ function written(io: CliIo, text: string): Promise<void> {
 
 function folderOf(config: string | undefined, io: CliIo): string {
   const dir = join(settingsFor(config, io).state.dir, 'audit');
-  if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() === true) return dir;
-  throw new CliError(
-    `there is no audit folder ${dir}: it is made when the proxy first starts; are these its settings (--config)?`,
-  );
+  needAuditFolder(dir);
+  return dir;
 }
 
 /** Milliseconds since the epoch. */

@@ -3,7 +3,6 @@
  * and need no running proxy; `tail` prints records as columns, with everything a terminal could act on escaped.
  */
 import type { KeyObject } from 'node:crypto';
-import { statSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -15,7 +14,7 @@ import { columnHeads, columnsOf } from './audit-columns.ts';
 import { addAuditReport } from './audit-report.ts';
 import { addAuditSearch } from './audit-search.ts';
 import { CliError, type CliIo } from './io.ts';
-import { CONFIG, settingsFor } from './load.ts';
+import { CONFIG, needAuditFolder, settingsFor } from './load.ts';
 import { wholeNumber } from './option-values.ts';
 import { jsonText } from './terminal-text.ts';
 
@@ -86,7 +85,7 @@ export function addAudit(program: Command, io: CliIo, stop?: AbortSignal): void 
 
 function verify(given: string | undefined, options: VerifyOptions, io: CliIo): void {
   const dir = given === undefined ? defaultDir(options.config, io) : resolve(io.cwd, given);
-  needFolder(dir);
+  needAuditFolder(dir);
   const key = options.key === undefined ? null : readKey(resolve(io.cwd, options.key));
   const chains = verifyChains(dir, key);
   const ok = chains.every(({ finding }) => finding === null);
@@ -126,7 +125,7 @@ function verdictText({ finding, files, records, first, last }: FolderReport): st
 
 async function tail(options: TailOptions, io: CliIo, stop?: AbortSignal): Promise<void> {
   const dir = defaultDir(options.config, io);
-  needFolder(dir);
+  needAuditFolder(dir);
   if (!options.json && options.lines > 0) io.stdout.write(`${columnHeads()}\n`);
   const print = (lines: readonly string[]): void => {
     if (lines.length === 0) return;
@@ -163,14 +162,6 @@ function goneSignal(stream: Writable): AbortSignal {
 
 function defaultDir(config: string | undefined, io: CliIo): string {
   return join(settingsFor(config, io).state.dir, 'audit');
-}
-
-function needFolder(dir: string): void {
-  if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    throw new CliError(
-      `there is no audit folder ${dir}: it is made when the proxy first starts; are these its settings (--config)?`,
-    );
-  }
 }
 
 function readKey(path: string): KeyObject {

@@ -2,7 +2,6 @@
  * `learn`: from what monitor mode let through to the rules that enforce mode would need. Reads the record, needs no
  * running proxy, writes to standard output alone: what goes into a policy file is a person's to read and to paste.
  */
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { type ReadRecord, textOf } from '../audit/read-record.ts';
@@ -12,7 +11,7 @@ import type { Observation } from '../policy/learn.ts';
 import { durationMs } from '../policy/units.ts';
 import { CliError, type CliIo } from './io.ts';
 import { joined, proposalAsJson, proposalAsYaml } from './learn-text.ts';
-import { CONFIG, knownGroup, policiesFor, settingsFor } from './load.ts';
+import { CONFIG, knownGroup, needAuditFolder, policiesFor, settingsFor } from './load.ts';
 import { duration, wholeNumber } from './option-values.ts';
 import { progressOn } from './progress.ts';
 import { jsonText } from './terminal-text.ts';
@@ -64,10 +63,7 @@ function run(options: Options, io: CliIo): void {
   const group = set.groups.get(knownGroup(set, options.group));
   if (group === undefined) return;
   const dir = join(settings.state.dir, 'audit');
-  if (!existsSync(dir))
-    throw new CliError(
-      `there is no audit folder ${dir}: it is made when the proxy first starts; are these its settings (--config)?`,
-    );
+  needAuditFolder(dir);
   const { seen, calls, over } = observe(dir, options, io);
   const proposal = proposeRules(set, group, { seen, distinct: options.distinct });
   if (options.json === true) io.stdout.write(`${jsonText(proposalAsJson(options, calls, proposal), 2)}\n`);

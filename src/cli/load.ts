@@ -1,4 +1,5 @@
 /** Settings and policies as commands need them: loaded, or a CliError that lists what is wrong and where. */
+import { statSync } from 'node:fs';
 import { loadPolicies } from '../config/load.ts';
 import { loadSettings, type Settings } from '../config/settings.ts';
 import type { PolicySet, Problem } from '../policy/model.ts';
@@ -22,6 +23,14 @@ export function policiesFor(settings: Settings): PolicySet {
   const loaded = loadPolicies(settings.policies);
   if (loaded.ok) return loaded.set;
   throw new CliError(listOf('the policies are not in order', loaded.problems));
+}
+
+/** For commands that read the record: `dir` must be there. */
+export function needAuditFolder(dir: string): void {
+  if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  throw new CliError(
+    `there is no audit folder ${dir}: it is made when the proxy first starts; are these its settings (--config)?`,
+  );
 }
 
 /** For `--group`: wrong use when there is no such group, with the ones there are. */
