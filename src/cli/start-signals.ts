@@ -2,8 +2,8 @@
  * What signals do to `start`, whether it serves by itself or supervises workers. They are heard from its first step on:
  * one that comes while it starts is obeyed as soon as there is something that can obey.
  */
-import { setTimeout as pause } from 'node:timers/promises';
 import type { Log } from '../base/log.ts';
+import { Paced } from '../base/paced.ts';
 
 /** From the second signal to the end of the process, whatever it is doing then. */
 const HURRY_MS = 1_000;
@@ -31,18 +31,10 @@ export function hearSignals(log: Log): Signals {
   let running: Signalled | null = null;
   let stops = 0;
   let wanted = { reload: false, lockdown: false };
-  let reloading = false;
-  const reload = async (): Promise<void> => {
-    wanted.reload = true;
-    if (running === null || reloading) return;
-    reloading = true;
-    // The handler stays while work drains: without one, SIGHUP would end the process there and then.
-    while (wanted.reload && stops === 0) {
-      wanted.reload = false;
-      await running.reload();
-      await pause(RELOAD_GAP_MS, undefined, { ref: false });
-    }
-    reloading = false;
+  const reloads = new Paced(async () => void (await running?.reload()), RELOAD_GAP_MS);
+  const reload = (): void => {
+    if (running === null) wanted.reload = true;
+    else reloads.ask();
   };
   const lockdown = (): void => {
     if (running === null) wanted.lockdown = true;
@@ -50,10 +42,12 @@ export function hearSignals(log: Log): Signals {
   };
   const stop = (signal: NodeJS.Signals): void => {
     stops += 1;
+    // Its handler stays while work drains: without one, SIGHUP would end the process there and then.
+    reloads.close();
     if (stops === 1) stopped.resolve(signal);
     if (stops === 2) hurry(running, { signal, log });
   };
-  process.on('SIGHUP', () => void reload());
+  process.on('SIGHUP', reload);
   process.on('SIGUSR2', lockdown);
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
@@ -63,7 +57,7 @@ export function hearSignals(log: Log): Signals {
       const before = wanted;
       wanted = { reload: false, lockdown: false };
       if (before.lockdown) lockdown();
-      if (before.reload) void reload();
+      if (before.reload) reload();
       const signal = await stopped.promise;
       log.info({ signal }, 'stopping: no new connections, open work may end');
     },

@@ -1,6 +1,6 @@
 /**
  * Work that is asked for by many and done one at a time, with a pause after each: whoever asks often does not have it done
- * more often. `replicas.ts` looks at Redis in this way.
+ * more often. `replicas.ts` looks at Redis in this way, `start-signals.ts` reloads.
  */
 export class Paced {
   readonly #run: () => Promise<void>;
